@@ -1,0 +1,491 @@
+//! A node's life: what we see of it (health) crossed with what the operator wants of it (intent).
+//!
+//! Both axes change in one function, [`Node::apply`], which says what changed; everything else (metrics, log lines,
+//! the stats page) is derived from its answer. A node outlives the snapshots that name it, so its health and its
+//! requests in flight survive a reload. It never knows its address or weight: those belong to a generation of the
+//! configuration and live in [`super::pool::Member`].
+//!
+//! | intent \ health | healthy | checking | ejected | unhealthy |
+//! |---|---|---|---|---|
+//! | up    | [`Serving::Preferred`] | [`Serving::Untried`] | [`Serving::LastResort`] | [`Serving::Never`] |
+//! | drain | never new requests | never | never | never |
+//! | down  | never | never | never | never |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::base::node::{Health, Intent};
+
+/// How long a node that refused a connection rests the first time. Each further refusal doubles it.
+///
+/// One second is long enough that a dead node costs a request a second instead of every third one, and short enough
+/// that a restarted node without health checks is back before anybody looks.
+pub const FIRST_EJECTION: Duration = Duration::from_secs(1);
+/// The longest rest: a node that came back must not wait longer than an operator would.
+pub const LONGEST_EJECTION: Duration = Duration::from_secs(10);
+
+/// How far a node may be used for new requests. Lower is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Serving {
+    /// Known to be fine.
+    Preferred = 0,
+    /// Not yet probed: used when no node is known to be fine.
+    Untried = 1,
+    /// Refused a connection a moment ago: used when nobody else is left, since a refusal costs nothing.
+    LastResort = 2,
+    /// Not used.
+    Never = 3,
+}
+
+impl Serving {
+    fn of(intent: Intent, health: Health) -> Self {
+        match (intent, health) {
+            (Intent::Up, Health::Healthy) => Serving::Preferred,
+            (Intent::Up, Health::Checking) => Serving::Untried,
+            (Intent::Up, Health::Ejected) => Serving::LastResort,
+            (Intent::Up, Health::Unhealthy) => Serving::Never,
+            (Intent::Drain | Intent::Down, _) => Serving::Never,
+        }
+    }
+
+    fn from_u8(n: u8) -> Self {
+        match n {
+            0 => Serving::Preferred,
+            1 => Serving::Untried,
+            2 => Serving::LastResort,
+            _ => Serving::Never,
+        }
+    }
+}
+
+/// What happened to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The operator (file or verb) wants this of it.
+    Intend(Intent),
+    /// A probe passed; `rise` in a row make it healthy.
+    ProbePassed {
+        /// Passed probes in a row that make it healthy.
+        rise: u32,
+    },
+    /// A probe failed; `fall` in a row make it unhealthy.
+    ProbeFailed {
+        /// Failed probes in a row that make it unhealthy.
+        fall: u32,
+        /// What went wrong, for people.
+        why: String,
+    },
+    /// A request could not connect to it.
+    ConnectFailed {
+        /// What went wrong, for people.
+        why: String,
+    },
+    /// A request did connect to it.
+    Connected,
+    /// Time passed: an ejection may be over.
+    Settle,
+    /// Its address or its health check changed: what was seen of it no longer counts.
+    Restart(Health),
+}
+
+/// One change of a node's state, as [`Node::apply`] reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// Before.
+    pub from: (Intent, Health),
+    /// After.
+    pub to: (Intent, Health),
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What the stats port shows of a node.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What the operator wants.
+    pub intent: Intent,
+    /// What we see.
+    pub health: Health,
+    /// When either last changed.
+    pub since: Instant,
+    /// Why it did.
+    pub reason: String,
+    /// The last probe: when, and what went wrong (`None`: it passed).
+    pub last_check: Option<(Instant, Option<String>)>,
+    /// When the operator (or its removal) began to drain it.
+    pub draining_since: Option<Instant>,
+}
+
+/// The state of one node, shared by every generation that names it.
+#[derive(Debug)]
+pub struct Node {
+    /// Upstream it belongs to.
+    pub upstream: Arc<str>,
+    /// Its identity there.
+    pub id: Arc<str>,
+    in_flight: AtomicUsize,
+    /// [`Serving`] as a number: what picks read without the lock.
+    serving: AtomicU8,
+    /// Milliseconds after `born` at which an ejection ends; 0 when there is none.
+    ejected_until_ms: AtomicU64,
+    /// Requests still in flight are to be cut: its drain is over.
+    cut: AtomicBool,
+    born: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    intent: Intent,
+    health: Health,
+    /// What the health was before an ejection, to return to.
+    before_ejection: Health,
+    passes: u32,
+    fails: u32,
+    ejections: u32,
+    since: Instant,
+    reason: String,
+    last_check: Option<(Instant, Option<String>)>,
+    draining_since: Option<Instant>,
+}
+
+impl Node {
+    /// A node nobody has asked anything yet.
+    pub fn new(
+        upstream: Arc<str>,
+        id: Arc<str>,
+        intent: Intent,
+        health: Health,
+        now: Instant,
+    ) -> Self {
+        Node {
+            upstream,
+            id,
+            in_flight: AtomicUsize::new(0),
+            serving: AtomicU8::new(Serving::of(intent, health) as u8),
+            ejected_until_ms: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
+            born: now,
+            state: Mutex::new(State {
+                intent,
+                health,
+                before_ejection: health,
+                passes: 0,
+                fails: 0,
+                ejections: 0,
+                since: now,
+                reason: "added".into(),
+                last_check: None,
+                draining_since: (intent == Intent::Drain).then_some(now),
+            }),
+        }
+    }
+
+    /// How far it may be used now. Lock-free; an ejection whose time is over already counts as over.
+    pub fn serving(&self, now: Instant) -> Serving {
+        let serving = Serving::from_u8(self.serving.load(Relaxed));
+        if serving == Serving::LastResort && self.ejection_is_over(now) {
+            self.apply(Input::Settle, now);
+            return Serving::from_u8(self.serving.load(Relaxed));
+        }
+        serving
+    }
+
+    /// Requests in flight on it.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Counts a request in; it is counted out when the guard drops, whatever happened to it.
+    pub fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        InFlight(self.clone())
+    }
+
+    /// Its drain is over: what is still in flight is to be cut.
+    pub fn cut_in_flight(&self) {
+        self.cut.store(true, Relaxed);
+    }
+
+    /// Whether requests in flight on it are to be cut.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Relaxed)
+    }
+
+    /// A request connected. Free unless the node was ejected before.
+    pub fn connected(&self, now: Instant) -> Option<Transition> {
+        if self.ejected_until_ms.load(Relaxed) == 0 {
+            return None;
+        }
+        self.apply(Input::Connected, now)
+    }
+
+    /// The one place where a node's state changes. Says what changed, or `None` when nothing did.
+    pub fn apply(&self, input: Input, now: Instant) -> Option<Transition> {
+        let mut s = self.state.lock();
+        let from = (s.intent, s.health);
+        let (to, reason) = match input {
+            Input::Intend(intent) => {
+                s.draining_since = match intent {
+                    Intent::Up => None,
+                    Intent::Drain | Intent::Down => s.draining_since.or(Some(now)),
+                };
+                if intent == Intent::Up {
+                    self.cut.store(false, Relaxed);
+                }
+                ((intent, s.health), format!("set to {}", intent.as_str()))
+            }
+            Input::ProbePassed { rise } => {
+                s.last_check = Some((now, None));
+                s.fails = 0;
+                s.passes = s.passes.saturating_add(1);
+                let health = match s.health {
+                    // A probe that connects outweighs a refusal a moment ago.
+                    Health::Ejected => s.before_ejection,
+                    Health::Checking => Health::Healthy,
+                    Health::Unhealthy if s.passes >= rise => Health::Healthy,
+                    other => other,
+                };
+                ((s.intent, health), passed_reason(s.passes))
+            }
+            Input::ProbeFailed { fall, why } => {
+                s.passes = 0;
+                s.fails = s.fails.saturating_add(1);
+                let health = match s.health {
+                    Health::Checking => Health::Unhealthy,
+                    Health::Healthy | Health::Ejected if s.fails >= fall => Health::Unhealthy,
+                    other => other,
+                };
+                let reason = format!("{} failed in a row: {why}", probes(s.fails));
+                s.last_check = Some((now, Some(why)));
+                ((s.intent, health), reason)
+            }
+            Input::ConnectFailed { why } => match s.health {
+                Health::Unhealthy => return None,
+                Health::Ejected if !self.ejection_is_over(now) => return None,
+                health => {
+                    if health != Health::Ejected {
+                        s.before_ejection = health;
+                    }
+                    let rest = rest_after(s.ejections);
+                    s.ejections = s.ejections.saturating_add(1);
+                    let until = (now.duration_since(self.born) + rest).as_millis() as u64;
+                    self.ejected_until_ms.store(until.max(1), Relaxed);
+                    ((s.intent, Health::Ejected), format!("{why}; rests {rest:?}"))
+                }
+            },
+            Input::Connected => {
+                s.ejections = 0;
+                self.ejected_until_ms.store(0, Relaxed);
+                let health = match s.health {
+                    Health::Ejected => s.before_ejection,
+                    other => other,
+                };
+                ((s.intent, health), "accepts connections again".into())
+            }
+            Input::Settle => match s.health {
+                Health::Ejected if self.ejection_is_over(now) => {
+                    ((s.intent, s.before_ejection), "rest is over".into())
+                }
+                _ => return None,
+            },
+            Input::Restart(health) => {
+                (s.passes, s.fails, s.ejections) = (0, 0, 0);
+                s.last_check = None;
+                self.ejected_until_ms.store(0, Relaxed);
+                ((s.intent, health), "its entry changed".into())
+            }
+        };
+        (s.intent, s.health) = to;
+        if to.1 == Health::Healthy {
+            s.before_ejection = Health::Healthy;
+        }
+        self.serving
+            .store(Serving::of(to.0, to.1) as u8, Relaxed);
+        (from != to).then(|| {
+            s.since = now;
+            s.reason.clone_from(&reason);
+            Transition { from, to, reason }
+        })
+    }
+
+    /// What the stats port shows.
+    pub fn view(&self, now: Instant) -> View {
+        self.apply(Input::Settle, now);
+        let s = self.state.lock();
+        View {
+            intent: s.intent,
+            health: s.health,
+            since: s.since,
+            reason: s.reason.clone(),
+            last_check: s.last_check.clone(),
+            draining_since: s.draining_since,
+        }
+    }
+
+    fn ejection_is_over(&self, now: Instant) -> bool {
+        let until = Duration::from_millis(self.ejected_until_ms.load(Relaxed));
+        now.duration_since(self.born) >= until
+    }
+}
+
+fn rest_after(ejections: u32) -> Duration {
+    FIRST_EJECTION
+        .saturating_mul(1 << ejections.min(8))
+        .min(LONGEST_EJECTION)
+}
+
+fn passed_reason(passes: u32) -> String {
+    format!("{} passed", probes(passes))
+}
+
+fn probes(n: u32) -> String {
+    if n == 1 { "1 probe".into() } else { format!("{n} probes") }
+}
+
+/// A request in flight on a node; counted out when dropped.
+#[derive(Debug)]
+pub struct InFlight(Arc<Node>);
+
+impl InFlight {
+    /// The node it is on.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(health: Health) -> (Node, Instant) {
+        let now = Instant::now();
+        (
+            Node::new("web".into(), "a".into(), Intent::Up, health, now),
+            now,
+        )
+    }
+
+    fn refused() -> Input {
+        Input::ConnectFailed {
+            why: "connection refused".into(),
+        }
+    }
+
+    #[test]
+    fn fall_failed_probes_take_it_out_and_rise_passed_ones_bring_it_back() {
+        let (n, now) = node(Health::Healthy);
+        let fail = || Input::ProbeFailed {
+            fall: 3,
+            why: "timeout".into(),
+        };
+        assert_eq!(n.apply(fail(), now), None);
+        assert_eq!(n.apply(fail(), now), None);
+        let out = n.apply(fail(), now).unwrap();
+        assert_eq!(out.to, (Intent::Up, Health::Unhealthy));
+        assert_eq!(out.reason, "3 probes failed in a row: timeout");
+        assert_eq!(n.serving(now), Serving::Never);
+        assert_eq!(n.apply(Input::ProbePassed { rise: 2 }, now), None);
+        assert!(n.apply(Input::ProbePassed { rise: 2 }, now).is_some());
+        assert_eq!(n.serving(now), Serving::Preferred);
+    }
+
+    #[test]
+    fn one_failed_probe_between_passes_starts_the_count_again() {
+        let (n, now) = node(Health::Unhealthy);
+        n.apply(Input::ProbePassed { rise: 2 }, now);
+        n.apply(
+            Input::ProbeFailed {
+                fall: 3,
+                why: "x".into(),
+            },
+            now,
+        );
+        assert_eq!(n.apply(Input::ProbePassed { rise: 2 }, now), None);
+        assert!(n.apply(Input::ProbePassed { rise: 2 }, now).is_some());
+    }
+
+    #[test]
+    fn a_refusal_ejects_for_a_second_then_two_and_a_connection_forgets_it() {
+        let (n, t0) = node(Health::Healthy);
+        assert!(n.apply(refused(), t0).is_some());
+        assert_eq!(n.serving(t0 + Duration::from_millis(999)), Serving::LastResort);
+        let t1 = t0 + Duration::from_secs(1);
+        assert_eq!(n.serving(t1), Serving::Preferred);
+        n.apply(refused(), t1);
+        assert_eq!(n.serving(t1 + Duration::from_millis(1_999)), Serving::LastResort);
+        let t2 = t1 + Duration::from_secs(2);
+        assert_eq!(n.serving(t2), Serving::Preferred);
+        n.connected(t2);
+        n.apply(refused(), t2);
+        assert_eq!(n.serving(t2 + Duration::from_secs(1)), Serving::Preferred);
+    }
+
+    #[test]
+    fn a_passed_probe_ends_an_ejection() {
+        let (n, now) = node(Health::Healthy);
+        n.apply(refused(), now);
+        assert!(n.apply(Input::ProbePassed { rise: 5 }, now).is_some());
+        assert_eq!(n.serving(now), Serving::Preferred);
+    }
+
+    #[test]
+    fn ejections_never_grow_beyond_their_cap() {
+        assert_eq!(rest_after(0), FIRST_EJECTION);
+        assert_eq!(rest_after(40), LONGEST_EJECTION);
+    }
+
+    #[test]
+    fn intent_and_health_do_not_overwrite_each_other() {
+        let (n, now) = node(Health::Healthy);
+        n.apply(Input::Intend(Intent::Drain), now);
+        assert_eq!(n.serving(now), Serving::Never);
+        n.apply(
+            Input::ProbeFailed {
+                fall: 1,
+                why: "x".into(),
+            },
+            now,
+        );
+        n.apply(Input::Intend(Intent::Up), now);
+        assert_eq!(n.serving(now), Serving::Never, "still unhealthy");
+        n.apply(Input::ProbePassed { rise: 1 }, now);
+        assert_eq!(n.serving(now), Serving::Preferred);
+    }
+
+    #[test]
+    fn the_first_probe_decides_for_a_node_under_check() {
+        let (n, now) = node(Health::Checking);
+        assert_eq!(n.serving(now), Serving::Untried);
+        n.apply(
+            Input::ProbeFailed {
+                fall: 3,
+                why: "x".into(),
+            },
+            now,
+        );
+        assert_eq!(n.serving(now), Serving::Never);
+    }
+
+    #[test]
+    fn requests_are_counted_out_when_they_panic() {
+        let node = Arc::new(node(Health::Healthy).0);
+        let inner = node.clone();
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _guard = inner.begin();
+            panic!("a request that ends badly");
+        }));
+        assert!(caught.is_err());
+        assert_eq!(node.in_flight(), 0);
+    }
+}

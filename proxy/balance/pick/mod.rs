@@ -1,0 +1,64 @@
+//! How one node is chosen out of those that may be chosen now: one algorithm a file, behind one trait.
+//!
+//! A picker sees positions, weights and requests in flight; it never decides who may be chosen (that is
+//! [`super::pool`]'s), never reads the clock and draws no random numbers (the caller passes both in).
+
+use std::sync::Arc;
+
+use super::node::Node;
+use crate::base::node_set::NodeSet;
+use crate::config::checked::Balance;
+
+mod ip_hash;
+mod least_conn;
+mod random;
+mod round_robin;
+mod swrr;
+mod weighted_random;
+
+/// One node in one generation of the configuration.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Its state, shared with other generations.
+    pub node: Arc<Node>,
+    /// Its weight in this generation.
+    pub weight: u32,
+    /// A hash of its identity that is the same on every machine.
+    pub hash: u64,
+}
+
+/// What a pick may depend on beside the nodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    /// Hash of the client's real address.
+    pub client: u64,
+    /// A random number.
+    pub random: u64,
+}
+
+/// Chooses a node.
+pub trait Pick: Send + Sync + std::fmt::Debug {
+    /// A position in `usable`, or `None` when `usable` is empty.
+    ///
+    /// `nodes` is the same list on every call to one picker. Every position in `usable` has a weight above 0.
+    /// `first_try` is false on a retry, where `usable` lacks the nodes the request has already tried.
+    fn pick(
+        &self,
+        nodes: &[Candidate],
+        usable: &NodeSet,
+        ask: &Ask,
+        first_try: bool,
+    ) -> Option<usize>;
+}
+
+/// The picker for `balance` over `nodes`. `seed` decides where a sequence starts, so that a rebuilt one does not send
+/// its first request to the first node again.
+pub fn build(balance: Balance, nodes: &[Candidate], seed: u64) -> Arc<dyn Pick> {
+    match balance {
+        Balance::RoundRobin => Arc::new(round_robin::RoundRobin::new(nodes, seed)),
+        Balance::LeastConn => Arc::new(least_conn::LeastConn::new(nodes, seed)),
+        Balance::WeightedRandom => Arc::new(weighted_random::WeightedRandom),
+        Balance::Random => Arc::new(random::Random),
+        Balance::IpHash => Arc::new(ip_hash::IpHash),
+    }
+}

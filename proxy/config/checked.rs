@@ -1,0 +1,291 @@
+//! What the program believes: the configuration after every check has passed.
+//!
+//! The rest of the program reads these types only; the file's shapes (strings, short forms, aliases) end in
+//! `config/validate`. Nothing here may be invalid: a reader never has to check again. Nothing here may read the
+//! clock, the environment or a file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use ipnet::IpNet;
+use regex::Regex;
+
+/// A whole checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Data ports, in the order of the file; at least one.
+    pub listen: Vec<Listen>,
+    /// The stats port; `None` when the file says `admin: off`.
+    pub admin: Option<Admin>,
+    /// Worker threads of the data path; at least 1.
+    pub threads: usize,
+    /// Peers whose `X-Forwarded-For` / `Forwarded` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Limits towards clients.
+    pub timeouts: ClientTimeouts,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+    /// Where requests are told.
+    pub access_log: AccessLog,
+    /// Upstreams in the order of the files; names are unique.
+    pub upstreams: Vec<Upstream>,
+    /// Routes, the most specific first: the first that matches a request is its route.
+    pub routes: Vec<Route>,
+}
+
+/// One data port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Address to bind, clear TCP.
+    pub addr: SocketAddr,
+}
+
+/// The stats port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Address to bind.
+    pub addr: SocketAddr,
+}
+
+/// Limits towards clients. `None` is "no limit", which the file writes as `0s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// From the first byte of a request head to its end.
+    pub header: Option<Duration>,
+    /// A kept-alive connection without a request; also from connect to the first byte.
+    pub idle: Option<Duration>,
+    /// Between two reads of a request body.
+    pub body: Option<Duration>,
+    /// One write of an answer to the client.
+    pub write: Option<Duration>,
+    /// The whole request, from its head to the end of the answer.
+    pub request: Option<Duration>,
+}
+
+/// How the process ends after SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Not ready, but still accepting, for this long.
+    pub pre_stop: Duration,
+    /// What is in flight has this long to finish.
+    pub grace: Duration,
+}
+
+/// Where requests are told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub path: LogPath,
+    /// Their shape.
+    pub format: LogFormat,
+    /// Share of requests told, 0.0 to 1.0. Failures (5xx, cut answers) are always told.
+    pub sample: f64,
+}
+
+/// Where access log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogPath {
+    /// `-`
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// The shape of access log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// No access log.
+    Off,
+}
+
+/// A pool of nodes and how to use it.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its name in the file.
+    pub name: String,
+    /// How a node is chosen.
+    pub balance: Balance,
+    /// Active health checks; `None` when the file asks for none.
+    pub health: Option<Health>,
+    /// Limits towards nodes.
+    pub timeouts: NodeTimeouts,
+    /// How long requests in flight on a draining node may take.
+    pub drain_timeout: Duration,
+    /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-*` fields.
+    pub forwarded: bool,
+    /// Nodes in the order of the file (those of `nodes_file` after them); ids are unique in the upstream.
+    pub nodes: Vec<Node>,
+}
+
+/// How a node is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    RoundRobin,
+    /// Fewest requests in flight for its weight.
+    LeastConn,
+    /// At random in proportion to the weights.
+    WeightedRandom,
+    /// At random, each node alike.
+    Random,
+    /// By the client's address: the same client meets the same node.
+    IpHash,
+}
+
+/// Active health checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// What is asked.
+    pub probe: Probe,
+    /// From one probe to the next (jittered by a tenth).
+    pub interval: Duration,
+    /// One probe's limit.
+    pub timeout: Duration,
+    /// Passed probes in a row that make a node healthy.
+    pub rise: u32,
+    /// Failed probes in a row that make a node unhealthy.
+    pub fall: u32,
+    /// What a node is before its first probe has answered.
+    pub initial: InitialHealth,
+}
+
+/// What a probe asks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// `GET path`; healthy when the status is one of `expect`.
+    Http {
+        /// Path and query, beginning with `/`.
+        path: String,
+        /// Accepted status codes, as inclusive ranges; not empty.
+        expect: Vec<(u16, u16)>,
+        /// `Host` to send; the node's address when absent.
+        host: Option<HeaderValue>,
+    },
+    /// A TCP connection that opens.
+    Tcp,
+}
+
+/// What a node is before its first probe has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitialHealth {
+    /// Not used while others are there, until one probe passes.
+    Probe,
+    /// Taken for healthy.
+    Healthy,
+    /// Taken for unhealthy until `rise` probes have passed.
+    Unhealthy,
+}
+
+/// Limits towards nodes. `None` is "no limit", which the file writes as `0s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeTimeouts {
+    /// Until the connection stands.
+    pub connect: Option<Duration>,
+    /// Between two reads of an answer, and until its first byte.
+    pub read: Option<Duration>,
+    /// One write of the request.
+    pub write: Option<Duration>,
+    /// How long an unused connection to a node is kept; `0s` keeps none.
+    pub idle: Duration,
+}
+
+/// One entry of `nodes:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// `id` of the entry, else its address as written.
+    pub id: String,
+    /// Where it listens.
+    pub addr: NodeAddr,
+    /// Share of the traffic; 0 takes no new requests. At most [`MAX_WEIGHT`].
+    pub weight: u32,
+    /// What the operator wants of it.
+    pub state: Intent,
+    /// Used only when no other node can be.
+    pub backup: bool,
+}
+
+/// The largest weight of a node: keeps every sum of weights far from overflow.
+pub const MAX_WEIGHT: u32 = 65_535;
+
+/// Where a node listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeAddr {
+    /// A literal address.
+    Socket(SocketAddr),
+    /// A name, resolved in the background; every address is a node.
+    Name {
+        /// Host name.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+}
+
+/// What the operator wants of a node. The file's `state:`.
+pub use crate::base::node::Intent;
+
+/// One rule of `routes:`.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Label in metrics and the log: `name:` of the entry, else made of its match (`shop.example.com/assets/`, `default`).
+    pub name: String,
+    /// What it matches.
+    pub matcher: Match,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a route matches: every condition must hold.
+#[derive(Debug, Clone, Default)]
+pub struct Match {
+    /// Any of these hosts; empty: every host.
+    pub hosts: Vec<HostPattern>,
+    /// The path, without the query.
+    pub path: PathPattern,
+    /// Any of these methods; empty: every method.
+    pub methods: Vec<Method>,
+    /// Each of these fields with exactly this value.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A host of `match.host`, in lower case, without port and trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This host.
+    Exact(String),
+    /// `*.example.com`, kept as `.example.com`: any host that ends so, with at least one label before it.
+    Suffix(String),
+}
+
+/// A path condition.
+#[derive(Debug, Clone, Default)]
+pub enum PathPattern {
+    /// Every path.
+    #[default]
+    Any,
+    /// `path`: begins with this.
+    Prefix(String),
+    /// `path_exact`: is this.
+    Exact(String),
+    /// `path_regex`: the expression is found in it (anchor it with `^` and `$`).
+    Regex(Regex),
+}
+
+/// What a route does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Hand the request to an upstream: index into [`Config::upstreams`].
+    Proxy(usize),
+    /// Answer with a redirect.
+    Redirect {
+        /// Target; `{host}`, `{path}`, `{query}`, `{uri}` stand for the request's own. A target that ends with `/`
+        /// on a `path` prefix that ends with `/` keeps what follows the prefix, query included.
+        to: String,
+        /// 301, 302, 303, 307 or 308.
+        status: StatusCode,
+    },
+}

@@ -1,0 +1,3 @@
+//! The configuration file: schema → parse → validate → checked.
+
+pub mod checked;
