@@ -1,1 +1,7 @@
-fn main(){}
+//! The integration stories: the real binary on real sockets in front of real origins.
+//!
+//! One binary, so that the proxy's libraries are linked once. A module is a subject; a test's name is a sentence.
+
+mod support;
+
+mod rig;

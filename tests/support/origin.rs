@@ -1,0 +1,543 @@
+//! An app server that does as it is told: its answers are scripted per request, and it remembers every byte it got.
+//!
+//! Plain sockets and a small loop, no framework: a framework would refuse to misbehave. `/healthz` is answered
+//! apart from the script ([`Origin::set_health`]) and counted apart, so probes never disturb a story's counts.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Gate;
+use super::wire::{Broken, Framing, Head, Wire};
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Name of the origin it came to.
+    pub node: String,
+    /// The how-manieth request of that origin, from 0.
+    pub serial: usize,
+    /// The how-manieth connection it came on, from 0.
+    pub connection: usize,
+    /// When its head was there.
+    pub at: Instant,
+    /// Its head.
+    pub head: Head,
+    /// Its body without the framing; grows while it comes.
+    pub body: Vec<u8>,
+    /// Whether the body came to its end.
+    pub complete: bool,
+}
+
+impl Seen {
+    /// Method of the request line.
+    pub fn method(&self) -> &str {
+        self.head.line.split(' ').next().unwrap_or_default()
+    }
+
+    /// Target of the request line.
+    pub fn target(&self) -> &str {
+        self.head.line.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// The client's own id of the request.
+    pub fn id(&self) -> &str {
+        self.head.get("x-id").unwrap_or("-")
+    }
+}
+
+/// One step of an answer.
+#[derive(Clone)]
+pub enum Step {
+    /// Waits.
+    Wait(Duration),
+    /// Waits until the story opens the gate.
+    Gate(Gate),
+    /// Status and fields; the origin adds `x-node`, `x-serial` and `x-id`.
+    Head(u16, Vec<(String, String)>),
+    /// Bytes as they are.
+    Bytes(Vec<u8>),
+    /// One chunk; an empty one is the last.
+    Chunk(Vec<u8>),
+    /// The request's own body with its length.
+    Mirror,
+    /// Every further byte back to the sender, until it closes.
+    Echo,
+    /// Closes in order.
+    Close,
+    /// Resets the connection.
+    Reset,
+}
+
+/// What an origin does with a request.
+#[derive(Clone)]
+pub struct Reply {
+    reads_body: bool,
+    continues: bool,
+    steps: Vec<Step>,
+}
+
+impl Reply {
+    /// These steps.
+    pub fn steps(steps: impl IntoIterator<Item = Step>) -> Self {
+        Reply {
+            reads_body: true,
+            continues: true,
+            steps: steps.into_iter().collect(),
+        }
+    }
+
+    /// What an origin answers when nobody scripted it: its name, the serial and the request's id.
+    pub fn usual(seen: &Seen) -> Self {
+        Reply::text(format!("{} {} {}\n", seen.node, seen.serial, seen.id()))
+    }
+
+    /// 200 with this body and its length.
+    pub fn text(body: impl Into<Vec<u8>>) -> Self {
+        Reply::sized(200, body)
+    }
+
+    /// This status with this body and its length.
+    pub fn sized(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let length = ("content-length".to_owned(), body.len().to_string());
+        Reply::steps([Step::Head(status, vec![length]), Step::Bytes(body)])
+    }
+
+    /// A head that promises `length` bytes, and only these bytes, then an orderly close.
+    pub fn short_of(length: usize, body: &str) -> Self {
+        let length = ("content-length".to_owned(), length.to_string());
+        Reply::steps([
+            Step::Head(200, vec![length]),
+            Step::Bytes(body.into()),
+            Step::Close,
+        ])
+    }
+
+    /// 200 with these chunks.
+    pub fn chunked<B: Into<Vec<u8>>>(chunks: impl IntoIterator<Item = B>) -> Self {
+        let head = [Reply::chunked_head()];
+        let chunks = chunks.into_iter().map(|c| Step::Chunk(c.into()));
+        let last = [Step::Chunk(Vec::new())];
+        Reply::steps(head.into_iter().chain(chunks).chain(last))
+    }
+
+    /// The head of a chunked 200, for answers made of steps.
+    pub fn chunked_head() -> Step {
+        Step::Head(200, vec![("transfer-encoding".into(), "chunked".into())])
+    }
+
+    /// 200 with the request's body.
+    pub fn mirror() -> Self {
+        Reply::steps([Step::Mirror])
+    }
+
+    /// 101, then every byte back to the sender.
+    pub fn websocket() -> Self {
+        let fields = vec![
+            ("upgrade".to_owned(), "websocket".to_owned()),
+            ("connection".to_owned(), "upgrade".to_owned()),
+        ];
+        Reply::steps([Step::Head(101, fields), Step::Echo])
+    }
+
+    /// A reset instead of an answer.
+    pub fn reset() -> Self {
+        Reply::steps([Step::Reset])
+    }
+
+    /// An orderly close instead of an answer.
+    pub fn close() -> Self {
+        Reply::steps([Step::Close])
+    }
+
+    /// The same, after a wait.
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.steps.insert(0, Step::Wait(wait));
+        self
+    }
+
+    /// The same, when the gate is open.
+    pub fn when(mut self, gate: &Gate) -> Self {
+        self.steps.insert(0, Step::Gate(gate.clone()));
+        self
+    }
+
+    /// The same, then one more step.
+    pub fn then(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// The same with one more field.
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        for step in &mut self.steps {
+            if let Step::Head(_, fields) = step {
+                fields.push((name.into(), value.into()));
+            }
+        }
+        self
+    }
+
+    /// Answers without having read the body or said `100 Continue`, then closes.
+    pub fn without_reading(mut self) -> Self {
+        self.reads_body = false;
+        self.continues = false;
+        self.then(Step::Close)
+    }
+}
+
+type Script = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
+
+/// A running origin. Its `{}` is a node entry of the configuration file.
+pub struct Origin {
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+    door: tokio::sync::Mutex<Door>,
+}
+
+enum Door {
+    Open(JoinHandle<()>),
+    /// Bound but not listening: connections are refused and nobody else gets the port.
+    Shut(TcpSocket),
+    Moving,
+}
+
+struct Shared {
+    name: String,
+    script: Mutex<Script>,
+    seen: Mutex<Vec<Seen>>,
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    in_flight: AtomicUsize,
+    probes: AtomicUsize,
+    health: AtomicU16,
+    /// Counts deaths: every connection is reset when it changes.
+    deaths: watch::Sender<usize>,
+}
+
+impl Origin {
+    /// An origin that listens and answers [`Reply::usual`].
+    pub async fn start(name: &str) -> Self {
+        let origin = Origin::refusing(name);
+        origin.revive().await;
+        origin
+    }
+
+    /// `n` origins called `app-1` and so on.
+    pub async fn several(n: usize) -> Vec<Self> {
+        let mut all = Vec::new();
+        for i in 1..=n {
+            all.push(Origin::start(&format!("app-{i}")).await);
+        }
+        all
+    }
+
+    /// An origin whose port refuses connections until [`Origin::revive`].
+    pub fn refusing(name: &str) -> Self {
+        let socket = bind("127.0.0.1:0".parse().expect("an address"));
+        Origin {
+            addr: socket.local_addr().expect("a bound socket"),
+            door: Door::Shut(socket).into(),
+            shared: Arc::new(Shared {
+                name: name.into(),
+                script: Mutex::new(Arc::new(Reply::usual)),
+                seen: Mutex::default(),
+                connections: AtomicUsize::new(0),
+                open: AtomicUsize::new(0),
+                in_flight: AtomicUsize::new(0),
+                probes: AtomicUsize::new(0),
+                health: AtomicU16::new(200),
+                deaths: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// From now on it answers so.
+    pub fn answers(&self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+        *self.shared.script.lock().unwrap() = Arc::new(script);
+    }
+
+    /// Resets every connection and refuses new ones, as a killed process does.
+    pub async fn kill(&self) {
+        let mut door = self.door.lock().await;
+        if let Door::Open(accepting) = std::mem::replace(&mut *door, Door::Moving) {
+            accepting.abort();
+            let _ = accepting.await;
+        }
+        *door = Door::Shut(bind(self.addr));
+        self.shared.deaths.send_modify(|n| *n += 1);
+    }
+
+    /// Refuses new connections; those that stand go on.
+    pub async fn refuse(&self) {
+        let mut door = self.door.lock().await;
+        if let Door::Open(accepting) = std::mem::replace(&mut *door, Door::Moving) {
+            accepting.abort();
+            let _ = accepting.await;
+        }
+        *door = Door::Shut(bind(self.addr));
+    }
+
+    /// Listens (again) on its port.
+    pub async fn revive(&self) {
+        let mut door = self.door.lock().await;
+        match std::mem::replace(&mut *door, Door::Moving) {
+            Door::Shut(socket) => {
+                let listener = socket.listen(4_096).expect("its own port");
+                *door = Door::Open(tokio::spawn(accept(self.shared.clone(), listener)));
+            }
+            other => *door = other,
+        }
+    }
+
+    /// What `/healthz` answers from now on.
+    pub fn set_health(&self, status: u16) {
+        self.shared.health.store(status, SeqCst);
+    }
+
+    /// Its name, which is its node id.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// A node entry with more keys: `weight: 2`.
+    pub fn with(&self, more: &str) -> String {
+        let Origin { addr, .. } = self;
+        format!("{{ addr: \"{addr}\", id: {}, {more} }}", self.name())
+    }
+
+    /// Every request so far, probes apart.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// The only request there was.
+    pub fn only(&self) -> Seen {
+        let mut seen = self.seen();
+        assert_eq!(seen.len(), 1, "{} saw not one request", self.name());
+        seen.remove(0)
+    }
+
+    /// Number of requests so far.
+    pub fn requests(&self) -> usize {
+        self.shared.seen.lock().unwrap().len()
+    }
+
+    /// Number of connections so far, those of probes included.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(SeqCst)
+    }
+
+    /// Number of connections that stand.
+    pub fn open_connections(&self) -> usize {
+        self.shared.open.load(SeqCst)
+    }
+
+    /// Number of requests whose answer is not complete.
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight.load(SeqCst)
+    }
+
+    /// Number of probes so far.
+    pub fn probes(&self) -> usize {
+        self.shared.probes.load(SeqCst)
+    }
+
+    /// Waits until `n` requests are in flight on it.
+    pub async fn holds(&self, n: usize) {
+        let what = format!("{} holds {n} requests", self.name());
+        super::eventually(&what, Duration::from_secs(8), async || {
+            super::check(self.in_flight() == n, self.in_flight())
+        })
+        .await;
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{ addr: \"{}\", id: {} }}", self.addr, self.name())
+    }
+}
+
+/// Node entries of several origins, as the file has them.
+pub fn nodes<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> String {
+    let entries: Vec<String> = origins.into_iter().map(Origin::to_string).collect();
+    format!("[{}]", entries.join(", "))
+}
+
+fn bind(addr: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("a fresh socket");
+    socket
+        .bind(addr)
+        .unwrap_or_else(|e| panic!("binding {addr}: {e}"));
+    socket
+}
+
+/// One more of something, as long as it lives.
+struct OneMore<'a>(&'a AtomicUsize);
+
+impl<'a> OneMore<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, SeqCst);
+        OneMore(count)
+    }
+}
+
+impl Drop for OneMore<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let connection = shared.connections.fetch_add(1, SeqCst);
+        let shared = shared.clone();
+        let mut deaths = shared.deaths.subscribe();
+        tokio::spawn(async move {
+            let _open = OneMore::of(&shared.open);
+            let mut wire = Wire::new(stream);
+            let resets = tokio::select! {
+                _ = deaths.changed() => true,
+                end = talk(&shared, connection, &mut wire) => matches!(end, Ok(End::Reset)),
+            };
+            if resets {
+                wire.reset();
+            }
+        });
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    KeepAlive,
+    Close,
+    Reset,
+}
+
+async fn talk(shared: &Shared, connection: usize, wire: &mut Wire) -> Result<End, Broken> {
+    loop {
+        let head = wire.head().await?;
+        let last = head.names("connection", "close") || head.line.ends_with("HTTP/1.0");
+        let end = if head.line.starts_with("GET /healthz ") {
+            shared.probes.fetch_add(1, SeqCst);
+            let status = shared.health.load(SeqCst);
+            let answer = format!("HTTP/1.1 {status} Probed\r\ncontent-length: 0\r\n\r\n");
+            wire.send(answer.as_bytes()).await?;
+            End::KeepAlive
+        } else {
+            let _in_flight = OneMore::of(&shared.in_flight);
+            answer(shared, connection, head, wire).await?
+        };
+        match end {
+            End::KeepAlive if !last => {}
+            End::Reset => return Ok(End::Reset),
+            _ => return Ok(End::Close),
+        }
+    }
+}
+
+async fn answer(
+    shared: &Shared,
+    connection: usize,
+    head: Head,
+    wire: &mut Wire,
+) -> Result<End, Broken> {
+    let framing = match head.framing()? {
+        Framing::UntilClose => Framing::Nothing,
+        other => other,
+    };
+    let expects = head.names("expect", "100-continue");
+    let mut seen = {
+        let mut log = shared.seen.lock().unwrap();
+        let seen = Seen {
+            node: shared.name.clone(),
+            serial: log.len(),
+            connection,
+            at: Instant::now(),
+            head,
+            body: Vec::new(),
+            complete: false,
+        };
+        log.push(seen.clone());
+        seen
+    };
+    let script = shared.script.lock().unwrap().clone();
+    let reply = script(&seen);
+    if reply.reads_body {
+        if expects && reply.continues {
+            wire.send(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        let read = wire.body(framing, &mut seen.body).await;
+        seen.complete = read.is_ok();
+        shared.seen.lock().unwrap()[seen.serial] = seen.clone();
+        read?;
+    }
+    perform(&seen, reply.steps, wire).await
+}
+
+async fn perform(seen: &Seen, steps: Vec<Step>, wire: &mut Wire) -> Result<End, Broken> {
+    let bodiless = seen.method() == "HEAD";
+    for step in steps {
+        match step {
+            Step::Wait(time) => tokio::time::sleep(time).await,
+            Step::Gate(gate) => gate.passed().await,
+            Step::Head(status, fields) => wire.send(&head_bytes(seen, status, &fields)).await?,
+            Step::Bytes(_) | Step::Chunk(_) if bodiless => {}
+            Step::Bytes(bytes) => wire.send(&bytes).await?,
+            Step::Chunk(data) => wire.send(&chunk(&data)).await?,
+            Step::Mirror => {
+                let length = ("content-length".to_owned(), seen.body.len().to_string());
+                wire.send(&head_bytes(seen, 200, &[length])).await?;
+                wire.send(&seen.body).await?;
+            }
+            Step::Echo => {
+                while let Some(bytes) = wire.some().await? {
+                    wire.send(&bytes).await?;
+                }
+                return Ok(End::Close);
+            }
+            Step::Close => return Ok(End::Close),
+            Step::Reset => return Ok(End::Reset),
+        }
+    }
+    Ok(End::KeepAlive)
+}
+
+fn head_bytes(seen: &Seen, status: u16, fields: &[(String, String)]) -> Vec<u8> {
+    let mut head = format!(
+        "HTTP/1.1 {status} Scripted\r\nx-node: {}\r\nx-serial: {}\r\nx-id: {}\r\n",
+        seen.node,
+        seen.serial,
+        seen.id(),
+    );
+    for (name, value) in fields {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+/// One chunk with its framing; the last one when there is no data.
+pub fn chunk(data: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("{:x}\r\n", data.len()).into_bytes();
+    bytes.extend_from_slice(data);
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
