@@ -4,4 +4,8 @@
 
 mod support;
 
+mod balance;
+mod health;
+mod proxying;
 mod rig;
+mod routing;

@@ -355,11 +355,11 @@ impl Origin {
         self.shared.probes.load(SeqCst)
     }
 
-    /// Waits until `n` requests are in flight on it.
+    /// Waits until `n` requests (or more) are in flight on it.
     pub async fn holds(&self, n: usize) {
         let what = format!("{} holds {n} requests", self.name());
         super::eventually(&what, Duration::from_secs(8), async || {
-            super::check(self.in_flight() == n, self.in_flight())
+            super::check(self.in_flight() >= n, self.in_flight())
         })
         .await;
     }
@@ -540,4 +540,37 @@ pub fn chunk(data: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(data);
     bytes.extend_from_slice(b"\r\n");
     bytes
+}
+
+/// A port where connections neither stand nor are refused: its queue is full and nobody accepts.
+pub struct BlackHole {
+    addr: SocketAddr,
+    _listener: TcpListener,
+    _queued: Vec<tokio::net::TcpStream>,
+}
+
+impl BlackHole {
+    /// Opens it and fills its queue.
+    pub async fn open() -> Self {
+        let socket = bind("127.0.0.1:0".parse().expect("an address"));
+        let listener = socket.listen(1).expect("its own port");
+        let addr = listener.local_addr().expect("a bound socket");
+        let mut queued = Vec::new();
+        let patience = Duration::from_millis(250);
+        let connect = || tokio::net::TcpStream::connect(addr);
+        while let Ok(stream) = tokio::time::timeout(patience, connect()).await {
+            queued.push(stream.expect("a queue that has room"));
+        }
+        BlackHole {
+            addr,
+            _listener: listener,
+            _queued: queued,
+        }
+    }
+}
+
+impl fmt::Display for BlackHole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{ addr: \"{}\", id: black-hole }}", self.addr)
+    }
 }

@@ -480,3 +480,12 @@ fn port(line: &str, after: &str) -> Option<SocketAddr> {
 pub async fn a_moment() {
     tokio::time::sleep(ms(10)).await;
 }
+
+/// The smallest configuration: one upstream `web` with these keys (a line each) and nodes, and a route to it.
+pub fn web(keys: &str, nodes: impl std::fmt::Display) -> String {
+    let mut yaml = format!("upstreams:\n  web:\n    nodes: {nodes}\n");
+    for key in keys.lines().map(str::trim).filter(|k| !k.is_empty()) {
+        yaml.push_str(&format!("    {key}\n"));
+    }
+    yaml + "routes:\n  - upstream: web\n"
+}
