@@ -5,7 +5,10 @@
 mod support;
 
 mod balance;
+mod drain;
 mod health;
 mod proxying;
+mod reload;
 mod rig;
 mod routing;
+mod shutdown;
