@@ -4,7 +4,11 @@
 
 mod support;
 
+mod access_log;
+mod admin;
+mod bad_config;
 mod balance;
+mod commands;
 mod drain;
 mod health;
 mod proxying;
@@ -12,3 +16,4 @@ mod reload;
 mod rig;
 mod routing;
 mod shutdown;
+mod strangers;

@@ -62,6 +62,23 @@ async fn one_client_connection_carries_many_requests() {
 }
 
 #[tokio::test]
+async fn each_data_port_of_the_file_serves() {
+    let app = Origin::start("app-1").await;
+    let ports = "listen: [{ addr: \"127.0.0.1:0\" }, { addr: \"127.0.0.2:0\" }]\n".to_owned();
+    let tide = Tidegate::run(ports + &web("", nodes([&app]))).await;
+    let addrs = tide.addrs();
+    assert_eq!(addrs.len(), 2, "{addrs:?}");
+    for addr in addrs {
+        let mut client = Client::connect(addr).await.unwrap();
+        assert_eq!(client.ask(&Request::get("/")).await.unwrap().status, 200);
+        let name = addr.to_string();
+        let listener = [("listener", name.as_str())];
+        tide.metric_is("tidegate_connections_active", &listener, 1.0)
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn an_http_1_0_client_gets_an_answer_it_can_read() {
     let (app, tide) = one_node().await;
     app.answers(|_| Reply::chunked(["one ", "two ", "three"]));

@@ -191,11 +191,6 @@ impl Client {
         })
     }
 
-    /// Its address as the proxy sees it.
-    pub fn addr(&self) -> SocketAddr {
-        self.wire.local_addr()
-    }
-
     /// Sends a request and reads its answer.
     pub async fn ask(&mut self, request: &Request) -> Result<Answer, Broken> {
         self.send(request).await?;
@@ -273,11 +268,6 @@ impl Client {
     /// Whether the proxy closed while nothing was expected.
     pub fn is_closed(&mut self) -> bool {
         self.wire.is_closed_by_peer()
-    }
-
-    /// Sends nothing more, but still reads.
-    pub async fn finish_sending(&mut self) -> Result<(), Broken> {
-        self.wire.finish_sending().await
     }
 
     /// Breaks the connection off.

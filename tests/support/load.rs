@@ -23,7 +23,6 @@ pub struct Load {
     new_every: usize,
     method: &'static str,
     body: usize,
-    path: &'static str,
     name: &'static str,
 }
 
@@ -36,7 +35,6 @@ impl Load {
             new_every: usize::MAX,
             method: "GET",
             body: 0,
-            path: "/load",
             name: "load",
         }
     }
@@ -57,12 +55,6 @@ impl Load {
     pub fn posts(mut self, body: usize) -> Self {
         self.method = "POST";
         self.body = body;
-        self
-    }
-
-    /// To this path.
-    pub fn path(mut self, path: &'static str) -> Self {
-        self.path = path;
         self
     }
 
@@ -115,9 +107,9 @@ impl Load {
 
     fn request(&self, n: usize) -> Request {
         let request = if self.method == "POST" {
-            Request::post(self.path, vec![b'p'; self.body])
+            Request::post("/load", vec![b'p'; self.body])
         } else {
-            Request::get(self.path)
+            Request::get("/load")
         };
         request.id(format!("{}-{n}", self.name))
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -23,10 +23,6 @@ pub struct Seen {
     pub node: String,
     /// The how-manieth request of that origin, from 0.
     pub serial: usize,
-    /// The how-manieth connection it came on, from 0.
-    pub connection: usize,
-    /// When its head was there.
-    pub at: Instant,
     /// Its head.
     pub head: Head,
     /// Its body without the framing; grows while it comes.
@@ -407,7 +403,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        let connection = shared.connections.fetch_add(1, SeqCst);
+        shared.connections.fetch_add(1, SeqCst);
         let shared = shared.clone();
         let mut deaths = shared.deaths.subscribe();
         tokio::spawn(async move {
@@ -415,7 +411,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
             let mut wire = Wire::new(stream);
             let resets = tokio::select! {
                 _ = deaths.changed() => true,
-                end = talk(&shared, connection, &mut wire) => matches!(end, Ok(End::Reset)),
+                end = talk(&shared, &mut wire) => matches!(end, Ok(End::Reset)),
             };
             if resets {
                 wire.reset();
@@ -431,7 +427,7 @@ enum End {
     Reset,
 }
 
-async fn talk(shared: &Shared, connection: usize, wire: &mut Wire) -> Result<End, Broken> {
+async fn talk(shared: &Shared, wire: &mut Wire) -> Result<End, Broken> {
     loop {
         let head = wire.head().await?;
         let last = head.names("connection", "close") || head.line.ends_with("HTTP/1.0");
@@ -443,7 +439,7 @@ async fn talk(shared: &Shared, connection: usize, wire: &mut Wire) -> Result<End
             End::KeepAlive
         } else {
             let _in_flight = OneMore::of(&shared.in_flight);
-            answer(shared, connection, head, wire).await?
+            answer(shared, head, wire).await?
         };
         match end {
             End::KeepAlive if !last => {}
@@ -453,12 +449,7 @@ async fn talk(shared: &Shared, connection: usize, wire: &mut Wire) -> Result<End
     }
 }
 
-async fn answer(
-    shared: &Shared,
-    connection: usize,
-    head: Head,
-    wire: &mut Wire,
-) -> Result<End, Broken> {
+async fn answer(shared: &Shared, head: Head, wire: &mut Wire) -> Result<End, Broken> {
     let framing = match head.framing()? {
         Framing::UntilClose => Framing::Nothing,
         other => other,
@@ -469,8 +460,6 @@ async fn answer(
         let seen = Seen {
             node: shared.name.clone(),
             serial: log.len(),
-            connection,
-            at: Instant::now(),
             head,
             body: Vec::new(),
             complete: false,

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::client::{Answer, Client, Request};
 use super::wire::Broken;
-use super::{check, eventually, ms};
+use super::{check, eventually};
 
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_tidegate");
@@ -474,11 +474,6 @@ fn port(line: &str, after: &str) -> Option<SocketAddr> {
         .trim_end_matches('.')
         .parse()
         .ok()
-}
-
-/// A pause between two looks at something that has no event, for stories that look in their own way.
-pub async fn a_moment() {
-    tokio::time::sleep(ms(10)).await;
 }
 
 /// The smallest configuration: one upstream `web` with these keys (a line each) and nodes, and a route to it.

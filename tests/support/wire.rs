@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -140,11 +139,6 @@ impl Wire {
         }
     }
 
-    /// Its own address.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a connected socket")
-    }
-
     /// Writes every byte.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         Ok(self.stream.write_all(bytes).await?)
@@ -154,11 +148,6 @@ impl Wire {
     pub fn reset(self) {
         // Fails only when the peer was first; then there is nobody left to reset.
         let _ = self.stream.set_zero_linger();
-    }
-
-    /// Tells the peer that nothing more will be sent.
-    pub async fn finish_sending(&mut self) -> Result<(), Broken> {
-        Ok(self.stream.shutdown().await?)
     }
 
     /// Whether the peer has closed or reset a connection on which nothing is expected.
