@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::support::client::Request;
 use crate::support::load::Load;
-use crate::support::origin::{BlackHole, Origin, Reply, nodes};
+use crate::support::origin::{BlackHole, Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
+use crate::support::reply::Reply;
 use crate::support::{check, eventually, ms};
 
 async fn logging(access_log: &str) -> (Origin, Tidegate) {

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Request};
 use crate::support::load::Load;
-use crate::support::origin::{Origin, Reply, nodes};
+use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
+use crate::support::reply::Reply;
 use crate::support::{Gate, check, eventually, ms};
 
 async fn two_nodes() -> (Vec<Origin>, Tidegate) {

@@ -8,8 +8,10 @@ use tempfile::TempDir;
 
 use crate::support::client::{Client, Request};
 use crate::support::load::Load;
-use crate::support::origin::{Origin, Reply, nodes};
-use crate::support::proxy::{BINARY, Process, Tidegate, complete, ports, tidegate, web};
+use crate::support::origin::{Origin, nodes};
+use crate::support::process::Process;
+use crate::support::proxy::{BINARY, Tidegate, complete, ports, tidegate, web};
+use crate::support::reply::Reply;
 use crate::support::{Gate, check, eventually, ms};
 
 /// A folder with this configuration, and its path.
@@ -115,7 +117,7 @@ async fn the_effective_configuration_shows_defaults_and_variables() {
     command
         .args(["config", "--effective", "-c", &path])
         .env("OTHER", "127.0.0.9");
-    let done = crate::support::proxy::finish(&mut command).await;
+    let done = crate::support::process::finish(&mut command).await;
     assert_eq!(done.code, 0, "{}", done.all());
     for told in [
         "127.0.0.1:3000",

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use crate::support::client::{Client, Request};
 use crate::support::load::Load;
-use crate::support::origin::{Origin, Reply, nodes};
+use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
+use crate::support::reply::Reply;
 use crate::support::wire::Broken;
 use crate::support::{Gate, check, eventually, ms};
 

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::Request;
 use crate::support::load::Load;
-use crate::support::origin::{Origin, Reply, Step, nodes};
+use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
+use crate::support::reply::{Reply, Step};
 use crate::support::{check, eventually, ms};
 
 const QUICK: &str = "health: { path: /healthz, interval: 100ms, timeout: 500ms, rise: 2, fall: 2 }";

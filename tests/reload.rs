@@ -12,8 +12,10 @@ use tempfile::TempDir;
 
 use crate::support::client::Request;
 use crate::support::load::Load;
-use crate::support::origin::{Origin, Reply, nodes};
-use crate::support::proxy::{BINARY, Tidegate, complete, finish, web};
+use crate::support::origin::{Origin, nodes};
+use crate::support::process::finish;
+use crate::support::proxy::{BINARY, Tidegate, complete, web};
+use crate::support::reply::Reply;
 use crate::support::{Gate, check, eventually, ms};
 
 /// From writing the file to its effect: the promise.

@@ -3,7 +3,8 @@
 use crate::support::client::{Client, Request};
 use crate::support::load::Load;
 use crate::support::ms;
-use crate::support::origin::{Origin, Reply};
+use crate::support::origin::Origin;
+use crate::support::reply::Reply;
 use crate::support::wire::Broken;
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use nix::sys::signal::Signal;
 
 use crate::support::client::{Client, Request};
 use crate::support::load::Load;
-use crate::support::origin::{Origin, Reply, nodes};
+use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
+use crate::support::reply::Reply;
 use crate::support::wire::Broken;
 use crate::support::{Gate, check, eventually, ms};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::net::TcpSocket;
 
-use super::origin::chunk;
+use super::reply::chunk;
 use super::wire::{Broken, Framing, Head, Wire};
 
 /// Longer than any answer of a story takes; a hanging proxy fails a story instead of stopping it.

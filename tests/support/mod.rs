@@ -6,7 +6,9 @@
 pub mod client;
 pub mod load;
 pub mod origin;
+pub mod process;
 pub mod proxy;
+pub mod reply;
 pub mod strangers;
 pub mod wire;
 
@@ -79,4 +81,19 @@ pub fn raise_open_files() {
     if soft < wanted {
         setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).expect("a soft limit can be raised");
     }
+}
+
+/// A body that shows a byte lost, doubled or moved.
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|i| (i % 251) as u8 ^ (i / 251) as u8)
+        .collect()
+}
+
+/// A limit acted: not before its time, and not much later (the machine may be busy).
+#[track_caller]
+pub fn took_about(began: Instant, limit: Duration) {
+    let took = began.elapsed();
+    assert!(took > limit * 3 / 4, "only {took:?} of {limit:?}");
+    assert!(took < limit + ms(2_500), "{took:?} instead of {limit:?}");
 }

@@ -9,7 +9,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::client::{Client, Request};
-use super::proxy::{Process, SOON};
+use super::process::Process;
+use super::proxy::SOON;
 use super::{check, eventually};
 
 /// A foreign server on a folder of files.
