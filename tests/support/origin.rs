@@ -308,32 +308,46 @@ async fn answer(shared: &Shared, head: Head, wire: &mut Wire) -> Result<End, Bro
     perform(&seen, reply.steps, wire).await
 }
 
+/// Bytes that belong together leave together: a node killed at any moment has sent an answer or none of it.
 async fn perform(seen: &Seen, steps: Vec<Step>, wire: &mut Wire) -> Result<End, Broken> {
     let bodiless = seen.method() == "HEAD";
+    let mut due = Vec::new();
+    let mut end = End::KeepAlive;
     for step in steps {
         match step {
-            Step::Wait(time) => tokio::time::sleep(time).await,
-            Step::Gate(gate) => gate.passed().await,
-            Step::Head(status, fields) => wire.send(&head_bytes(seen, status, &fields)).await?,
+            Step::Head(status, fields) => due.extend(head_bytes(seen, status, &fields)),
             Step::Bytes(_) | Step::Chunk(_) if bodiless => {}
-            Step::Bytes(bytes) => wire.send(&bytes).await?,
-            Step::Chunk(data) => wire.send(&chunk(&data)).await?,
+            Step::Bytes(bytes) => due.extend(bytes),
+            Step::Chunk(data) => due.extend(chunk(&data)),
             Step::Mirror => {
                 let length = ("content-length".to_owned(), seen.body.len().to_string());
-                wire.send(&head_bytes(seen, 200, &[length])).await?;
-                wire.send(&seen.body).await?;
+                due.extend(head_bytes(seen, 200, &[length]));
+                due.extend(&seen.body);
+            }
+            Step::Wait(time) => {
+                wire.send(&std::mem::take(&mut due)).await?;
+                tokio::time::sleep(time).await;
+            }
+            Step::Gate(gate) => {
+                wire.send(&std::mem::take(&mut due)).await?;
+                gate.passed().await;
             }
             Step::Echo => {
+                wire.send(&std::mem::take(&mut due)).await?;
                 while let Some(bytes) = wire.some().await? {
                     wire.send(&bytes).await?;
                 }
-                return Ok(End::Close);
+                end = End::Close;
             }
-            Step::Close => return Ok(End::Close),
-            Step::Reset => return Ok(End::Reset),
+            Step::Close => end = End::Close,
+            Step::Reset => end = End::Reset,
+        }
+        if end != End::KeepAlive {
+            break;
         }
     }
-    Ok(End::KeepAlive)
+    wire.send(&due).await?;
+    Ok(end)
 }
 
 fn head_bytes(seen: &Seen, status: u16, fields: &[(String, String)]) -> Vec<u8> {
