@@ -91,7 +91,7 @@ async fn the_reason_is_in_the_log_the_status_and_on_the_page() {
         check(tide.log().contains("<fastest>"), tide.log())
     })
     .await;
-    assert!(tide.log().contains("tidegate.yaml:6:14"), "{}", tide.log());
+    assert!(tide.log().contains("tidegate.yaml:7:14"), "{}", tide.log());
     let last = tide.status().await["config"]["last_reload"].clone();
     assert!(
         last["errors"][0].as_str().unwrap().contains("<fastest>"),

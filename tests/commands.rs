@@ -12,6 +12,7 @@ use crate::support::origin::{Origin, nodes};
 use crate::support::process::Process;
 use crate::support::proxy::{BINARY, Tidegate, complete, ports, tidegate, web};
 use crate::support::reply::Reply;
+use crate::support::strangers::free_port;
 use crate::support::{Gate, check, eventually, ms};
 
 /// A folder with this configuration, and its path.
@@ -35,7 +36,8 @@ async fn check_is_content_with_a_good_file() {
     let json = tidegate(&["check", "-c", &path, "-o", "json"]).await;
     assert_eq!(json.code, 0);
     let said = json.json();
-    assert_eq!(said["errors"].as_array().unwrap().len(), 0, "{said}");
+    assert_eq!(said["ok"], true, "{said}");
+    assert_eq!(said["problems"], serde_json::json!([]), "{said}");
 }
 
 #[tokio::test]
@@ -60,15 +62,13 @@ async fn check_tells_every_mistake_with_its_place_and_a_remedy() {
     }
     let json = tidegate(&["check", "-c", &path, "-o", "json"]).await;
     assert_eq!(json.code, 1);
-    let errors = json.json()["errors"].clone();
-    let lines: Vec<_> = errors
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|e| e["line"].clone())
-        .collect();
-    assert!(lines.len() >= 4, "{errors}");
-    assert!(lines.iter().all(|l| l.as_u64() > Some(0)), "{errors}");
+    let said = json.json();
+    assert_eq!(said["ok"], false, "{said}");
+    let problems = said["problems"].as_array().unwrap();
+    let errors = problems.iter().filter(|p| p["severity"] == "error");
+    let lines: Vec<_> = errors.map(|e| e["line"].as_u64()).collect();
+    assert!(lines.len() >= 4, "{said}");
+    assert!(lines.iter().all(|l| *l > Some(0)), "{said}");
 }
 
 #[tokio::test]
@@ -80,11 +80,9 @@ async fn check_warns_and_a_strict_one_minds() {
     let strict = tidegate(&["check", "-c", &path, "--strict"]).await;
     assert_eq!(strict.code, 2, "{}", strict.all());
     let json = tidegate(&["check", "-c", &path, "-o", "json"]).await;
-    let warnings = json.json()["warnings"].clone();
-    assert!(
-        warnings.as_array().is_some_and(|w| !w.is_empty()),
-        "{warnings}"
-    );
+    let said = json.json();
+    assert_eq!(said["ok"], true, "{said}");
+    assert_eq!(said["problems"][0]["severity"], "warning", "{said}");
 }
 
 #[tokio::test]
@@ -298,8 +296,20 @@ async fn a_cache_is_refused_for_now_and_not_ignored() {
 
 #[tokio::test]
 async fn the_demo_has_three_nodes_says_what_to_try_and_ends_cleanly() {
-    let demo = Process::start(Command::new(BINARY).args(["demo"]));
+    let dir = TempDir::new().unwrap();
+    let mut command = Command::new(BINARY);
+    let (listen, stats) = (free_port().await, free_port().await);
+    command.args([
+        "demo",
+        "--listen",
+        &listen.to_string(),
+        "--admin",
+        &stats.to_string(),
+    ]);
+    command.args(["--apps", "0", "--file", "demo.yaml"]);
+    let demo = Process::start(command.current_dir(&dir));
     let (data, admin) = ports(&demo).await;
+    assert_eq!((data, admin), (listen, stats));
     let mut answers = std::collections::BTreeSet::new();
     for _ in 0..30 {
         let mut client = Client::connect(data).await.unwrap();

@@ -88,8 +88,8 @@ impl Stranger {
     }
 }
 
-/// A port that was free a moment ago: these programs cannot choose one and tell it.
-async fn free_port() -> SocketAddr {
+/// A port that was free a moment ago: for programs that cannot choose one and tell it.
+pub async fn free_port() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("a free port");
     listener.local_addr().expect("a bound socket")
