@@ -209,12 +209,9 @@ async fn a_file_added_to_or_changed_in_an_included_folder_counts() {
         )
     };
     for path in ["/api/", "/v2/"] {
-        tide.write_file("conf.d/api.yaml.part", &api(path));
-        fs::rename(
-            tide.dir().join("conf.d/api.yaml.part"),
-            tide.dir().join("conf.d/api.yaml"),
-        )
-        .unwrap();
+        let fresh = tide.dir().join("conf.d/api.yaml.part");
+        fs::write(&fresh, api(path)).unwrap();
+        fs::rename(&fresh, tide.dir().join("conf.d/api.yaml")).unwrap();
         eventually("the included route serves", PROMPT, async || {
             let answer = tide.get(path).await;
             check(answer.node() == "app-2", answer.node())
@@ -227,6 +224,20 @@ async fn a_file_added_to_or_changed_in_an_included_folder_counts() {
         check(answer.node() == "app-1", answer.node())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_change_right_behind_another_is_never_lost() {
+    let (_app, yaml, tide) = one_node().await;
+    let (first, second) = (marked("one", &yaml), marked("two", &yaml));
+    // A watcher waits for a quiet moment; the second change comes while it reads the first.
+    for gap in (40..160).step_by(8) {
+        tide.write_in_place(&first);
+        tokio::time::sleep(ms(gap)).await;
+        tide.write_in_place(&second);
+        let took = serves(&tide, "two").await;
+        assert!(took < PROMPT, "{took:?} with {gap} ms between them");
+    }
 }
 
 // -- ways to ask for it
