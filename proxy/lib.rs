@@ -3,4 +3,6 @@
 
 pub mod base;
 pub mod config;
+pub mod guard;
 pub mod balance;
+pub mod upstream;
