@@ -48,8 +48,8 @@ pub(super) fn set_of(n: usize, mask: u16) -> NodeSet {
     set
 }
 
-/// Whether counts can come from these weights (Pearson's chi-square). The bound lies some eight standard deviations
-/// out, so that a thousand cases a run do not fail by chance, while a share that is off by a fifth does.
+/// Whether counts can come from these weights (Pearson's chi-square). The bound is met by chance once in about 10^9
+/// tries, so that thousands of cases a run stay quiet; what it finds is an algorithm that gets the weights wrong.
 pub(super) fn chi_square_is_plausible(seen: &[u32], weights: &[u32]) -> bool {
     let draws: u32 = seen.iter().sum();
     let total: u32 = weights.iter().sum();
