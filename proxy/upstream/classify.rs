@@ -53,6 +53,15 @@ pub fn may_send_again(failure: End, method: &Method, body_is_kept: bool) -> bool
     failure == End::UpstreamReset && body_is_kept && method.is_idempotent()
 }
 
+/// Whether a connection that could not be made speaks against the node. Running out of our own descriptors or ports
+/// does not.
+pub fn is_nodes_fault(error: &Error) -> bool {
+    !matches!(
+        error.etype(),
+        ErrorType::SocketError | ErrorType::BindError | ErrorType::InternalError
+    )
+}
+
 /// What went wrong while connecting, in words for the operator.
 pub fn connect_failure_in_words(error: &Error) -> &'static str {
     match error.etype() {
