@@ -16,12 +16,13 @@ use super::hold::Hold;
 use super::lifecycle::Lifecycle;
 use super::overlay::{Change, Overlay};
 use super::snapshot::Snapshot;
+use super::source::Source;
 use crate::balance::node::{Input, Node, Transition};
 use crate::base::node::{Health, Intent};
 use crate::config::checked::{Config, NodeAddr};
 use crate::config::diff::diff;
-use crate::config::problem::Problem;
-use crate::config::{Loaded, Source};
+use crate::config::Loaded;
+use crate::config::problem::{Place, Problem};
 use crate::telemetry::metrics::{Metrics, NodeGauges};
 
 /// A node that no generation names any more, with requests left on it.
@@ -223,7 +224,9 @@ impl Control {
             }
             Err(e) => {
                 inner.overlay = saved;
-                let problem = Problem::plain(format!("access log: cannot open it: {e}"));
+                let place = Place::file(&self.source.name());
+                let problem = Problem::error(place, format!("cannot open the access log: {e}"))
+                    .help("look at `access_log.path`: its folder must exist and be writable");
                 self.refuse(&mut inner, why, vec![problem], at)
             }
         }

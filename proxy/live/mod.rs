@@ -12,3 +12,5 @@ pub mod lifecycle;
 pub mod overlay;
 /// One immutable generation.
 pub mod snapshot;
+/// Where the configuration comes from.
+pub mod source;

@@ -458,6 +458,12 @@ impl Metrics {
         entry.metrics.clone()
     }
 
+    /// The handles of a node that has some.
+    pub fn known_node(&self, upstream: &str, id: &str) -> Option<Arc<NodeMetrics>> {
+        let key = (upstream.to_string(), id.to_string());
+        self.nodes.lock().get(&key).map(|entry| entry.metrics.clone())
+    }
+
     /// The handles of an upstream.
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
         UpstreamMetrics {
