@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 use super::views::{self, ConfigView, NodeView, Status, UpstreamView, Upstreams};
-use crate::config::effective::effective;
 use crate::live::control::{Control, VerbError};
 
 type Shared = State<Arc<Control>>;
@@ -51,7 +50,7 @@ pub async fn upstream(
     State(control): Shared,
     Path(name): Path<String>,
 ) -> Result<Json<UpstreamView>, Problem> {
-    find_upstream(&control, &name).map(Json)
+    Ok(Json(find_upstream(&control, &name)?))
 }
 
 /// `GET /api/v1/upstreams/{upstream}/nodes/{node}`
@@ -70,7 +69,7 @@ pub async fn config(State(control): Shared) -> Json<ConfigView> {
         path: control.source().name(),
         loaded_at: views::stamp(snapshot.loaded_at),
         files: control.files().iter().map(|f| f.display().to_string()).collect(),
-        effective: effective(&snapshot.config),
+        effective: control.effective(),
     })
 }
 

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::balance::node::View;
 use crate::base::node::{Health, Intent};
-use crate::config::words::balance_word;
 use crate::live::control::{Control, Leaving};
 use crate::live::snapshot::{Snapshot, Upstream};
 
@@ -244,7 +243,7 @@ fn upstream(
         .map(|l| leaver(control, l, now));
     UpstreamView {
         name: upstream.name.to_string(),
-        balance: balance_word(upstream.pool.balance()),
+        balance: upstream.pool.balance().as_str(),
         available: upstream.pool.available(now),
         nodes: nodes.chain(gone).collect(),
         unresolved: upstream.unresolved.clone(),

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::cli::{CheckArgs, ConfigArgs, Output};
 use crate::config::checked::{Action, Config};
-use crate::config::{self, Loaded};
+use crate::config::Loaded;
+use crate::config::effective::effective;
 use crate::live::source::Source;
 
 /// Exit code of `check --strict` when there are warnings only.
@@ -21,7 +22,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
     }
     if loaded.config.is_none() {
         ExitCode::FAILURE
-    } else if args.strict && !loaded.warnings().is_empty() {
+    } else if args.strict && loaded.warnings().next().is_some() {
         ExitCode::from(WARNINGS)
     } else {
         ExitCode::SUCCESS
@@ -41,7 +42,7 @@ fn print_text(loaded: &Loaded, path: &str) {
     for problem in &loaded.problems {
         eprintln!("{problem}\n");
     }
-    let (errors, warnings) = (loaded.errors().len(), loaded.warnings().len());
+    let (errors, warnings) = (loaded.errors().count(), loaded.warnings().count());
     match &loaded.config {
         None => eprintln!("{path}: {errors} errors, {warnings} warnings"),
         Some(config) => {
@@ -59,7 +60,7 @@ fn summary(config: &Config) -> String {
             Action::Proxy(upstream) => {
                 let upstream = &config.upstreams[*upstream];
                 let nodes = upstream.nodes.len();
-                let balance = config::words::balance_word(upstream.balance);
+                let balance = upstream.balance.as_str();
                 format!("upstream {} ({balance}, {nodes} nodes)", upstream.name)
             }
             Action::Redirect { to, status } => format!("{} to {to}", status.as_u16()),
@@ -75,7 +76,7 @@ pub fn config(args: &ConfigArgs) -> ExitCode {
     for problem in loaded.errors() {
         eprintln!("{problem}\n");
     }
-    match loaded.effective() {
+    match effective(&loaded) {
         Some(text) => {
             print!("{text}");
             ExitCode::SUCCESS

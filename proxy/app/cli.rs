@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::base::units::parse_duration;
+use crate::base::units;
 use crate::live::source::Source;
 
 /// A load-balancing reverse proxy: put it in front of your app servers, edit one YAML file to add or drain nodes,
@@ -230,7 +230,7 @@ pub struct DemoArgs {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|e| e.to_string())
+    units::duration(text)
 }
 
 #[cfg(test)]

@@ -288,9 +288,8 @@ fn differences(args: &DiffArgs) -> Result<ExitCode, Failed> {
         .config
         .ok_or("the running configuration cannot be read by this version of tidegate")?;
     let loaded = Source::File(args.file.config.clone()).load();
-    let errors = loaded.errors();
+    let texts: Vec<_> = loaded.errors().map(ToString::to_string).collect();
     let Some(file) = loaded.config else {
-        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
         return Err(format!("the file cannot be used\n\n{}", texts.join("\n\n")));
     };
     let changes = diff::diff(&running, &file);

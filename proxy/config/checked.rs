@@ -136,6 +136,19 @@ pub enum Balance {
     IpHash,
 }
 
+impl Balance {
+    /// The word of the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Balance::RoundRobin => "round_robin",
+            Balance::LeastConn => "least_conn",
+            Balance::WeightedRandom => "weighted_random",
+            Balance::Random => "random",
+            Balance::IpHash => "ip_hash",
+        }
+    }
+}
+
 /// Active health checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Health {

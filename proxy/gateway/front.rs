@@ -213,9 +213,15 @@ async fn first_bytes(
     let got = tokio::select! {
         biased;
         got = within(idle, &mut read) => got,
-        _ = shutdown.wait_for(|stopping| *stopping) => within(Some(LAST_CALL), &mut read).await,
+        () = stopping(&mut shutdown) => within(Some(LAST_CALL), &mut read).await,
     };
     matches!(got, Some(Ok(n)) if n > 0)
+}
+
+/// Ends when the process stops accepting.
+async fn stopping(shutdown: &mut ShutdownWatch) {
+    // An error means that nobody can stop us any more, because the process is gone.
+    let _ = shutdown.wait_for(|stopping| *stopping).await;
 }
 
 async fn within<F: Future + Unpin>(limit: Option<Duration>, work: F) -> Option<F::Output> {

@@ -22,6 +22,7 @@ use crate::base::node::{Health, Intent};
 use crate::config::checked::{Config, NodeAddr};
 use crate::config::diff::diff;
 use crate::config::Loaded;
+use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
 use crate::telemetry::metrics::{Metrics, NodeGauges};
 
@@ -109,6 +110,7 @@ struct Inner {
     in_use: u64,
     last_seen: u64,
     files: Vec<std::path::PathBuf>,
+    effective: String,
     watch: Vec<std::path::PathBuf>,
     overlay: Overlay,
     resolved: Resolved,
@@ -152,6 +154,7 @@ impl Control {
                 in_use: loaded.fingerprint,
                 last_seen: loaded.fingerprint,
                 files: loaded.files.clone(),
+                effective: effective(loaded).unwrap_or_default(),
                 watch: loaded.watch.clone(),
                 overlay,
                 resolved,
@@ -179,7 +182,9 @@ impl Control {
         inner.last_seen = loaded.fingerprint;
         inner.watch.clone_from(&loaded.watch);
         let at = SystemTime::now();
-        let (warnings, problems) = (loaded.warnings(), loaded.errors());
+        let warnings: Vec<Problem> = loaded.warnings().cloned().collect();
+        let problems: Vec<Problem> = loaded.errors().cloned().collect();
+        let effective = effective(&loaded).unwrap_or_default();
         let Some(config) = loaded.config else {
             return self.refuse(&mut inner, why, problems, at);
         };
@@ -204,6 +209,7 @@ impl Control {
             Ok(generation) => {
                 inner.in_use = loaded.fingerprint;
                 inner.files = loaded.files;
+                inner.effective = effective;
                 inner.last_reload = LastReload {
                     at,
                     problems: Vec::new(),
@@ -445,6 +451,11 @@ impl Control {
     /// Files the configuration in use was read from.
     pub fn files(&self) -> Vec<std::path::PathBuf> {
         self.inner.lock().files.clone()
+    }
+
+    /// The whole configuration in use, as a file that loads again.
+    pub fn effective(&self) -> String {
+        self.inner.lock().effective.clone()
     }
 
     /// Files and folders whose change may matter.

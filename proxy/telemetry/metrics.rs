@@ -492,14 +492,14 @@ impl Metrics {
     /// Connections open now and opened so far, over all data ports.
     pub fn connection_totals(&self) -> (i64, u64) {
         (
-            sum(&self.connections_active, |m| m.get_gauge().value()) as i64,
-            sum(&self.connections, |m| m.get_counter().value()) as u64,
+            sum(&self.connections_active, |m| m.get_gauge().get_value()) as i64,
+            sum(&self.connections, |m| m.get_counter().get_value()) as u64,
         )
     }
 
     /// Requests answered so far.
     pub fn requests_total(&self) -> u64 {
-        sum(&self.requests, |m| m.get_counter().value()) as u64
+        sum(&self.requests, |m| m.get_counter().get_value()) as u64
     }
 
     /// Sets the gauges that mirror state. Nodes that are not named are gone; their series leave
