@@ -1,4 +1,0 @@
-//! stub
-use super::Loaded;
-/// stub
-pub fn effective(_: &Loaded) -> Option<String> { Some(String::new()) }
