@@ -145,12 +145,9 @@ impl At {
             Below::Items(_) | Below::Keys(_) => spot.key.unwrap_or(spot.value).line,
             _ => spot.value.line,
         };
-        format!("{}:{line}", self.index.lines.file())
-    }
-
-    /// The file's name.
-    pub fn file(&self) -> &str {
-        self.index.lines.file()
+        // It goes into a comment, which a line break in a file's name would end.
+        let file = self.index.lines.file().replace(char::is_control, "?");
+        format!("{file}:{line}")
     }
 
     fn step(&self, to: Option<usize>) -> At {

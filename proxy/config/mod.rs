@@ -15,6 +15,10 @@
 pub mod checked;
 /// What holds when the file says nothing.
 pub mod defaults;
+/// Two configurations, told apart in words.
+pub mod diff;
+/// The configuration in force, as a file that loads again.
+pub mod effective;
 mod expand;
 mod files;
 mod fit;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use super::{addr, matcher, words};
+use super::{addr, matcher};
 use crate::config::checked::{Action, HostPattern, Match, PathPattern, Route, Upstream};
 use crate::config::defaults;
 use crate::config::files::Gathered;
@@ -266,9 +266,9 @@ impl Names {
             PathPattern::Prefix(path) | PathPattern::Exact(path) => path.clone(),
             PathPattern::Regex(regex) => format!("~{regex}"),
         };
-        let plain = match shorten(&format!("{host}{path}")) {
-            made if made.is_empty() => "default".to_string(),
-            made => made,
+        let plain = match shorten(&format!("{host}{path}")).trim() {
+            "" => "default".to_string(),
+            made => made.to_string(),
         };
         let count = self.wanted.entry(plain.clone()).or_default();
         loop {
@@ -284,12 +284,12 @@ impl Names {
     }
 }
 
-/// Checks the name of a route: a label, free of what would break a log line. Made names may come back from
-/// `config --effective`, so that blanks are fine.
+/// Checks the name of a route. Made names come back from `config --effective`, so that blanks inside are fine.
 fn label(name: &str, at: &At, problems: &mut Problems) {
-    if name.trim() != name || name.len() > 128 || name.chars().any(char::is_control) {
-        words::name("", "a route", at, problems);
-    } else if name.is_empty() {
-        words::name(name, "a route", at, problems);
+    let odd = name.trim() != name || name.chars().any(char::is_control);
+    if name.is_empty() || odd || name.chars().count() > 128 {
+        let what = format!("\"{}\" cannot be the name of a route", shorten(name));
+        let help = "use at most 128 characters on one line, without blanks at its ends";
+        problems.push(Problem::error(at.place(), what).help(help));
     }
 }

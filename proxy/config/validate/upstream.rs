@@ -48,16 +48,8 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
     let (at, keys) = (&raw.at, &raw.keys);
     words::name(&raw.name, "an upstream", at, problems);
     let (nodes, places) = node::check_all(raw, problems);
-    let listed = at.either("nodes", "servers");
-    // A list that holds only mistakes has told them already, and so has a file that cannot be read.
-    let told = (listed.given()
-        && keys.nodes.is_none()
-        && !listed.is_blank()
-        && raw.nodes.is_empty()
-        && !listed_is_empty(&listed))
-        || !raw.nodes.is_empty();
-    let misfit = !at.is_mapping();
-    if nodes.is_empty() && !told && !misfit {
+    // Nodes that could not be read have told why already.
+    if raw.nodes.is_empty() && raw.complete {
         let what = format!("upstream `{}` has no nodes", raw.name);
         let help = "add `nodes: [10.0.0.11:3000]`, with the address and port of your app";
         problems.push(Problem::error(at.key_place(), what).help(help));
@@ -88,10 +80,6 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
         nodes,
     };
     (upstream, places)
-}
-
-fn listed_is_empty(at: &At) -> bool {
-    at.is_list() && !at.item(0).given()
 }
 
 /// `timeouts:` of an upstream.
