@@ -141,12 +141,22 @@ fn upstreams(out: &mut Changes, old: &Config, new: &Config) {
     for is in &new.upstreams {
         match before.get(is.name.as_str()) {
             None => out.say(format!(
-                "upstream {} added with {} nodes",
+                "upstream {} added (nodes: {})",
                 is.name,
-                is.nodes.len()
+                names(&is.nodes)
             )),
             Some(was) => upstream(out, was, is),
         }
+    }
+}
+
+/// The ids of some nodes; of many, how many there are.
+fn names(nodes: &[Node]) -> String {
+    const SHOWN: usize = 5;
+    let ids: Vec<&str> = nodes.iter().map(|n| n.id.as_str()).collect();
+    match ids.len() > SHOWN {
+        true => ids.len().to_string(),
+        false => ids.join(", "),
     }
 }
 

@@ -147,7 +147,7 @@ impl Gather<'_> {
         let text = match self.sources.read(path, Some(&named.place())) {
             Ok(text) => text,
             Err(problem) => {
-                self.problems.push(problem);
+                self.problems.push(*problem);
                 return None;
             }
         };
