@@ -27,7 +27,9 @@ pub struct RawUpstream {
     /// Its keys.
     pub keys: Upstream,
     /// Its nodes with their places, those of `nodes_file` last; `None` for one that did not fit.
-    pub nodes: Vec<(Option<Node>, At)>,
+    pub nodes: Vec<Placed<Node>>,
+    /// Whether all its nodes could be read; else the reason has been told.
+    pub complete: bool,
 }
 
 /// Everything as written.
@@ -39,7 +41,7 @@ pub struct Gathered {
     /// Upstreams of all files.
     pub upstreams: Vec<RawUpstream>,
     /// Routes of all files with their places; `None` for one that did not fit.
-    pub routes: Vec<(Option<Route>, At)>,
+    pub routes: Vec<Placed<Route>>,
 }
 
 /// Gathers.
@@ -145,7 +147,7 @@ impl Gather<'_> {
         let text = match self.sources.read(path, Some(&named.place())) {
             Ok(text) => text,
             Err(problem) => {
-                self.problems.push(problem);
+                self.problems.push(*problem);
                 return None;
             }
         };
@@ -184,49 +186,62 @@ impl Gather<'_> {
             }
             // One that did not fit is kept: routes may name it, and its mistake is told already.
             let mut keys = keys.unwrap_or_default();
-            let nodes = self.nodes(&mut keys, &at, base);
+            let own = at.either("nodes", "servers");
+            let own_fit = !own.given() || own.is_blank() || keys.nodes.is_some();
+            let (nodes, file_fit) = self.nodes(&mut keys, &at, base);
             all.upstreams.push(RawUpstream {
+                complete: at.is_mapping() && own_fit && file_fit,
                 name,
                 at,
                 keys,
                 nodes,
             });
         }
-        for (i, route) in routes.into_iter().flatten().enumerate() {
-            all.routes.push((route, root.key("routes").item(i)));
-        }
+        let list = root.key("routes");
+        all.routes.extend(placed(routes.unwrap_or_default(), &list));
     }
 
-    /// The nodes of an upstream, its own and those of its file.
-    fn nodes(&mut self, keys: &mut Upstream, at: &At, base: &Path) -> Vec<(Option<Node>, At)> {
-        let own = keys.nodes.take().into_iter().flatten().enumerate();
+    /// The nodes of an upstream, its own and those of its file; and whether that file could be read.
+    fn nodes(&mut self, keys: &mut Upstream, at: &At, base: &Path) -> (Vec<Placed<Node>>, bool) {
         let list = at.either("nodes", "servers");
-        let mut nodes: Vec<_> = own.map(|(i, node)| (node, list.item(i))).collect();
+        let mut nodes = placed(keys.nodes.take().unwrap_or_default(), &list);
         let Some(file) = &keys.nodes_file else {
-            return nodes;
+            let fit = !at.key("nodes_file").given();
+            return (nodes, fit);
         };
         let Some((document, root)) = self.document(&base.join(file), &at.key("nodes_file")) else {
-            return nodes;
+            return (nodes, false);
         };
-        let (list, entries) = match document.value {
+        match document.value {
             Value::Sequence(_) => {
-                let entries: Vec<Option<Node>> =
-                    document.read(&NODES, "nodes", self.env, self.problems);
-                (root, entries)
+                let entries = document.read(&NODES, "nodes", self.env, self.problems);
+                nodes.extend(placed(entries, &root));
+                (nodes, true)
             }
             _ => {
-                let file: NodesFile =
-                    document.read(&NODES_FILE, "the file of nodes", self.env, self.problems);
-                (
-                    root.either("nodes", "servers"),
-                    file.nodes.unwrap_or_default(),
-                )
+                let called = "the file of nodes";
+                let file: NodesFile = document.read(&NODES_FILE, called, self.env, self.problems);
+                let list = root.either("nodes", "servers");
+                let fit = file.nodes.is_some() || list.is_blank();
+                if !list.given() && root.is_mapping() {
+                    let problem = Problem::error(root.place(), "this file of nodes has no `nodes`")
+                        .help("write `nodes: [10.0.0.11:3000]`, or the list alone");
+                    self.problems.push(problem);
+                }
+                nodes.extend(placed(file.nodes.unwrap_or_default(), &list));
+                (nodes, fit)
             }
-        };
-        let theirs = entries.into_iter().enumerate();
-        nodes.extend(theirs.map(|(i, node)| (node, list.item(i))));
-        nodes
+        }
     }
+}
+
+/// An entry of a list with its place; `None` for one that did not fit.
+type Placed<T> = (Option<T>, At);
+
+/// The entries of a list with their places.
+fn placed<T>(entries: Vec<Option<T>>, list: &At) -> Vec<Placed<T>> {
+    let places = (0..).map(|i| list.item(i));
+    entries.into_iter().zip(places).collect()
 }
 
 /// The directory before the first wildcard of a pattern: a file that appears there may match.

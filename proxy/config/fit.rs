@@ -28,6 +28,18 @@ pub struct Called<'a> {
     pub name: &'a str,
     /// How it is written.
     pub example: &'a str,
+    /// Whether it is an entry of that list.
+    pub entry: bool,
+}
+
+impl Called<'_> {
+    fn title(&self) -> String {
+        let name = shorten(self.name);
+        match self.entry {
+            true => format!("an entry of `{name}`"),
+            false => format!("`{name}`"),
+        }
+    }
 }
 
 impl Fit<'_> {
@@ -60,15 +72,13 @@ impl Fit<'_> {
             }
             // A section without a value is one whose keys are all commented out.
             (_, Value::Null) => None,
-            (Shape::WordOr(inner), value @ (Value::Mapping(_) | Value::Sequence(_))) => {
-                self.fit(value, at, inner, called)
-            }
-            (Shape::Word | Shape::WordOr(_), value) => self.word(&value, at, called),
+            (Shape::WordOr(inner), value @ Value::Mapping(_)) => self.fit(value, at, inner, called),
+            (Shape::Word | Shape::WordOr(_), value) => self.word(&value, at, shape, called),
             (Shape::Words, Value::Sequence(items)) => {
                 Some(self.list(items, at, &Shape::Word, called))
             }
             (Shape::Words, value) => {
-                let word = self.word(&value, at, called)?;
+                let word = self.word(&value, at, shape, called)?;
                 Some(Value::Sequence(vec![word]))
             }
             (Shape::List(inner), Value::Sequence(items)) => {
@@ -84,13 +94,13 @@ impl Fit<'_> {
     }
 
     /// A leaf, as a word.
-    fn word(&mut self, value: &Value, at: &At, called: Called<'_>) -> Option<Value> {
+    fn word(&mut self, value: &Value, at: &At, shape: &Shape, called: Called<'_>) -> Option<Value> {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => at.raw().map_or_else(|| number.to_string(), str::to_string),
             Value::Bool(flag) => at.raw().map_or_else(|| flag.to_string(), str::to_string),
             _ => {
-                self.misfit(value, at, &Shape::Word, called);
+                self.misfit(value, at, shape, called);
                 return None;
             }
         };
@@ -106,6 +116,10 @@ impl Fit<'_> {
     /// A list; what does not fit leaves a gap, so that the others keep their positions.
     fn list(&mut self, items: Vec<Value>, at: &At, shape: &Shape, called: Called<'_>) -> Value {
         let mut out = Vec::with_capacity(items.len());
+        let called = Called {
+            entry: true,
+            ..called
+        };
         for (i, item) in items.into_iter().enumerate() {
             let here = at.item(i);
             if item.is_null() {
@@ -126,7 +140,7 @@ impl Fit<'_> {
     }
 
     /// A mapping with known keys.
-    fn map(&mut self, map: Mapping, at: &At, keys: &[Key]) -> Value {
+    fn map(&mut self, map: Mapping, at: &At, keys: &'static [Key]) -> Value {
         let mut out = Mapping::new();
         for (key, value) in map {
             let Some(name) = key_text(&key) else {
@@ -134,7 +148,7 @@ impl Fit<'_> {
                 continue;
             };
             let here = at.key(&name);
-            let Some(key) = self.known(&name, &here, keys) else {
+            let Some(key) = self.known(&name, at, keys) else {
                 continue;
             };
             if out.contains_key(key.name) {
@@ -148,6 +162,7 @@ impl Fit<'_> {
             let called = Called {
                 name: key.name,
                 example: key.example,
+                entry: false,
             };
             if let Some(value) = self.fit(value, &here, &key.shape, called) {
                 out.insert(key.name.into(), value);
@@ -157,8 +172,8 @@ impl Fit<'_> {
     }
 
     /// The key of this name, if it can be used; else says why not.
-    fn known<'k>(&mut self, name: &str, at: &At, keys: &'k [Key]) -> Option<&'k Key> {
-        let place = at.key_place();
+    fn known(&mut self, name: &str, outer: &At, keys: &'static [Key]) -> Option<&'static Key> {
+        let place = outer.key(name).key_place();
         if let Some(key) = keys.iter().find(|k| k.name == name) {
             if !key.supported() {
                 let problem = Problem::error(place, format!("`{name}` is not supported yet"))
@@ -176,10 +191,17 @@ impl Fit<'_> {
         }
         let known = || keys.iter().filter(|k| k.supported()).map(|k| k.name);
         let guess = closest(name, known());
+        if let Some(guess) = guess {
+            self.problems.meant(outer.place(), guess);
+        }
         let mut problem =
             Problem::error(place, format!("unknown key `{}`", shorten(name))).did_you_mean(guess);
         if let (None, Some(home)) = (guess, home_of(name, &FILE)) {
-            problem = problem.help(format!("`{name}` belongs to `{home}`"));
+            let home = match home.contains('.') {
+                true => format!("belongs to `{home}`"),
+                false => "belongs at the top of the main file".into(),
+            };
+            problem = problem.help(format!("`{name}` {home}"));
         }
         let all: Vec<&str> = known().collect();
         self.problems
@@ -211,6 +233,7 @@ impl Fit<'_> {
             let called = Called {
                 name: &name,
                 example: called.example,
+                entry: false,
             };
             let value = self.entry(value, &here, shape, called);
             out.insert(Value::String(name), value);
@@ -233,7 +256,7 @@ impl Fit<'_> {
             Value::Sequence(_) => "a list",
             _ => "a single value",
         };
-        let what = format!("`{}` must be {wanted}, not {found}", called.name);
+        let what = format!("{} must be {wanted}, not {found}", called.title());
         self.error(at, what, &format!("write it as in `{}`", called.example));
     }
 

@@ -79,7 +79,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
         Ok(text) => from_text(path, &path.display().to_string(), &text, env, sources),
         Err(problem) => {
             let mut problems = Problems::default();
-            problems.push(problem);
+            problems.push(*problem);
             finish(None, problems, sources, path)
         }
     }

@@ -69,6 +69,7 @@ impl Document {
         let called = Called {
             name: called,
             example: "upstreams: { web: { nodes: [127.0.0.1:3000] } }",
+            entry: false,
         };
         let fitted = Fit { env, problems }.fit(self.value, &self.at, shape, called);
         let Some(fitted) = fitted else {

@@ -3,6 +3,7 @@
 //! Everything the configuration has to say to an operator is a [`Problem`]; it renders in the look of a compiler's
 //! diagnostics and serialises for `check -o json`. Nothing here may decide what is wrong: it only tells.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ impl Severity {
 }
 
 /// A stretch of one line of one file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Place {
     /// The file as the operator named it.
     #[serde(serialize_with = "as_str")]
@@ -205,6 +206,8 @@ pub struct Problems {
     list: Vec<Problem>,
     errors: usize,
     others: usize,
+    /// Keys that were probably meant by misspelt ones, each with the place of its mapping.
+    meant: HashSet<(Place, &'static str)>,
 }
 
 impl Problems {
@@ -220,6 +223,27 @@ impl Problems {
         }
     }
 
+    /// Keeps a problem, if there is one.
+    pub fn extend(&mut self, problem: Option<Problem>) {
+        if let Some(problem) = problem {
+            self.push(problem);
+        }
+    }
+
+    /// Remembers that a mapping holds a misspelt key which was probably this one.
+    pub fn meant(&mut self, mapping: Place, key: &'static str) {
+        if self.meant.len() < MAX_OF_A_KIND {
+            self.meant.insert((mapping, key));
+        }
+    }
+
+    /// Tells of a key that is missing from the mapping the problem points at, unless it is there, only misspelt.
+    pub fn missing(&mut self, key: &'static str, problem: Problem) {
+        if !self.meant.contains(&(problem.place.clone(), key)) {
+            self.push(problem);
+        }
+    }
+
     /// Whether anything makes the configuration unusable.
     pub fn any_error(&self) -> bool {
         self.errors > 0
@@ -227,6 +251,10 @@ impl Problems {
 
     /// Everything collected: errors first, each kind in the order of the files' lines.
     pub fn into_sorted(mut self, main: &str) -> Vec<Problem> {
+        if self.errors > 0 {
+            // Beside errors, remarks on what is fine would only be in the way.
+            self.list.retain(|p| p.severity != Severity::Note);
+        }
         self.list
             .sort_by(|a, b| (a.severity, &a.place).cmp(&(b.severity, &b.place)));
         self.list.dedup();
@@ -254,10 +282,17 @@ pub fn closest<'a>(
         return None;
     }
     let low = written.to_lowercase();
+    let likeness = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        // Swapped and dropped letters in short words, which the other measure takes for different words.
+        let slips = strsim::osa_distance(&low, &candidate);
+        let few = slips <= 1 + low.chars().count() / 6 && slips < candidate.chars().count();
+        strsim::jaro_winkler(&low, &candidate) + if few { 1.0 } else { 0.0 }
+    };
     candidates
         .into_iter()
-        .map(|c| (strsim::jaro_winkler(&low, &c.to_lowercase()), c))
-        .filter(|(likeness, _)| *likeness >= 0.8)
+        .map(|c| (likeness(c), c))
+        .filter(|(likeness, _)| *likeness >= 0.85)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)
 }

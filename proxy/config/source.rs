@@ -31,22 +31,24 @@ impl Sources {
     /// Reads a file as text.
     ///
     /// `named` is where another file asked for it; the problem is told there.
-    pub fn read(&mut self, path: &Path, named: Option<&Place>) -> Result<String, Problem> {
+    pub fn read(&mut self, path: &Path, named: Option<&Place>) -> Result<String, Box<Problem>> {
         self.watch(path.to_path_buf());
         let name = path.display().to_string();
         let place = || named.cloned().unwrap_or_else(|| Place::file(&name));
         if self.files.len() >= MAX_FILES {
             let what = format!("the configuration is made of more than {MAX_FILES} files");
-            return Err(Problem::error(place(), what).help("look at what `include` matches"));
+            let problem = Problem::error(place(), what).help("look at what `include` matches");
+            return Err(Box::new(problem));
         }
         let bytes = read_limited(path).map_err(|error| {
             let what = format!("cannot read {name}: {}", reason(&error));
-            Problem::error(place(), what).help(remedy(&error))
+            Box::new(Problem::error(place(), what).help(remedy(&error)))
         })?;
         self.files.push(path.to_path_buf());
         self.took(&name, &bytes);
-        text(bytes)
-            .map_err(|(what, help)| Problem::error(place(), format!("{name} {what}")).help(help))
+        text(bytes).map_err(|(what, help)| {
+            Box::new(Problem::error(place(), format!("{name} {what}")).help(help))
+        })
     }
 
     /// Adds a text to the fingerprint.

@@ -3,7 +3,7 @@
 //! Names of nodes are checked for their form only and never resolved here: a configuration must be readable while
 //! DNS is away.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::checked::NodeAddr;
 
@@ -74,10 +74,10 @@ pub fn node(word: &str) -> Result<NodeAddr, Refusal> {
             "let the node listen on an address and port, as 127.0.0.1:3000".into(),
         ));
     }
-    if let Ok(IpAddr::V6(ip)) = word.parse() {
+    if word.parse::<Ipv6Addr>().is_ok() {
         return Err((
-            format!("\"{word}\" is an IPv6 address without port"),
-            format!("write [{ip}]:3000"),
+            format!("\"{word}\" is an IPv6 address without brackets and port"),
+            "write [ADDRESS]:PORT, as [::1]:3000".into(),
         ));
     }
     let (host, port) = split(word);

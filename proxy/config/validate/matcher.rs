@@ -249,7 +249,7 @@ fn headers(keys: &Keys, at: &At, problems: &mut Problems) -> Vec<(HeaderName, He
                 here.key_place(),
                 format!("the header field \"{field}\" is given twice"),
             );
-            problems.push(problem.help("names of header fields do not know capitals: keep one"));
+            problems.push(problem.help("names of header fields ignore case: keep one"));
             continue;
         }
         let Some(word) = word else { continue };

@@ -69,12 +69,12 @@ fn check(keys: &NodeKeys, at: &At, addr_at: &At, problems: &mut Problems) -> Opt
     );
     let backup = words::flag(keys.backup.as_deref(), &at.key("backup"), false, problems);
     if let Some(id) = &keys.id {
-        words::name(id, "a node", &at.key("id"), problems);
+        words::name(id, "a node", at.key("id").place(), problems);
     }
     let Some(written) = &keys.addr else {
         if !addr_at.given() {
             let problem = Problem::error(at.place(), "this node has no `addr`");
-            problems.push(problem.help("write `addr: 10.0.0.12:3000`"));
+            problems.missing("addr", problem.help("write `addr: 10.0.0.12:3000`"));
         }
         return None;
     };

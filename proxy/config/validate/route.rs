@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use super::{addr, matcher, words};
+use super::{addr, matcher};
 use crate::config::checked::{Action, HostPattern, Match, PathPattern, Route, Upstream};
 use crate::config::defaults;
-use crate::config::files::Gathered;
+use crate::config::files::{Gathered, RawUpstream};
 use crate::config::fit::shorten;
 use crate::config::index::At;
 use crate::config::problem::{Place, Problem, Problems, closest};
@@ -27,11 +27,11 @@ pub fn check_all(
     let at = all.at.key("routes");
     if all.routes.is_empty() {
         let misfit = at.given() && !at.is_blank() && !at.is_list();
-        return match (misfit, upstreams) {
-            (true, _) => Vec::new(),
-            (false, [only]) => vec![catch_all(only, &at, problems)],
-            (false, several) => {
-                problems.push(no_routes(all, several, &at));
+        return match &all.upstreams[..] {
+            _ if misfit => Vec::new(),
+            [only] => vec![catch_all(only, &at, problems)],
+            several => {
+                problems.extend(no_routes(all, several));
                 Vec::new()
             }
         };
@@ -58,12 +58,12 @@ pub fn check_all(
 }
 
 /// The only upstream serves everything when there are no routes.
-fn catch_all(only: &Upstream, at: &At, problems: &mut Problems) -> (Route, At) {
+fn catch_all(only: &RawUpstream, at: &At, problems: &mut Problems) -> (Route, At) {
     let what = format!(
         "no `routes`: every request goes to `{}`, the only upstream",
         only.name
     );
-    problems.push(Problem::note(at.place(), what));
+    problems.push(Problem::note(only.at.key_place(), what));
     let route = Route {
         name: "default".into(),
         matcher: Match::default(),
@@ -72,16 +72,29 @@ fn catch_all(only: &Upstream, at: &At, problems: &mut Problems) -> (Route, At) {
     (route, at.clone())
 }
 
-fn no_routes(all: &Gathered, upstreams: &[Upstream], at: &At) -> Problem {
+/// What to say when there are no routes, unless it follows from a mistake that has been told.
+fn no_routes(all: &Gathered, upstreams: &[RawUpstream]) -> Option<Problem> {
+    let at = all.at.key("upstreams");
+    let told = at.given() && !at.is_blank() && !at.is_mapping();
     match upstreams {
-        [] if all.at.key("upstreams").given() && !all.at.key("upstreams").is_blank() => {
-            Problem::error(at.place(), "there are no routes")
-                .help("add `routes: [{ upstream: NAME }]`")
-        }
-        [] => Problem::error(all.at.place(), "there is neither an upstream nor a route: nothing to serve")
+        [] if told => None,
+        [] => Some(
+            Problem::error(
+                at.place(),
+                "there is neither an upstream nor a route: nothing to serve",
+            )
             .help("add `upstreams: { web: { nodes: [127.0.0.1:3000] } }`; with one upstream, `routes` can be left out"),
-        [first, ..] => Problem::error(at.place(), "`routes` is missing: several upstreams, and no rule which request goes where")
-            .help(format!("add `routes: [{{ upstream: {} }}]` to send every request there", first.name)),
+        ),
+        [first, ..] => Some(
+            Problem::error(
+                at.place(),
+                "`routes` is missing: several upstreams, and no rule which request goes where",
+            )
+            .help(format!(
+                "add `routes: [{{ upstream: {} }}]` to send every request there",
+                first.name
+            )),
+        ),
     }
 }
 
@@ -101,7 +114,10 @@ fn action(keys: &Keys, at: &At, upstreams: &[Upstream], problems: &mut Problems)
         }
         (false, false) => {
             let problem = Problem::error(at.place(), "this route goes nowhere");
-            problems.push(problem.help("add `upstream: NAME` or `redirect: { to: /new/ }`"));
+            problems.missing(
+                "upstream",
+                problem.help("add `upstream: NAME` or `redirect: { to: /new/ }`"),
+            );
             None
         }
         (true, false) => {
@@ -143,7 +159,10 @@ fn redirect(keys: &Redirect, at: &At, problems: &mut Problems) -> Option<Action>
     let Some(to) = &keys.to else {
         if !here.given() {
             let problem = Problem::error(at.place(), "this redirect has no target");
-            problems.push(problem.help("add `to: /new/` or `to: https://{host}{uri}`"));
+            problems.missing(
+                "to",
+                problem.help("add `to: /new/` or `to: https://{host}{uri}`"),
+            );
         }
         return None;
     };
@@ -266,9 +285,9 @@ impl Names {
             PathPattern::Prefix(path) | PathPattern::Exact(path) => path.clone(),
             PathPattern::Regex(regex) => format!("~{regex}"),
         };
-        let plain = match shorten(&format!("{host}{path}")) {
-            made if made.is_empty() => "default".to_string(),
-            made => made,
+        let plain = match shorten(&format!("{host}{path}")).trim() {
+            "" => "default".to_string(),
+            made => made.to_string(),
         };
         let count = self.wanted.entry(plain.clone()).or_default();
         loop {
@@ -284,12 +303,12 @@ impl Names {
     }
 }
 
-/// Checks the name of a route: a label, free of what would break a log line. Made names may come back from
-/// `config --effective`, so that blanks are fine.
+/// Checks the name of a route. Made names come back from `config --effective`, so that blanks inside are fine.
 fn label(name: &str, at: &At, problems: &mut Problems) {
-    if name.trim() != name || name.len() > 128 || name.chars().any(char::is_control) {
-        words::name("", "a route", at, problems);
-    } else if name.is_empty() {
-        words::name(name, "a route", at, problems);
+    let odd = name.trim() != name || name.chars().any(char::is_control);
+    if name.is_empty() || odd || name.chars().count() > 128 {
+        let what = format!("\"{}\" cannot be the name of a route", shorten(name));
+        let help = "use at most 128 characters on one line, without blanks at its ends";
+        problems.push(Problem::error(at.place(), what).help(help));
     }
 }

@@ -36,7 +36,7 @@ pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
         let what = "`listen` is missing: there is no port to serve on";
         let help =
             "add `listen: [{ addr: \"0.0.0.0:8080\" }]`, or 127.0.0.1:8080 for this machine only";
-        problems.push(Problem::error(at.place(), what).help(help));
+        problems.missing("listen", Problem::error(at.place(), what).help(help));
     }
     let mut out: Vec<Listen> = Vec::new();
     for (i, entry) in entries.iter().enumerate() {
@@ -45,7 +45,7 @@ pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
         let Some(word) = &entry.addr else {
             if !here.given() {
                 let problem = Problem::error(here.place(), "this entry of `listen` has no `addr`");
-                problems.push(problem.help("write `addr: \"0.0.0.0:8080\"`"));
+                problems.missing("addr", problem.help("write `addr: \"0.0.0.0:8080\"`"));
             }
             continue;
         };
@@ -169,9 +169,8 @@ pub fn timeouts(file: &File, root: &At, problems: &mut Problems) -> ClientTimeou
         return default;
     };
     let at = root.key("timeouts");
-    let mut limit = |name: &str, word: &Option<String>, default| match word {
-        None => default,
-        word => words::limit(word.as_deref(), &at.key(name), default, problems),
+    let mut limit = |name: &str, word: &Option<String>, default| {
+        words::limit(word.as_deref(), &at.key(name), default, problems)
     };
     ClientTimeouts {
         header: limit("header", &keys.header, default.header),

@@ -46,21 +46,13 @@ pub const BALANCES: Choices<Balance> = Choices {
 /// Reads an upstream, with the places of its nodes.
 pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) {
     let (at, keys) = (&raw.at, &raw.keys);
-    words::name(&raw.name, "an upstream", at, problems);
+    words::name(&raw.name, "an upstream", at.key_place(), problems);
     let (nodes, places) = node::check_all(raw, problems);
-    let listed = at.either("nodes", "servers");
-    // A list that holds only mistakes has told them already, and so has a file that cannot be read.
-    let told = (listed.given()
-        && keys.nodes.is_none()
-        && !listed.is_blank()
-        && raw.nodes.is_empty()
-        && !listed_is_empty(&listed))
-        || !raw.nodes.is_empty();
-    let misfit = !at.is_mapping();
-    if nodes.is_empty() && !told && !misfit {
+    // Nodes that could not be read have told why already.
+    if raw.nodes.is_empty() && raw.complete {
         let what = format!("upstream `{}` has no nodes", raw.name);
         let help = "add `nodes: [10.0.0.11:3000]`, with the address and port of your app";
-        problems.push(Problem::error(at.key_place(), what).help(help));
+        problems.missing("nodes", Problem::error(at.key_place(), what).help(help));
     }
     let drain = keys.drain.as_ref().and_then(|d| d.timeout.as_deref());
     let upstream = Upstream {
@@ -90,19 +82,14 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
     (upstream, places)
 }
 
-fn listed_is_empty(at: &At) -> bool {
-    at.is_list() && !at.item(0).given()
-}
-
 /// `timeouts:` of an upstream.
 fn timeouts(keys: Option<&TimeoutKeys>, at: &At, problems: &mut Problems) -> NodeTimeouts {
     let default = defaults::NODE_TIMEOUTS;
     let Some(keys) = keys else {
         return default;
     };
-    let mut limit = |name: &str, word: &Option<String>, default| match word {
-        None => default,
-        word => words::limit(word.as_deref(), &at.key(name), default, problems),
+    let mut limit = |name: &str, word: &Option<String>, default| {
+        words::limit(word.as_deref(), &at.key(name), default, problems)
     };
     NodeTimeouts {
         connect: limit("connect", &keys.connect, default.connect),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::units;
 use crate::config::fit::shorten;
 use crate::config::index::At;
-use crate::config::problem::{Problem, Problems, closest};
+use crate::config::problem::{Place, Problem, Problems, closest};
 
 /// A choice between words.
 pub struct Choices<T: 'static> {
@@ -82,10 +82,13 @@ pub fn duration(
     default: Duration,
     problems: &mut Problems,
 ) -> Duration {
-    let Some(word) = word else {
-        return default;
-    };
-    units::duration(word).unwrap_or_else(|why| {
+    word.and_then(|word| read_duration(word, at, problems))
+        .unwrap_or(default)
+}
+
+/// Reads a duration; `None` when it is none, which is told.
+fn read_duration(word: &str, at: &At, problems: &mut Problems) -> Option<Duration> {
+    let refused = |why: String| {
         let what = format!("\"{}\" is not a duration: {why}", shorten(word));
         let mut problem = Problem::error(at.place(), what);
         // A bare number is the commonest slip; offer what it most likely meant.
@@ -93,8 +96,8 @@ pub fn duration(
             problem = problem.label(format!("did you mean \"{word}s\"?"));
         }
         problems.push(problem.help(format!("write {}", units::DURATION_FORMS)));
-        default
-    })
+    };
+    units::duration(word).map_err(refused).ok()
 }
 
 /// Reads a duration that must not be zero.
@@ -122,8 +125,9 @@ pub fn limit(
     default: Option<Duration>,
     problems: &mut Problems,
 ) -> Option<Duration> {
-    word?;
-    let value = duration(word, at, default.unwrap_or_default(), problems);
+    let Some(value) = word.and_then(|word| read_duration(word, at, problems)) else {
+        return default;
+    };
     if !value.is_zero() {
         return Some(value);
     }
@@ -211,13 +215,13 @@ pub fn is_off(word: &str) -> bool {
     matches!(word, "off" | "false" | "no" | "none")
 }
 
-/// Reads a name that becomes a metric label and part of an address of the stats port.
-pub fn name(word: &str, what: &str, at: &At, problems: &mut Problems) {
+/// Checks a name that becomes a metric label and part of an address of the stats port.
+pub fn name(word: &str, what: &str, place: Place, problems: &mut Problems) {
     const LONGEST: usize = 128;
     let fine = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '\\' | '?' | '#' | '%');
     if word.is_empty() || word.len() > LONGEST || !word.chars().all(fine) {
         let what = format!("\"{}\" cannot be the name of {what}", shorten(word));
         let help = "use letters, digits and . _ - : (at most 128); no blanks, / or quotes";
-        problems.push(Problem::error(at.key_place(), what).help(help));
+        problems.push(Problem::error(place, what).help(help));
     }
 }

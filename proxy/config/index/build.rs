@@ -1,192 +1,23 @@
-//! Where every value of a YAML file stands.
+//! Parser events become the tree of places.
 //!
-//! `serde_yaml` gives values without positions; one pass over parser events gives positions without values. The
-//! index is the second half: a tree of places that mirrors the tree of values, walked with [`At`] by the same keys.
-//! The pass also refuses what could cost unbounded time or memory (deep nesting, alias bombs) before any value
-//! exists. Nothing here may interpret a value.
+//! What could cost unbounded time or memory later (deep nesting, alias bombs) is refused here, before any value
+//! exists; the events themselves come one at a time and need no recursion. Keys given twice are told here too,
+//! because a tree of values could hold only one of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
-use super::lines::{Lines, Stretch};
-use super::problem::{Place, Problem, Problems};
+use super::{At, Below, Index, Spot};
+use crate::config::lines::{Lines, Stretch};
+use crate::config::problem::{Place, Problem, Problems};
 
 /// The deepest nesting accepted: a configuration needs seven levels; recursion over the values stays shallow.
 const MAX_DEPTH: usize = 32;
 
 /// The most values a file may hold once its aliases are expanded: about ten thousand nodes in long form.
 const MAX_VALUES: usize = 100_000;
-
-/// What lies below a spot.
-#[derive(Debug)]
-enum Below {
-    Nothing,
-    Items(Vec<usize>),
-    Keys(HashMap<Box<str>, usize>),
-    Alias(usize),
-}
-
-/// One value: where it and its key stand.
-#[derive(Debug)]
-struct Spot {
-    key: Option<Stretch>,
-    value: Stretch,
-    /// The text of a plain scalar as written: `010` and `1.0` are words before they are numbers.
-    raw: Option<Box<str>>,
-    below: Below,
-    /// Values in it, itself included, aliases expanded.
-    size: usize,
-}
-
-/// The places of one file.
-#[derive(Debug)]
-pub struct Index {
-    lines: Lines,
-    spots: Vec<Spot>,
-}
-
-/// A place in the tree of values: a cursor that is moved by the keys of the values.
-#[derive(Debug, Clone)]
-pub struct At {
-    index: Arc<Index>,
-    spot: usize,
-    given: bool,
-}
-
-impl At {
-    /// The value of a key; when the key is not there, the mapping it is missing from.
-    pub fn key(&self, key: &str) -> At {
-        self.step(self.find(self.spot, key))
-    }
-
-    /// The value of a key under either of its names.
-    pub fn either(&self, key: &str, aka: &str) -> At {
-        match self.key(key) {
-            found if found.given => found,
-            _ => self.key(aka),
-        }
-    }
-
-    /// A place by line and column, both from 1: for errors of a parser.
-    pub fn point(&self, line: usize, column: usize) -> Place {
-        self.index.point(line, column)
-    }
-
-    /// An item of a list; when it is not there, the list it is missing from.
-    pub fn item(&self, at: usize) -> At {
-        let spot = match &self.index.spots[self.target(self.spot)].below {
-            Below::Items(items) => items.get(at).copied(),
-            _ => None,
-        };
-        self.step(spot)
-    }
-
-    /// An item of a list; of a single word that stands for a list of one, the word.
-    pub fn item_or_self(&self, at: usize) -> At {
-        match self.item(at) {
-            item if item.given => item,
-            _ => self.clone(),
-        }
-    }
-
-    /// Whether the last step found something.
-    pub fn given(&self) -> bool {
-        self.given
-    }
-
-    /// The text of a plain scalar as written.
-    pub fn raw(&self) -> Option<&str> {
-        self.index.spots[self.target(self.spot)].raw.as_deref()
-    }
-
-    /// Where the value stands; of a mapping or a list, where its key or first entry stands.
-    pub fn place(&self) -> Place {
-        let spot = &self.index.spots[self.spot];
-        match &spot.below {
-            Below::Items(_) | Below::Keys(_) => self.key_place(),
-            _ if spot.value.length == 0 => self.key_place(),
-            _ => self.index.lines.place(spot.value),
-        }
-    }
-
-    /// Where the key stands; of an item without one, where its value begins.
-    pub fn key_place(&self) -> Place {
-        let spot = &self.index.spots[self.spot];
-        self.index.lines.place(spot.key.unwrap_or(spot.value))
-    }
-
-    /// Whether the key is there, but nothing is written after it.
-    pub fn is_blank(&self) -> bool {
-        self.given && matches!(self.raw(), Some("" | "~" | "null" | "Null" | "NULL"))
-    }
-
-    /// Whether a mapping is written there.
-    pub fn is_mapping(&self) -> bool {
-        matches!(
-            self.index.spots[self.target(self.spot)].below,
-            Below::Keys(_)
-        )
-    }
-
-    /// Whether a list is written there.
-    pub fn is_list(&self) -> bool {
-        matches!(
-            self.index.spots[self.target(self.spot)].below,
-            Below::Items(_)
-        )
-    }
-
-    /// `tidegate.yaml:12`, for telling where a value came from.
-    pub fn origin(&self) -> String {
-        let spot = &self.index.spots[self.spot];
-        let line = match &spot.below {
-            Below::Items(_) | Below::Keys(_) => spot.key.unwrap_or(spot.value).line,
-            _ => spot.value.line,
-        };
-        format!("{}:{line}", self.index.lines.file())
-    }
-
-    /// The file's name.
-    pub fn file(&self) -> &str {
-        self.index.lines.file()
-    }
-
-    fn step(&self, to: Option<usize>) -> At {
-        At {
-            index: self.index.clone(),
-            spot: to.unwrap_or(self.spot),
-            // Missing stays missing: a key below a missing mapping is missing too.
-            given: self.given && to.is_some(),
-        }
-    }
-
-    /// What a spot stands for: itself, or what its alias names. An alias names something before it, so that the
-    /// walk ends.
-    fn target(&self, mut spot: usize) -> usize {
-        while let Below::Alias(to) = self.index.spots[spot].below {
-            spot = to;
-        }
-        spot
-    }
-
-    /// The spot of a key, also through `<<`.
-    fn find(&self, spot: usize, key: &str) -> Option<usize> {
-        let Below::Keys(keys) = &self.index.spots[self.target(spot)].below else {
-            return None;
-        };
-        if let Some(found) = keys.get(key) {
-            return Some(*found);
-        }
-        let merged = self.target(*keys.get("<<")?);
-        match &self.index.spots[merged].below {
-            Below::Keys(_) => self.find(merged, key),
-            Below::Items(items) => items.iter().find_map(|item| self.find(*item, key)),
-            Below::Nothing | Below::Alias(_) => None,
-        }
-    }
-}
 
 impl Index {
     /// Indexes a text. `None`: it cannot be used, and `problems` says why.
@@ -223,15 +54,6 @@ impl Index {
         })
     }
 
-    /// A place by line and column, both from 1: for errors of a parser.
-    fn point(&self, line: usize, column: usize) -> Place {
-        self.lines.place(Stretch {
-            line,
-            column: column.saturating_sub(1),
-            length: 1,
-        })
-    }
-
     fn syntax(&self, error: &ScanError) -> Box<Problem> {
         let marker = error.marker();
         let place = self.point(marker.line(), marker.col() + 1);
@@ -239,23 +61,33 @@ impl Index {
     }
 }
 
-/// A syntax error with the remedies that fit what stands there.
+/// A syntax error with the remedy that fits what stands there.
 pub fn syntax_problem(place: Place, info: &str) -> Problem {
     let line = place.text.to_string();
-    let problem = Problem::error(place, format!("this is not YAML: {info}"));
+    let here: String = line.chars().skip(place.before).collect();
     let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
-    let value = line.split_once(':').map_or("", |(_, value)| value.trim());
-    if indent.contains('\t') {
-        problem.help("the line is indented with a tab; YAML wants spaces")
-    } else if value.starts_with(['*', '&', '!', '%', '@', '`']) {
-        problem.help("a value that begins with one of * & ! % @ ` needs quotes: \"*.example.com\"")
-    } else if value.starts_with(['"', '\'']) || line.matches('"').count() % 2 == 1 {
-        problem.help("look for a quote that is not closed, or text after the closing quote")
-    } else if value.contains(": ") {
-        problem.help("a value that contains `: ` needs quotes")
+    let value = line.split_once(": ").map_or("", |(_, value)| value.trim());
+    let odd = |text: &str| text.starts_with(['*', '&', '!', '%', '@', '`']);
+    let help = if info.contains("128") {
+        "write a smaller number: this one is out of every range"
+    } else if indent.contains('\t') {
+        "the line is indented with a tab; YAML wants spaces"
+    } else if odd(&here) || odd(value) {
+        "a value that begins with one of * & ! % @ ` needs quotes: \"*.example.com\""
+    } else if here.starts_with('-') || line.contains(" - }") {
+        "a `-` alone needs quotes: \"-\""
+    } else if line.matches('"').count() % 2 == 1 || line.matches('\'').count() % 2 == 1 {
+        "look for a quote that is not closed"
+    } else if !line.contains('{') && value.contains(": ") {
+        "a value that contains `: ` needs quotes"
     } else {
-        problem.help("look at this line and the one before: indentation, a missing `:`, an open [ { or quote")
-    }
+        "look at this line and the one before: indentation, a missing `:`, an open [ { or quote"
+    };
+    let what = match info.contains("128") {
+        true => "a number here is far too large".to_string(),
+        false => format!("this is not YAML: {info}"),
+    };
+    Problem::error(place, what).help(help)
 }
 
 /// The index while events arrive.
@@ -328,7 +160,7 @@ impl Building {
             return Err(Box::new(
                 Problem::error(
                     self.index.lines.place(at),
-                    "this alias stands for what it is in",
+                    "this alias refers to a value that contains it",
                 )
                 .help("write the value out instead of `*name`"),
             ));
