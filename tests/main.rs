@@ -1,1 +1,23 @@
-fn main(){}
+//! The integration stories: the real binary on real sockets in front of real origins.
+//!
+//! One binary, so that the proxy's libraries are linked once. A module is a subject; a test's name is a sentence.
+
+mod support;
+
+mod access_log;
+mod admin;
+mod bad_config;
+mod balance;
+mod commands;
+mod drain;
+mod failures;
+mod fields;
+mod health;
+mod pool;
+mod proxying;
+mod reload;
+mod rig;
+mod routing;
+mod shutdown;
+mod strangers;
+mod time_limits;

@@ -1,0 +1,144 @@
+//! A child process: its output is kept, its end is an event, and it never outlives its story.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tokio::sync::watch;
+
+/// A child process whose output is kept and whose end is an event.
+pub struct Process {
+    pid: Pid,
+    output: Arc<Mutex<Output>>,
+    exit: watch::Receiver<Option<i32>>,
+}
+
+/// What a process has printed.
+#[derive(Default, Clone)]
+pub struct Output {
+    /// Lines of standard output.
+    pub out: Vec<String>,
+    /// Lines of standard error.
+    pub err: Vec<String>,
+}
+
+impl Process {
+    /// Starts a command.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{command:?} does not start: {e}"));
+        let pid = Pid::from_raw(child.id().try_into().expect("a process id"));
+        let output: Arc<Mutex<Output>> = Arc::default();
+        let out = keep(child.stdout.take(), output.clone(), |o| &mut o.out);
+        let err = keep(child.stderr.take(), output.clone(), |o| &mut o.err);
+        let (tell, exit) = watch::channel(None);
+        std::thread::spawn(move || {
+            let status = child.wait().expect("our own child");
+            for reader in [out, err] {
+                reader.join().expect("a reader does not panic");
+            }
+            tell.send_replace(Some(code(status)));
+        });
+        Process { pid, output, exit }
+    }
+
+    /// What it has printed so far.
+    pub fn output(&self) -> Output {
+        self.output.lock().unwrap().clone()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        assert!(self.exit.borrow().is_none(), "it has already ended");
+        kill(self.pid, signal).expect("our own child");
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Whether it runs.
+    pub fn runs(&self) -> bool {
+        self.exit.borrow().is_none()
+    }
+
+    /// Its exit code (128 + n when signal n ended it), once it has ended and its output is complete.
+    pub async fn ended(&self, limit: Duration) -> i32 {
+        let mut exit = self.exit.clone();
+        let code = tokio::time::timeout(limit, exit.wait_for(Option::is_some)).await;
+        let code = code.unwrap_or_else(|_| panic!("still runs after {limit:?}"));
+        code.expect("the waiting thread").expect("an exit code")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.exit.borrow().is_none() {
+            // It may end at this very moment: that is what was wanted.
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
+    }
+}
+
+fn code(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    let by_signal = || 128 + status.signal().unwrap_or(0);
+    status.code().unwrap_or_else(by_signal)
+}
+
+fn keep(
+    pipe: Option<impl Read + Send + 'static>,
+    output: Arc<Mutex<Output>>,
+    which: fn(&mut Output) -> &mut Vec<String>,
+) -> std::thread::JoinHandle<()> {
+    let pipe = BufReader::new(pipe.expect("piped"));
+    std::thread::spawn(move || {
+        for line in pipe.split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            which(&mut output.lock().unwrap()).push(line);
+        }
+    })
+}
+
+/// A command's end: exit code and output.
+pub struct Done {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Done {
+    /// Both outputs, for assertions that do not care.
+    pub fn all(&self) -> String {
+        format!("{}\n{}", self.out, self.err)
+    }
+
+    /// Standard output as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("not JSON ({e}): {}", self.all()))
+    }
+}
+
+/// Runs a command to its end.
+pub async fn finish(command: &mut Command) -> Done {
+    let process = Process::start(command);
+    let code = process.ended(Duration::from_secs(15)).await;
+    let Output { out, err } = process.output();
+    Done {
+        code,
+        out: out.join("\n"),
+        err: err.join("\n"),
+    }
+}
