@@ -63,7 +63,8 @@ pub async fn state(
         "undrain" | "up" => Intent::Up,
         "down" => Intent::Down,
         _ => {
-            let detail = format!("there is no verb \"{verb}\"; one of drain, undrain, down, weight");
+            let detail =
+                format!("there is no verb \"{verb}\"; one of drain, undrain, down, weight");
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         }
     };

@@ -45,7 +45,11 @@ pub async fn guard(
 }
 
 fn is_foreign_page(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|v: &HeaderValue| v.to_str().ok())
+    };
     let Some(origin) = text(header::ORIGIN) else {
         return false;
     };
@@ -62,9 +66,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:9900"));
         assert!(!is_foreign_page(&headers), "a command has no origin");
-        headers.insert(header::ORIGIN, HeaderValue::from_static("http://127.0.0.1:9900"));
+        headers.insert(
+            header::ORIGIN,
+            HeaderValue::from_static("http://127.0.0.1:9900"),
+        );
         assert!(!is_foreign_page(&headers));
-        headers.insert(header::ORIGIN, HeaderValue::from_static("http://evil.example"));
+        headers.insert(
+            header::ORIGIN,
+            HeaderValue::from_static("http://evil.example"),
+        );
         assert!(is_foreign_page(&headers));
         headers.insert(header::ORIGIN, HeaderValue::from_static("null"));
         assert!(is_foreign_page(&headers));

@@ -48,9 +48,9 @@ pub async fn status(State(control): State<Arc<Control>>) -> Html<String> {
     for upstream in views::upstreams(&control, now).upstreams {
         table(&mut page, &upstream);
     }
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<p>Generation {} loaded {}.</p></body></html>\n",
+        "<p>Generation {} loaded {}.</p></body></html>",
         snapshot.generation,
         views::stamp(snapshot.loaded_at)
     );
@@ -62,13 +62,18 @@ fn summary(page: &mut String, control: &Control, now: Instant) {
     let ready = if why.is_empty() {
         "ready".to_string()
     } else {
-        format!("<span class=\"bad\">not ready: {}</span>", escaped(&why.join("; ")))
+        format!(
+            "<span class=\"bad\">not ready: {}</span>",
+            escaped(&why.join("; "))
+        )
     };
     let (connections, _) = control.metrics.connection_totals();
     let _ = writeln!(
         page,
         "<h1>Tidegate</h1><p>{ready} · up {} · {} requests, {} in flight · {connections} connections · {} changed at run time</p>",
-        age(now.duration_since(control.lifecycle.started()).as_secs_f64()),
+        age(now
+            .duration_since(control.lifecycle.started())
+            .as_secs_f64()),
         control.metrics.requests_total(),
         control.metrics.requests_in_flight.get(),
         control.drift(),
@@ -111,11 +116,15 @@ fn row(page: &mut String, node: &NodeView) {
     if let Some(drain) = &node.drain {
         let _ = write!(state, ", {} left", drain.remaining);
     }
-    let check = node
-        .last_check
-        .as_ref()
-        .map_or_else(|| "-".into(), |c| format!("{}, {} ago", c.text, age(c.age_seconds)));
-    let health = if node.health == "healthy" { "" } else { " class=bad" };
+    let check = node.last_check.as_ref().map_or_else(
+        || "-".into(),
+        |c| format!("{}, {} ago", c.text, age(c.age_seconds)),
+    );
+    let health = if node.health == "healthy" {
+        ""
+    } else {
+        " class=bad"
+    };
     let _ = writeln!(
         page,
         "<tr><td>{}</td><td>{}</td><td>{}</td><td{health} title=\"{}\">{}</td><td>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td>{}</td></tr>",
@@ -156,11 +165,17 @@ mod tests {
 
     #[test]
     fn what_comes_from_outside_cannot_become_markup() {
-        assert_eq!(escaped("<a href=\"&\">"), "&lt;a href=&quot;&amp;&quot;&gt;");
+        assert_eq!(
+            escaped("<a href=\"&\">"),
+            "&lt;a href=&quot;&amp;&quot;&gt;"
+        );
     }
 
     #[test]
     fn ages_are_told_in_the_unit_that_matters() {
-        assert_eq!([age(59.9), age(60.0), age(7_300.0), age(90_000.0)], ["59 s", "1 min", "2 h", "1 d"]);
+        assert_eq!(
+            [age(59.9), age(60.0), age(7_300.0), age(90_000.0)],
+            ["59 s", "1 min", "2 h", "1 d"]
+        );
     }
 }

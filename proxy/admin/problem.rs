@@ -62,12 +62,18 @@ impl IntoResponse for Problem {
 
 /// For a path nobody answers.
 pub async fn unknown_path(uri: axum::http::Uri) -> Problem {
-    let detail = format!("there is nothing at {}; the README lists what there is", uri.path());
+    let detail = format!(
+        "there is nothing at {}; the README lists what there is",
+        uri.path()
+    );
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 /// For a method a path does not answer.
 pub async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
-    let detail = format!("{} does not answer {method}; reading is GET, changing is POST", uri.path());
+    let detail = format!(
+        "{} does not answer {method}; reading is GET, changing is POST",
+        uri.path()
+    );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -68,7 +68,11 @@ pub async fn config(State(control): Shared) -> Json<ConfigView> {
         generation: snapshot.generation,
         path: control.source().name(),
         loaded_at: views::stamp(snapshot.loaded_at),
-        files: control.files().iter().map(|f| f.display().to_string()).collect(),
+        files: control
+            .files()
+            .iter()
+            .map(|f| f.display().to_string())
+            .collect(),
         effective: control.effective(),
     })
 }
@@ -86,9 +90,10 @@ pub fn find_node(control: &Control, upstream: &str, id: &str) -> Result<NodeView
     let mut nodes = find_upstream(control, upstream)?.nodes;
     let exact = nodes.iter().position(|n| n.id == id);
     let of_entry = || {
-        nodes
-            .iter()
-            .position(|n| n.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('@')))
+        nodes.iter().position(|n| {
+            n.id.strip_prefix(id)
+                .is_some_and(|rest| rest.starts_with('@'))
+        })
     };
     match exact.or_else(of_entry) {
         Some(at) => Ok(nodes.swap_remove(at)),

@@ -173,7 +173,9 @@ impl Status {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
-            uptime_seconds: now.duration_since(control.lifecycle.started()).as_secs_f64(),
+            uptime_seconds: now
+                .duration_since(control.lifecycle.started())
+                .as_secs_f64(),
             state: if stopping { "stopping" } else { "running" },
             ready: not_ready.is_empty(),
             not_ready,

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::cli::{CheckArgs, ConfigArgs, Output};
-use crate::config::checked::{Action, Config};
 use crate::config::Loaded;
+use crate::config::checked::{Action, Config};
 use crate::config::effective::effective;
 use crate::live::source::Source;
 

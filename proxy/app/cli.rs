@@ -59,7 +59,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct FileArgs {
     /// Configuration file.
-    #[arg(short, long = "config", value_name = "FILE", env = "TIDEGATE_CONFIG", default_value = "tidegate.yaml")]
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE",
+        env = "TIDEGATE_CONFIG",
+        default_value = "tidegate.yaml"
+    )]
     pub config: PathBuf,
 }
 
@@ -67,16 +73,32 @@ pub struct FileArgs {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Configuration file. Watched: a change is in use within a second.
-    #[arg(short, long, value_name = "FILE", env = "TIDEGATE_CONFIG", default_value = "tidegate.yaml")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "TIDEGATE_CONFIG",
+        default_value = "tidegate.yaml"
+    )]
     config: PathBuf,
     /// Run without a file: the address to listen on, as ":8080" or "127.0.0.1:8080".
     #[arg(long, value_name = "ADDR", requires = "to")]
     listen: Option<String>,
     /// Run without a file: the app servers, as "10.0.0.11:3000,10.0.0.12:3000".
-    #[arg(long, value_name = "ADDR,…", value_delimiter = ',', requires = "listen")]
+    #[arg(
+        long,
+        value_name = "ADDR,…",
+        value_delimiter = ',',
+        requires = "listen"
+    )]
     to: Vec<String>,
     /// Run without a file: the stats port.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900", requires = "listen")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9900",
+        requires = "listen"
+    )]
     admin: String,
     /// Cache answers for this long. Not supported yet.
     #[arg(long, value_name = "DURATION")]
@@ -90,7 +112,9 @@ impl RunArgs {
     /// The exit code, once the caller has been told why.
     pub fn source(&self) -> Result<Source, ExitCode> {
         if self.cache.is_some() {
-            eprintln!("error: --cache is not supported yet\n  = help: leave it out; answers are passed on uncached");
+            eprintln!(
+                "error: --cache is not supported yet\n  = help: leave it out; answers are passed on uncached"
+            );
             return Err(ExitCode::FAILURE);
         }
         Ok(match &self.listen {
@@ -154,7 +178,12 @@ pub struct ConfigArgs {
 #[derive(Debug, Args)]
 pub struct AdminArgs {
     /// Stats port of the running proxy.
-    #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9900")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "TIDEGATE_ADMIN",
+        default_value = "127.0.0.1:9900"
+    )]
     pub admin: String,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
@@ -245,7 +274,11 @@ mod tests {
 
     #[test]
     fn a_run_without_a_file_is_a_file_nobody_wrote() {
-        let text = as_file(":8080", &["10.0.0.1:1".into(), "evil\"]\nadmin: x".into()], "127.0.0.1:9900");
+        let text = as_file(
+            ":8080",
+            &["10.0.0.1:1".into(), "evil\"]\nadmin: x".into()],
+            "127.0.0.1:9900",
+        );
         let value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
         assert_eq!(value["upstreams"]["web"]["nodes"][1], "evil\"]\nadmin: x");
         assert_eq!(value["listen"][0]["addr"], ":8080");

@@ -127,7 +127,13 @@ pub fn status(args: &StatusArgs) -> ExitCode {
 
 fn status_text(status: &Value, upstreams: &Value) -> String {
     let word = |v: &Value| v.as_str().unwrap_or_default().to_string();
-    let ready = if status["ready"] == true { "ready" } else { "NOT READY" };
+    // JSON values ignore the width they are given.
+    let number = |v: &Value| v.to_string();
+    let ready = if status["ready"] == true {
+        "ready"
+    } else {
+        "NOT READY"
+    };
     let mut text = format!(
         "tidegate {} {ready}, generation {}, {} requests ({} in flight), {} connections\n",
         word(&status["version"]),
@@ -139,8 +145,15 @@ fn status_text(status: &Value, upstreams: &Value) -> String {
     for why in status["not_ready"].as_array().into_iter().flatten() {
         text.push_str(&format!("  not ready: {}\n", word(why)));
     }
-    for error in status["config"]["last_reload"]["errors"].as_array().into_iter().flatten() {
-        text.push_str(&format!("  the last reload was refused:\n{}\n", word(error)));
+    for error in status["config"]["last_reload"]["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        text.push_str(&format!(
+            "  the last reload was refused:\n{}\n",
+            word(error)
+        ));
     }
     for upstream in upstreams["upstreams"].as_array().into_iter().flatten() {
         text.push_str(&format!(
@@ -148,7 +161,14 @@ fn status_text(status: &Value, upstreams: &Value) -> String {
             word(&upstream["name"]),
             word(&upstream["balance"]),
             upstream["available"],
-            "node", "address", "state", "health", "weight", "in flight", "answers", "errors",
+            "node",
+            "address",
+            "state",
+            "health",
+            "weight",
+            "in flight",
+            "answers",
+            "errors",
         ));
         for node in upstream["nodes"].as_array().into_iter().flatten() {
             text.push_str(&format!(
@@ -157,10 +177,10 @@ fn status_text(status: &Value, upstreams: &Value) -> String {
                 word(&node["addr"]),
                 word(&node["state"]),
                 word(&node["health"]),
-                node["weight"],
-                node["in_flight"],
-                node["requests_total"],
-                node["errors_total"],
+                number(&node["weight"]),
+                number(&node["in_flight"]),
+                number(&node["requests_total"]),
+                number(&node["errors_total"]),
             ));
         }
         for name in upstream["unresolved"].as_array().into_iter().flatten() {
@@ -194,6 +214,10 @@ pub fn drain(args: &DrainArgs) -> ExitCode {
     ended(drain_and_wait(args))
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command has one thread and nothing else to do"
+)]
 fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
     let begun = Instant::now();
     let node = do_verb(&args.node, "drain")?;
@@ -204,11 +228,18 @@ fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
     loop {
         let left = requests_left(&args.node)?;
         if left == 0 {
-            println!("{} is empty after {:.1} s", args.node.node, begun.elapsed().as_secs_f64());
+            println!(
+                "{} is empty after {:.1} s",
+                args.node.node,
+                begun.elapsed().as_secs_f64()
+            );
             return Ok(ExitCode::SUCCESS);
         }
         if begun.elapsed() >= limit {
-            eprintln!("{} still has {left} requests after {limit:?}", args.node.node);
+            eprintln!(
+                "{} still has {left} requests after {limit:?}",
+                args.node.node
+            );
             return Ok(ExitCode::FAILURE);
         }
         std::thread::sleep(LOOK.min(limit.saturating_sub(begun.elapsed())));
@@ -220,7 +251,10 @@ fn requests_left(args: &NodeArgs) -> Result<u64, Failed> {
     let (upstream, node) = split(&args.node)?;
     let path = format!("/api/v1/upstreams/{}", escaped(upstream));
     let answer = Proxy::at(&args.admin).get(&path)?;
-    let is_it = |id: &str| id.strip_prefix(node).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'));
+    let is_it = |id: &str| {
+        id.strip_prefix(node)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+    };
     let nodes = answer["nodes"].as_array().into_iter().flatten();
     Ok(nodes
         .filter(|n| n["id"].as_str().is_some_and(is_it))
@@ -235,7 +269,11 @@ fn do_verb(args: &NodeArgs, verb: &str) -> Result<Value, Failed> {
 
 fn path_of(args: &NodeArgs, tail: &str) -> Result<String, Failed> {
     let (upstream, node) = split(&args.node)?;
-    Ok(format!("/api/v1/upstreams/{}/nodes/{}{tail}", escaped(upstream), escaped(node)))
+    Ok(format!(
+        "/api/v1/upstreams/{}/nodes/{}{tail}",
+        escaped(upstream),
+        escaped(node)
+    ))
 }
 
 fn split(node: &str) -> Result<(&str, &str), Failed> {

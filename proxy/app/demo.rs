@@ -82,7 +82,10 @@ async fn hello(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Str
         .get("x-forwarded-for")
         .and_then(|v| v.to_str().ok())
         .unwrap_or("somebody who came past the proxy");
-    format!("hello from {}: request {n}, {uri}, for {client}\n", app.name)
+    format!(
+        "hello from {}: request {n}, {uri}, for {client}\n",
+        app.name
+    )
 }
 
 #[derive(serde::Deserialize)]
@@ -135,7 +138,11 @@ Ctrl-C ends it.
         apps.join(" "),
         args.listen,
         args.admin,
-        if written { "" } else { " (was there already, used as it is)" },
+        if written {
+            ""
+        } else {
+            " (was there already, used as it is)"
+        },
         args.listen,
         args.listen,
         args.admin,

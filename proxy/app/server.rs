@@ -69,7 +69,10 @@ fn start_and_serve(source: Source) -> Result<(), String> {
         eprintln!("{problem}\n");
     }
     let Some(config) = loaded.config.clone() else {
-        return Err(format!("{} cannot be used; nothing was started", source.name()));
+        return Err(format!(
+            "{} cannot be used; nothing was started",
+            source.name()
+        ));
     };
     let ports = open_ports(&config)?;
     let threads = config.threads;
@@ -190,7 +193,10 @@ fn side_thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> R
 async fn stop(control: &Control, stop_accepting: &watch::Sender<bool>, signals: &mut Signals) {
     let limits = control.hold.load().config.shutdown;
     control.lifecycle.begin_stopping();
-    tracing::info!("stopping: not ready any more, accepting for another {:?}", limits.pre_stop);
+    tracing::info!(
+        "stopping: not ready any more, accepting for another {:?}",
+        limits.pre_stop
+    );
     tokio::select! {
         () = in_good_order(control, stop_accepting, limits.pre_stop, limits.grace) => {}
         () = signals.stop_again() => {
@@ -209,10 +215,16 @@ async fn in_good_order(
     tokio::time::sleep(pre_stop).await;
     stop_accepting.send_replace(true);
     let closed = Instant::now();
-    tracing::info!("accepting no more, {} requests in flight", in_flight(control));
+    tracing::info!(
+        "accepting no more, {} requests in flight",
+        in_flight(control)
+    );
     while in_flight(control) > 0 || (open(control) > 0 && closed.elapsed() < IDLE_ARE_GONE) {
         if closed.elapsed() >= grace {
-            tracing::warn!("out of patience after {grace:?}: {} requests are cut", in_flight(control));
+            tracing::warn!(
+                "out of patience after {grace:?}: {} requests are cut",
+                in_flight(control)
+            );
             return;
         }
         tokio::time::sleep(LOOK).await;

@@ -280,7 +280,10 @@ impl Node {
                     s.ejections = s.ejections.saturating_add(1);
                     let until = (now.duration_since(self.born) + rest).as_millis() as u64;
                     self.ejected_until_ms.store(until.max(1), Relaxed);
-                    ((s.intent, Health::Ejected), format!("{why}; rests {rest:?}"))
+                    (
+                        (s.intent, Health::Ejected),
+                        format!("{why}; rests {rest:?}"),
+                    )
                 }
             },
             Input::Connected => {
@@ -348,7 +351,11 @@ fn passed_reason(passes: u32) -> String {
 }
 
 fn probes(n: u32) -> String {
-    if n == 1 { "1 probe".into() } else { format!("{n} probes") }
+    if n == 1 {
+        "1 probe".into()
+    } else {
+        format!("{n} probes")
+    }
 }
 
 /// A request in flight on a node; counted out when dropped.
@@ -423,11 +430,17 @@ mod tests {
     fn a_refusal_ejects_for_a_second_then_two_and_a_connection_forgets_it() {
         let (n, t0) = node(Health::Healthy);
         assert!(n.apply(refused(), t0).is_some());
-        assert_eq!(n.fitness(t0 + Duration::from_millis(999)), Fitness::LastResort);
+        assert_eq!(
+            n.fitness(t0 + Duration::from_millis(999)),
+            Fitness::LastResort
+        );
         let t1 = t0 + Duration::from_secs(1);
         assert_eq!(n.fitness(t1), Fitness::Good);
         n.apply(refused(), t1);
-        assert_eq!(n.fitness(t1 + Duration::from_millis(1_999)), Fitness::LastResort);
+        assert_eq!(
+            n.fitness(t1 + Duration::from_millis(1_999)),
+            Fitness::LastResort
+        );
         let t2 = t1 + Duration::from_secs(2);
         assert_eq!(n.fitness(t2), Fitness::Good);
         n.connected(t2);
@@ -457,9 +470,16 @@ mod tests {
             fall: 1,
             why: "x".into(),
         };
-        assert_eq!(n.apply(fail, now).unwrap().to, (Intent::Drain, Health::Unhealthy));
+        assert_eq!(
+            n.apply(fail, now).unwrap().to,
+            (Intent::Drain, Health::Unhealthy)
+        );
         n.apply(Input::Intend(Intent::Up), now);
-        assert_eq!(n.fitness(now), Fitness::Unfit, "up again, but still unhealthy");
+        assert_eq!(
+            n.fitness(now),
+            Fitness::Unfit,
+            "up again, but still unhealthy"
+        );
         let back = n.apply(Input::ProbePassed { rise: 1 }, now).unwrap();
         assert_eq!(back.to, (Intent::Up, Health::Healthy));
     }

@@ -179,7 +179,11 @@ mod tests {
     fn a_node_that_just_refused_is_the_last_resort() {
         let (pool, now) = pool(&[("a", 1, false), ("b", 1, true)]);
         refuse(&pool, 0, now);
-        assert_eq!(pool.pick(&ASK, &[], now), Some(1), "even a backup is better");
+        assert_eq!(
+            pool.pick(&ASK, &[], now),
+            Some(1),
+            "even a backup is better"
+        );
         refuse(&pool, 1, now);
         assert_eq!(pool.pick(&ASK, &[], now), Some(0), "but better than nobody");
         assert_eq!(pool.available(now), 0);
@@ -190,9 +194,18 @@ mod tests {
     fn the_sequence_goes_on_when_a_reload_changes_nothing_here() {
         let (first, now) = pool(&[("a", 1, false), ("b", 1, false), ("c", 1, false)]);
         let start = first.pick(&ASK, &[], now);
-        let members = first.candidates.iter().cloned().map(|c| (c, false)).collect();
+        let members = first
+            .candidates
+            .iter()
+            .cloned()
+            .map(|c| (c, false))
+            .collect();
         let second = Pool::new(Balance::RoundRobin, members, Some(&first), 7);
-        let mut seen = vec![start, second.pick(&ASK, &[], now), second.pick(&ASK, &[], now)];
+        let mut seen = vec![
+            start,
+            second.pick(&ASK, &[], now),
+            second.pick(&ASK, &[], now),
+        ];
         seen.sort();
         assert_eq!(seen, [Some(0), Some(1), Some(2)]);
     }

@@ -149,7 +149,10 @@ mod tests {
 
     #[test]
     fn a_timeout_is_504_a_broken_node_502_and_no_node_503() {
-        assert_eq!(End::UpstreamTimeout.status(), Some(StatusCode::GATEWAY_TIMEOUT));
+        assert_eq!(
+            End::UpstreamTimeout.status(),
+            Some(StatusCode::GATEWAY_TIMEOUT)
+        );
         assert_eq!(End::UpstreamReset.status(), Some(StatusCode::BAD_GATEWAY));
         assert_eq!(End::NoNode.status(), Some(StatusCode::SERVICE_UNAVAILABLE));
         assert_eq!(End::ClientAbort.status(), None);

@@ -57,7 +57,12 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) {
 /// When the client cannot be written to.
 pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     let request = session.req_header();
-    let host = ctx.head.host.as_ref().and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let host = ctx
+        .head
+        .host
+        .as_ref()
+        .and_then(|h| h.to_str().ok())
+        .unwrap_or_default();
     let ask = RouteAsk {
         host,
         path: ctx.head.uri.path(),
@@ -67,7 +72,9 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     let Some(at) = ctx.snapshot.routes.find(&ask) else {
         let end = End::Refused(Refusal::NoRoute);
         ctx.end = Some(end);
-        return answer::send(session, Refusal::NoRoute.status(), ctx.id()).await.map(|()| true);
+        return answer::send(session, Refusal::NoRoute.status(), ctx.id())
+            .await
+            .map(|()| true);
     };
     ctx.route = Some(at);
     let route = &ctx.snapshot.config.routes[at];
@@ -89,7 +96,9 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
                 };
                 redirect::location(to, &parts, prefix)
             };
-            answer::redirect(session, *status, &location).await.map(|()| true)
+            answer::redirect(session, *status, &location)
+                .await
+                .map(|()| true)
         }
     }
 }

@@ -35,8 +35,7 @@ pub struct Conn {
 impl Conn {
     /// A connection from `peer`; an unknown peer counts as `0.0.0.0`.
     pub fn new(port: Arc<Port>, peer: Option<IpAddr>) -> Self {
-        let peer = peer
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.to_canonical());
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.to_canonical());
         port.metrics.active.inc();
         port.metrics.total.inc();
         Conn {

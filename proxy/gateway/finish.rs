@@ -26,7 +26,10 @@ fn write_line(ctx: &Ctx, end: End, took: std::time::Duration) {
     let nodes: smallvec::SmallVec<[&str; 4]> = upstream
         .map(|u| {
             let candidates = u.pool.candidates();
-            ctx.tried.iter().map(|at| &*candidates[*at].node.id).collect()
+            ctx.tried
+                .iter()
+                .map(|at| &*candidates[*at].node.id)
+                .collect()
         })
         .unwrap_or_default();
     snapshot.log.tell(&Finished {
@@ -36,7 +39,12 @@ fn write_line(ctx: &Ctx, end: End, took: std::time::Duration) {
         listener: ctx.conn.as_ref().map_or("", |c| &c.port.label),
         route: ctx.route.map_or("", |at| &snapshot.config.routes[at].name),
         method: &ctx.head.method,
-        host: ctx.head.host.as_ref().and_then(|h| h.to_str().ok()).unwrap_or_default(),
+        host: ctx
+            .head
+            .host
+            .as_ref()
+            .and_then(|h| h.to_str().ok())
+            .unwrap_or_default(),
         path: ctx.head.uri.path(),
         query: ctx.head.uri.query(),
         version: ctx.head.version,

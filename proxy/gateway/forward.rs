@@ -70,10 +70,15 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     ctx.barred.push(member);
     let snapshot = ctx.snapshot.clone();
     let Some(upstream) = ctx.upstream.map(|at| &snapshot.upstreams[at]) else {
-        return Error::e_explain(ErrorType::InternalError, "a request without upstream is proxied");
+        return Error::e_explain(
+            ErrorType::InternalError,
+            "a request without upstream is proxied",
+        );
     };
     if before {
-        upstream.metrics.retried(ctx.failure.unwrap_or(End::UpstreamConnect));
+        upstream
+            .metrics
+            .retried(ctx.failure.unwrap_or(End::UpstreamConnect));
     }
     let node = &upstream.pool.candidates()[member].node;
     if let Some(conn) = &ctx.conn {
@@ -93,7 +98,10 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         peer.options.idle_timeout = Some(Duration::ZERO);
     }
     if let Some(deadline) = ctx.deadline {
-        bound_by(&mut peer, deadline.saturating_duration_since(Instant::now()));
+        bound_by(
+            &mut peer,
+            deadline.saturating_duration_since(Instant::now()),
+        );
     }
     Ok(peer)
 }
@@ -101,7 +109,9 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
 /// The connection stands.
 pub fn connected(ctx: &mut Ctx, reused: bool, control: &Control) {
     let now = Instant::now();
-    let Some(attempt) = &mut ctx.attempt else { return };
+    let Some(attempt) = &mut ctx.attempt else {
+        return;
+    };
     attempt.reused = reused;
     let took = now.duration_since(attempt.begun);
     let node = attempt.in_flight.node();
@@ -113,7 +123,10 @@ pub fn connected(ctx: &mut Ctx, reused: bool, control: &Control) {
         if reused {
             upstream.metrics.reuse.inc();
         } else {
-            upstream.metrics.connect_duration.observe(took.as_secs_f64());
+            upstream
+                .metrics
+                .connect_duration
+                .observe(took.as_secs_f64());
         }
     }
 }

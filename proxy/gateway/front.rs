@@ -17,10 +17,10 @@ use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::Gateway;
 use super::answer;
 use super::conn::{Conn, Port};
 use super::ctx::new_id;
-use super::Gateway;
 use crate::base::reason::{End, Refusal};
 use crate::config::checked::ClientTimeouts;
 use crate::live::control::Control;
@@ -136,7 +136,11 @@ impl Front {
 
 #[async_trait]
 impl ServerApp for Front {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
         let peer = stream
             .get_socket_digest()
             .and_then(|d| d.peer_addr().and_then(|a| a.as_inet().map(|a| a.ip())));
@@ -187,12 +191,10 @@ async fn wait_for_head(
         let read = stream.read_buf(buffer);
         let read = match deadline {
             None => read.await,
-            Some(at) => {
-                match timeout(at.saturating_duration_since(Instant::now()), read).await {
-                    Ok(read) => read,
-                    Err(_) => return Waited::Refused(Refusal::HeaderTimeout),
-                }
-            }
+            Some(at) => match timeout(at.saturating_duration_since(Instant::now()), read).await {
+                Ok(read) => read,
+                Err(_) => return Waited::Refused(Refusal::HeaderTimeout),
+            },
         };
         if !matches!(read, Ok(n) if n > 0) {
             return Waited::Gone;

@@ -70,7 +70,12 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     /// The front hands the connection in here; pingora calls it for every request that has one.
-    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Ctx, conn: Box<dyn Any + Send + Sync>) {
+    fn on_connection_reuse(
+        &self,
+        _: &mut Session,
+        ctx: &mut Ctx,
+        conn: Box<dyn Any + Send + Sync>,
+    ) {
         ctx.conn = conn.downcast::<Arc<Conn>>().ok().map(|conn| *conn);
     }
 
@@ -164,7 +169,12 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Ctx,
+    ) -> FailToProxy {
         reply::fail(session, error, ctx).await
     }
 

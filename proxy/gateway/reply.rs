@@ -1,10 +1,10 @@
 //! The answer leaves for the client.
 
 use http::{Version, header};
+use pingora::Error;
 use pingora::ErrorSource;
 use pingora::http::ResponseHeader;
 use pingora::proxy::{FailToProxy, Session};
-use pingora::Error;
 
 use super::answer;
 use super::ctx::Ctx;
@@ -21,7 +21,8 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         session.set_keepalive(None);
     }
     // HTTP/1.0 knows no chunks: the body ends with the connection (RFC 9112 §6.1).
-    if ctx.head.version == Version::HTTP_10 && head.headers.contains_key(header::TRANSFER_ENCODING) {
+    if ctx.head.version == Version::HTTP_10 && head.headers.contains_key(header::TRANSFER_ENCODING)
+    {
         head.remove_header(&header::TRANSFER_ENCODING);
         session.set_keepalive(None);
     }
@@ -38,7 +39,9 @@ pub fn ending(error: &Error, ctx: &Ctx) -> End {
         return End::RequestTimeout;
     }
     match ctx.failure {
-        Some(_) if towards_a_node && ctx.tried.len() > 1 && !is_answered(ctx) => End::RetryExhausted,
+        Some(_) if towards_a_node && ctx.tried.len() > 1 && !is_answered(ctx) => {
+            End::RetryExhausted
+        }
         Some(failure) if towards_a_node => failure,
         _ => end,
     }
@@ -60,7 +63,10 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
         // The connection is closed after it: say so.
         session.set_keepalive(None);
         if let Err(e) = answer::send(session, status, ctx.id()).await {
-            tracing::debug!("request {}: the client could not be told {status}: {e}", ctx.id());
+            tracing::debug!(
+                "request {}: the client could not be told {status}: {e}",
+                ctx.id()
+            );
         }
     }
     FailToProxy {

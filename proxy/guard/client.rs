@@ -49,7 +49,9 @@ pub fn real_client<'a>(
 
 fn walk<'a>(real: &mut IpAddr, members: impl Iterator<Item = &'a str>, trusted: &[IpNet]) {
     for member in members {
-        let Some(addr) = parse_addr(member) else { return };
+        let Some(addr) = parse_addr(member) else {
+            return;
+        };
         *real = addr;
         if !is_trusted(addr, trusted) {
             return;
@@ -96,13 +98,22 @@ mod tests {
 
     #[test]
     fn an_untrusted_peer_is_the_client_whatever_it_says() {
-        assert_eq!(real("203.0.113.9", &["1.2.3.4"], &["for=1.2.3.4"]), "203.0.113.9");
+        assert_eq!(
+            real("203.0.113.9", &["1.2.3.4"], &["for=1.2.3.4"]),
+            "203.0.113.9"
+        );
     }
 
     #[test]
     fn the_right_most_untrusted_address_is_the_client() {
-        assert_eq!(real("10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.1.1.1"], &[]), "203.0.113.9");
-        assert_eq!(real("10.0.0.1", &["6.6.6.6", "203.0.113.9", "10.1.1.1"], &[]), "203.0.113.9");
+        assert_eq!(
+            real("10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.1.1.1"], &[]),
+            "203.0.113.9"
+        );
+        assert_eq!(
+            real("10.0.0.1", &["6.6.6.6", "203.0.113.9", "10.1.1.1"], &[]),
+            "203.0.113.9"
+        );
     }
 
     #[test]
@@ -113,20 +124,33 @@ mod tests {
 
     #[test]
     fn what_is_no_address_ends_the_walk() {
-        assert_eq!(real("10.0.0.1", &["1.2.3.4, unknown, 10.1.1.1"], &[]), "10.1.1.1");
+        assert_eq!(
+            real("10.0.0.1", &["1.2.3.4, unknown, 10.1.1.1"], &[]),
+            "10.1.1.1"
+        );
     }
 
     #[test]
     fn forwarded_is_read_when_there_is_no_x_forwarded_for() {
         assert_eq!(
-            real("::1", &[], &["for=6.6.6.6, For=\"[2001:db8::7]:4711\";proto=https"]),
+            real(
+                "::1",
+                &[],
+                &["for=6.6.6.6, For=\"[2001:db8::7]:4711\";proto=https"]
+            ),
             "2001:db8::7"
         );
-        assert_eq!(real("10.0.0.1", &["203.0.113.9:1234"], &["for=7.7.7.7"]), "203.0.113.9");
+        assert_eq!(
+            real("10.0.0.1", &["203.0.113.9:1234"], &["for=7.7.7.7"]),
+            "203.0.113.9"
+        );
     }
 
     #[test]
     fn a_mapped_ipv4_peer_is_compared_as_ipv4() {
-        assert_eq!(real("::ffff:10.0.0.1", &["203.0.113.9"], &[]), "203.0.113.9");
+        assert_eq!(
+            real("::ffff:10.0.0.1", &["203.0.113.9"], &[]),
+            "203.0.113.9"
+        );
     }
 }

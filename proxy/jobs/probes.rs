@@ -72,7 +72,9 @@ pub async fn run(control: &Arc<Control>) {
 fn targets(snapshot: &Snapshot) -> Vec<Target> {
     let mut targets = Vec::new();
     for (upstream, config) in snapshot.upstreams.iter().zip(&snapshot.config.upstreams) {
-        let Some(health) = &config.health else { continue };
+        let Some(health) = &config.health else {
+            continue;
+        };
         for (candidate, member) in upstream.pool.candidates().iter().zip(&upstream.members) {
             if member.intent != Intent::Down {
                 targets.push(Target {

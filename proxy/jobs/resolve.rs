@@ -62,7 +62,9 @@ async fn resolve(
         Err(_) => format!("no answer within {PATIENCE:?}"),
     };
     if complained.insert(name.clone()) {
-        tracing::warn!("{host}:{port} cannot be resolved: {why}; the addresses known before stay in use");
+        tracing::warn!(
+            "{host}:{port} cannot be resolved: {why}; the addresses known before stay in use"
+        );
     }
     false
 }

@@ -71,7 +71,9 @@ impl Ears {
             }
         });
         if let Err(e) = &watcher {
-            tracing::warn!("changes of files are not reported ({e}); they are looked for every second");
+            tracing::warn!(
+                "changes of files are not reported ({e}); they are looked for every second"
+            );
         }
         Ears {
             watcher: watcher.ok(),
@@ -80,7 +82,9 @@ impl Ears {
     }
 
     fn listen_to(&mut self, paths: &[PathBuf]) {
-        let Some(watcher) = &mut self.watcher else { return };
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
         let wanted: BTreeSet<_> = paths.iter().flat_map(|path| folders_of(path)).collect();
         for gone in self.folders.difference(&wanted) {
             let _ = watcher.unwatch(gone);

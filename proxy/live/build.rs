@@ -55,13 +55,20 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
     let config = &parts.config;
     let log = match parts.previous {
         Some(p) if p.log.fits(&config.access_log) => p.log.clone(),
-        _ => Arc::new(AccessLog::open(&config.access_log, metrics.log_dropped.clone())?),
+        _ => Arc::new(AccessLog::open(
+            &config.access_log,
+            metrics.log_dropped.clone(),
+        )?),
     };
     Ok(Snapshot {
         generation: parts.previous.map_or(1, |p| p.generation + 1),
         loaded_at: parts.loaded_at,
         routes: Table::new(&config.routes),
-        route_metrics: config.routes.iter().map(|r| metrics.route(&r.name)).collect(),
+        route_metrics: config
+            .routes
+            .iter()
+            .map(|r| metrics.route(&r.name))
+            .collect(),
         no_route_metrics: metrics.route(NO_ROUTE),
         upstreams: config
             .upstreams
@@ -93,7 +100,13 @@ fn upstream(
         for (id, addr) in addresses(node, parts.resolved, &mut unresolved) {
             let shared = known.remove(id.as_str()).unwrap_or_else(|| {
                 let health = initial_health(config.health.as_ref());
-                Arc::new(Node::new(name.clone(), id.as_str().into(), intent, health, now))
+                Arc::new(Node::new(
+                    name.clone(),
+                    id.as_str().into(),
+                    intent,
+                    health,
+                    now,
+                ))
             });
             let candidate = Candidate {
                 node: shared,

@@ -19,9 +19,9 @@ use super::snapshot::Snapshot;
 use super::source::Source;
 use crate::balance::node::{Input, Node, Transition};
 use crate::base::node::{Health, Intent};
+use crate::config::Loaded;
 use crate::config::checked::{Config, NodeAddr};
 use crate::config::diff::diff;
-use crate::config::Loaded;
 use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
 use crate::telemetry::metrics::{Metrics, NodeGauges};
@@ -193,7 +193,9 @@ impl Control {
                 at,
                 problems: Vec::new(),
             };
-            self.metrics.reloads.succeeded("unchanged", unix_seconds(at));
+            self.metrics
+                .reloads
+                .succeeded("unchanged", unix_seconds(at));
             return Reloaded::Unchanged;
         }
         let old = self.hold.load();
@@ -494,15 +496,21 @@ impl Control {
             .chain(leaving.iter().map(|l| gauges(&l.node, 0)))
             .collect();
         self.metrics.mirror(
-            nodes.iter().map(|(node, intent, health, weight)| NodeGauges {
-                upstream: &node.upstream,
-                node: &node.id,
-                intent: *intent,
-                health: *health,
-                in_flight: node.in_flight(),
-                weight: if *health == Health::Healthy { *weight } else { 0 },
-                draining: *intent != Intent::Up,
-            }),
+            nodes
+                .iter()
+                .map(|(node, intent, health, weight)| NodeGauges {
+                    upstream: &node.upstream,
+                    node: &node.id,
+                    intent: *intent,
+                    health: *health,
+                    in_flight: node.in_flight(),
+                    weight: if *health == Health::Healthy {
+                        *weight
+                    } else {
+                        0
+                    },
+                    draining: *intent != Intent::Up,
+                }),
             snapshot
                 .upstreams
                 .iter()

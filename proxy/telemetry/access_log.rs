@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use http::Version;
@@ -19,6 +19,9 @@ use crate::config::checked::{self, LogFormat, LogPath};
 const WAITING_LINES: usize = 16_384;
 /// How long a flush at the end of the process may take before it is given up.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long lines are gathered before they are written together.
+const GATHER: Duration = Duration::from_millis(10);
 
 enum Message {
     Line(Vec<u8>),
@@ -127,27 +130,31 @@ impl Sink {
         let Sink::File(_, path) = self else { return };
         match Sink::open(&LogPath::File(path.clone())) {
             Ok(sink) => *self = sink,
-            Err(e) => tracing::error!("access log {}: cannot open again: {e}; the old file stays in use", path.display()),
+            Err(e) => tracing::error!(
+                "access log {}: cannot open again: {e}; the old file stays in use",
+                path.display()
+            ),
         }
     }
 }
 
-/// Writes until every sender is gone; flushes whenever there is nothing to write.
+/// Writes until every sender is gone.
+///
+/// After a first line it waits a moment for more: one write for many lines, and no wake-up for each.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this thread serves no connection"
+)]
 fn write_lines(receiver: &Receiver<Message>, mut sink: Sink) {
     let mut complained = false;
     while let Ok(first) = receiver.recv() {
+        if matches!(first, Message::Line(_)) {
+            std::thread::sleep(GATHER);
+        }
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Line(line) => {
-                    if let Err(e) = sink.writer().write_all(&line) {
-                        if !std::mem::replace(&mut complained, true) {
-                            tracing::error!("access log: cannot write: {e}; lines are lost until it works again");
-                        }
-                    } else {
-                        complained = false;
-                    }
-                }
+                Message::Line(line) => complain(sink.writer().write_all(&line), &mut complained),
                 Message::Flush(done) => {
                     let _ = sink.writer().flush();
                     let _ = done.send(());
@@ -157,12 +164,20 @@ fn write_lines(receiver: &Receiver<Message>, mut sink: Sink) {
                     sink.reopen();
                 }
             }
-            next = match receiver.try_recv() {
-                Ok(message) => Some(message),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = receiver.try_recv().ok();
         }
-        let _ = sink.writer().flush();
+        complain(sink.writer().flush(), &mut complained);
+    }
+}
+
+/// Says once that lines are lost, until one is written again.
+fn complain(written: io::Result<()>, complained: &mut bool) {
+    match written {
+        Ok(()) => *complained = false,
+        Err(e) if !std::mem::replace(complained, true) => {
+            tracing::error!("access log: cannot write: {e}; lines are lost until it works again");
+        }
+        Err(_) => {}
     }
 }
 
@@ -195,9 +210,15 @@ struct Line<'a> {
 /// Seconds, to the microsecond.
 #[derive(Serialize)]
 struct Times {
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_seconds")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_seconds"
+    )]
     connect: Option<Duration>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_seconds")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_seconds"
+    )]
     ttfb: Option<Duration>,
     #[serde(serialize_with = "seconds")]
     total: Duration,
@@ -283,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_of_json_whatever_the_request_holds() {
-        let text = serde_json::to_string(&Line::from(&finished("/a\n\u{1b}[31m", &["app-1"]))).unwrap();
+        let text =
+            serde_json::to_string(&Line::from(&finished("/a\n\u{1b}[31m", &["app-1"]))).unwrap();
         assert!(!text.contains('\n') && !text.contains('\u{1b}'));
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["path"], "/a\n\u{1b}[31m");

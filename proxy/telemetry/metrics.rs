@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use http::Method;
 use parking_lot::Mutex;
 use prometheus::{
-    Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry, TextEncoder, core::Collector, histogram_opts, opts,
+    Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder, core::Collector, histogram_opts, opts,
 };
 
 use crate::base::node::{Health, Intent};
@@ -128,7 +128,10 @@ impl CodeCounters {
     }
 
     fn inc(&self, code: u16) {
-        let Some(slot) = usize::from(code).checked_sub(100).and_then(|i| self.slots.get(i)) else {
+        let Some(slot) = usize::from(code)
+            .checked_sub(100)
+            .and_then(|i| self.slots.get(i))
+        else {
             return;
         };
         slot.get_or_init(|| {
@@ -141,7 +144,11 @@ impl CodeCounters {
     }
 
     fn total(&self) -> u64 {
-        self.slots.iter().filter_map(|s| s.get()).map(IntCounter::get).sum()
+        self.slots
+            .iter()
+            .filter_map(|s| s.get())
+            .map(IntCounter::get)
+            .sum()
     }
 
     fn forget(&self) {
@@ -183,8 +190,18 @@ pub struct RouteMetrics {
 
 impl RouteMetrics {
     /// Counts a finished request.
-    pub fn finished(&self, method: &Method, code: u16, took: Duration, bytes: (u64, u64), end: End) {
-        let at = METHODS.iter().position(|m| m == method).unwrap_or(METHODS.len());
+    pub fn finished(
+        &self,
+        method: &Method,
+        code: u16,
+        took: Duration,
+        bytes: (u64, u64),
+        end: End,
+    ) {
+        let at = METHODS
+            .iter()
+            .position(|m| m == method)
+            .unwrap_or(METHODS.len());
         self.by_method[at]
             .get_or_init(|| {
                 let label = METHODS.get(at).map_or("OTHER", Method::as_str);
@@ -289,7 +306,9 @@ pub struct UpstreamMetrics {
 impl UpstreamMetrics {
     /// Counts a retry.
     pub fn retried(&self, why: End) {
-        self.retries.with_label_values(&[self.name.as_str(), why.as_str()]).inc();
+        self.retries
+            .with_label_values(&[self.name.as_str(), why.as_str()])
+            .inc();
     }
 }
 
@@ -339,7 +358,8 @@ fn register<C: Collector + Clone + 'static>(
     registry: &Registry,
     metric: prometheus::Result<C>,
 ) -> C {
-    let metric = metric.expect("invariant: metric names and labels are literals of this file, valid and tested");
+    let metric = metric
+        .expect("invariant: metric names and labels are literals of this file, valid and tested");
     registry
         .register(Box::new(metric.clone()))
         .expect("invariant: every metric of this file has a name of its own");
@@ -352,9 +372,14 @@ impl Metrics {
         let registry = Registry::new_custom(Some("tidegate".into()), None)
             .expect("invariant: the prefix is not empty");
         let r = &registry;
-        gauges(r, "build_info", "Version of the running program.", &["version"])
-            .with_label_values(&[version])
-            .set(1);
+        gauges(
+            r,
+            "build_info",
+            "Version of the running program.",
+            &["version"],
+        )
+        .with_label_values(&[version])
+        .set(1);
         let connections = counters(
             r,
             "connections_total",
@@ -372,7 +397,7 @@ impl Metrics {
             "access_log_dropped_total",
             "Access log lines dropped because the writer was behind.",
         );
-        let metrics = Arc::new(Metrics {
+        Arc::new(Metrics {
             requests: counters(
                 r,
                 "http_requests_total",
@@ -422,8 +447,7 @@ impl Metrics {
             routes: Mutex::default(),
             nodes: Mutex::default(),
             registry,
-        });
-        metrics
+        })
     }
 
     /// The handles of a route; the same ones for the same name, across reloads.
@@ -461,7 +485,10 @@ impl Metrics {
     /// The handles of a node that has some.
     pub fn known_node(&self, upstream: &str, id: &str) -> Option<Arc<NodeMetrics>> {
         let key = (upstream.to_string(), id.to_string());
-        self.nodes.lock().get(&key).map(|entry| entry.metrics.clone())
+        self.nodes
+            .lock()
+            .get(&key)
+            .map(|entry| entry.metrics.clone())
     }
 
     /// The handles of an upstream.
@@ -534,7 +561,10 @@ impl Metrics {
             stays
         });
         for (name, n) in available {
-            self.upstream.available.with_label_values(&[name]).set(n as i64);
+            self.upstream
+                .available
+                .with_label_values(&[name])
+                .set(n as i64);
         }
     }
 
@@ -664,10 +694,16 @@ impl NodeFamilies {
 
     fn set(&self, g: &NodeGauges<'_>) {
         let node = [g.upstream, g.node];
-        self.in_flight.with_label_values(&node).set(g.in_flight as i64);
-        self.weight.with_label_values(&node).set(i64::from(g.weight));
+        self.in_flight
+            .with_label_values(&node)
+            .set(g.in_flight as i64);
+        self.weight
+            .with_label_values(&node)
+            .set(i64::from(g.weight));
         if g.draining {
-            self.drain_remaining.with_label_values(&node).set(g.in_flight as i64);
+            self.drain_remaining
+                .with_label_values(&node)
+                .set(g.in_flight as i64);
         } else {
             let _ = self.drain_remaining.remove_label_values(&node);
         }
@@ -689,10 +725,14 @@ impl NodeFamilies {
             let _ = family.remove_label_values(&[upstream, node]);
         }
         for intent in Intent::ALL {
-            let _ = self.state.remove_label_values(&[upstream, node, intent.as_str()]);
+            let _ = self
+                .state
+                .remove_label_values(&[upstream, node, intent.as_str()]);
         }
         for health in Health::ALL {
-            let _ = self.health.remove_label_values(&[upstream, node, health.as_str()]);
+            let _ = self
+                .health
+                .remove_label_values(&[upstream, node, health.as_str()]);
         }
     }
 
@@ -700,7 +740,12 @@ impl NodeFamilies {
         metrics.codes.forget();
         let _ = self.duration.remove_label_values(&[upstream, node]);
         let _ = self.ttfb.remove_label_values(&[upstream, node]);
-        for family in [&self.errors, &self.checks, &self.ejections, &self.transitions] {
+        for family in [
+            &self.errors,
+            &self.checks,
+            &self.ejections,
+            &self.transitions,
+        ] {
             forget_node(family, upstream, node);
         }
     }
@@ -779,8 +824,14 @@ impl ReloadMetrics {
                     "When a reload was last accepted.",
                 ),
             ),
-            generation: gauge("config_generation", "Generation of the configuration in use."),
-            drift: gauge("config_drift", "Nodes changed at run time, not in the file."),
+            generation: gauge(
+                "config_generation",
+                "Generation of the configuration in use.",
+            ),
+            drift: gauge(
+                "config_drift",
+                "Nodes changed at run time, not in the file.",
+            ),
         }
     }
 }
@@ -831,7 +882,11 @@ mod tests {
         node.failed(End::UpstreamReset);
         node.changed((Intent::Up, Health::Healthy), (Intent::Up, Health::Ejected));
         let t0 = Instant::now();
-        m.mirror([gauges_of(Health::Ejected)].into_iter(), [("web", 0)].into_iter(), t0);
+        m.mirror(
+            [gauges_of(Health::Ejected)].into_iter(),
+            [("web", 0)].into_iter(),
+            t0,
+        );
         let text = m.text();
         for line in [
             r#"tidegate_node_health{health="ejected",node="a",upstream="web"} 1"#,
@@ -846,7 +901,11 @@ mod tests {
         let text = m.text();
         assert!(!text.contains("node_health{"), "{text}");
         assert!(text.contains(r#"upstream_requests_total{code="200",node="a""#));
-        m.mirror(std::iter::empty(), std::iter::empty(), t0 + REMOVED_NODE_STAYS);
+        m.mirror(
+            std::iter::empty(),
+            std::iter::empty(),
+            t0 + REMOVED_NODE_STAYS,
+        );
         assert!(!m.text().contains(r#"node="a""#), "{}", m.text());
     }
 
@@ -857,7 +916,15 @@ mod tests {
         let t0 = Instant::now();
         m.mirror(std::iter::empty(), std::iter::empty(), t0);
         assert_eq!(m.node("web", "a").requests_total(), 1);
-        m.mirror(std::iter::empty(), std::iter::empty(), t0 + REMOVED_NODE_STAYS);
-        assert_eq!(m.node("web", "a").requests_total(), 1, "its time starts again");
+        m.mirror(
+            std::iter::empty(),
+            std::iter::empty(),
+            t0 + REMOVED_NODE_STAYS,
+        );
+        assert_eq!(
+            m.node("web", "a").requests_total(),
+            1,
+            "its time starts again"
+        );
     }
 }

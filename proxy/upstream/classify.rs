@@ -91,8 +91,14 @@ mod tests {
 
     #[test]
     fn a_client_that_leaves_is_not_a_client_that_is_slow() {
-        assert_eq!(ending(&Error::new_down(ErrorType::ConnectionClosed)), End::ClientAbort);
-        assert_eq!(ending(&Error::new_down(ErrorType::ReadTimedout)), End::ClientTimeout);
+        assert_eq!(
+            ending(&Error::new_down(ErrorType::ConnectionClosed)),
+            End::ClientAbort
+        );
+        assert_eq!(
+            ending(&Error::new_down(ErrorType::ReadTimedout)),
+            End::ClientTimeout
+        );
     }
 
     #[test]

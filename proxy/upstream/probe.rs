@@ -65,9 +65,7 @@ async fn http(
         .await
         .map_err(|e| in_words(&e))?;
     session.read_response().await.map_err(|e| in_words(&e))?;
-    let status = session
-        .resp_header()
-        .map_or(0, |head| head.status.as_u16());
+    let status = session.resp_header().map_or(0, |head| head.status.as_u16());
     if expect.iter().any(|(lo, hi)| (*lo..=*hi).contains(&status)) {
         Ok(())
     } else {

@@ -122,7 +122,27 @@ impl<'a> Framing<'a> {
 fn is_host(value: &[u8]) -> bool {
     !value.is_empty()
         && value.iter().all(|b| {
-            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')
+            b.is_ascii_alphanumeric()
+                || matches!(
+                    b,
+                    b'-' | b'.'
+                        | b'_'
+                        | b'~'
+                        | b':'
+                        | b'['
+                        | b']'
+                        | b'%'
+                        | b'!'
+                        | b'$'
+                        | b'&'
+                        | b'\''
+                        | b'('
+                        | b')'
+                        | b'*'
+                        | b'+'
+                        | b';'
+                        | b'='
+                )
         })
 }
 
@@ -142,7 +162,11 @@ fn target_is_fine(target: &str, method: &str, host: Option<&[u8]>) -> bool {
     }
     let rest = ["http://", "https://"]
         .iter()
-        .find_map(|scheme| target.get(..scheme.len()).filter(|s| s.eq_ignore_ascii_case(scheme)))
+        .find_map(|scheme| {
+            target
+                .get(..scheme.len())
+                .filter(|s| s.eq_ignore_ascii_case(scheme))
+        })
         .map(|scheme| &target[scheme.len()..]);
     rest.is_some_and(|rest| {
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
@@ -218,6 +242,9 @@ mod tests {
         }
         assert_eq!(check(b"GET / HTTP/1.1\nHost: a\n\n"), Err(Bad::Syntax));
         assert_eq!(verdict("GET / HTTP/2.0\nHost: a\n\n"), Err(Bad::Version));
-        assert_eq!(verdict("CONNECT a:1 HTTP/1.1\nHost: a\n\n"), Err(Bad::Method));
+        assert_eq!(
+            verdict("CONNECT a:1 HTTP/1.1\nHost: a\n\n"),
+            Err(Bad::Method)
+        );
     }
 }
