@@ -1,1 +1,125 @@
-fn main(){}
+//! What every request pays before a byte moves: finding its route and choosing its node.
+//!
+//! Numbers are only comparable on one machine. Nothing here may measure the network or wait.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, Method};
+use tidegate::balance::node::Node;
+use tidegate::balance::pick::{Ask, Candidate, build};
+use tidegate::base::node::{Health, Intent};
+use tidegate::base::node_set::NodeSet;
+use tidegate::config::checked::{Action, Balance, HostPattern, Match, PathPattern, Route};
+use tidegate::route::{RouteAsk, Table};
+
+criterion_group!(benches, route_match, node_pick);
+criterion_main!(benches);
+
+// -- route match ------------------------------------------------------------------------------------------------------
+
+fn route_match(c: &mut Criterion) {
+    let mut group = c.benchmark_group("route");
+    let headers = HeaderMap::new();
+    for n in [10, 100, 1000] {
+        let hosts: Vec<Route> = (0..n)
+            .map(|i| route(Some(HostPattern::Exact(host(i))), "/"))
+            .collect();
+        let suffixes: Vec<Route> = (0..n)
+            .map(|i| route(Some(HostPattern::Suffix(format!(".{}", host(i)))), "/"))
+            .collect();
+        let paths: Vec<Route> = (0..n)
+            .map(|i| route(None, &format!("/api/v1/service-{i}/")))
+            .collect();
+        // The last but one: a walk would have to pass nearly all others.
+        let wanted = host(n - 2);
+        let path = format!("/api/v1/service-{}/items/42", n - 2);
+        let below = format!("eu.{wanted}");
+        let capitals = format!("{}:8080", wanted.to_uppercase());
+        for (kind, routes, host) in [
+            ("host", &hosts, &wanted),
+            ("host_in_capitals", &hosts, &capitals),
+            ("suffix", &suffixes, &below),
+            ("path", &paths, &wanted),
+        ] {
+            let table = Table::new(routes);
+            let ask = RouteAsk {
+                host,
+                path: &path,
+                method: &Method::GET,
+                headers: &headers,
+            };
+            assert_eq!(table.find(&ask), Some(n - 2), "{kind}");
+            group.bench_function(BenchmarkId::new(kind, n), |b| {
+                b.iter(|| table.find(black_box(&ask)));
+            });
+        }
+    }
+    group.finish();
+}
+
+fn host(i: usize) -> String {
+    format!("shop-{i}.example.com")
+}
+
+fn route(host: Option<HostPattern>, prefix: &str) -> Route {
+    Route {
+        name: prefix.into(),
+        matcher: Match {
+            hosts: host.into_iter().collect(),
+            path: PathPattern::Prefix(prefix.into()),
+            ..Match::default()
+        },
+        action: Action::Proxy(0),
+    }
+}
+
+// -- node pick --------------------------------------------------------------------------------------------------------
+
+fn node_pick(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pick");
+    for (name, balance) in [
+        ("round_robin", Balance::RoundRobin),
+        ("least_conn", Balance::LeastConn),
+        ("weighted_random", Balance::WeightedRandom),
+        ("random", Balance::Random),
+        ("ip_hash", Balance::IpHash),
+    ] {
+        for n in [4, 32, 256] {
+            let nodes = pool(n);
+            let usable = NodeSet::full(n);
+            let picker = build(balance, &nodes, 1);
+            let mut random = fastrand::Rng::with_seed(7);
+            group.bench_function(BenchmarkId::new(name, n), |b| {
+                b.iter(|| {
+                    let ask = Ask {
+                        client: random.u64(..),
+                        random: random.u64(..),
+                    };
+                    picker.pick(&nodes, black_box(&usable), &ask, true)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Idle nodes with weights from 1 to 4: idle is the dearest case of `least_conn`, since all are tied.
+fn pool(n: usize) -> Vec<Candidate> {
+    let now = Instant::now();
+    let mut hash = fastrand::Rng::with_seed(1);
+    let mut candidate = |i: usize| {
+        let id = format!("n{i}");
+        let node = Node::new("web".into(), id.into(), Intent::Up, Health::Healthy, now);
+        Candidate {
+            node: node.into(),
+            weight: 1 + i as u32 % 4,
+            hash: hash.u64(..),
+        }
+    };
+    (0..n).map(&mut candidate).collect()
+}
+
+// -- snapshot load ----------------------------------------------------------------------------------------------------
+// Comes with `live/`: one load of the current generation a request, alone and while another thread swaps it.

@@ -12,6 +12,7 @@ mod commands;
 mod drain;
 mod failures;
 mod fields;
+mod floors;
 mod health;
 mod pool;
 mod proxying;

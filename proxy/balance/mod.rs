@@ -4,3 +4,5 @@
 pub mod node;
 /// Choosing among the usable.
 pub mod pick;
+/// The nodes of one upstream, and who may be chosen now.
+pub mod pool;

@@ -7,9 +7,13 @@
 //!
 //! | intent \ health | healthy | checking | ejected | unhealthy |
 //! |---|---|---|---|---|
-//! | up    | [`Serving::Preferred`] | [`Serving::Untried`] | [`Serving::LastResort`] | [`Serving::Never`] |
-//! | drain | never new requests | never | never | never |
-//! | down  | never | never | never | never |
+//! | up    | [`Fitness::Good`] | [`Fitness::Untried`] | [`Fitness::LastResort`] | [`Fitness::Unfit`] |
+//! | drain | no new requests, those in flight finish, probed | as left | as left | as left |
+//! | down  | no new requests, those in flight finish, not probed | as left | as left | as left |
+//!
+//! The intent reaches the picks through the generation (a node that is not `up` has no weight there), not through
+//! this shared state: a request that started on the previous generation still finds that generation's nodes, so
+//! even a reload that replaces every node loses nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -27,37 +31,38 @@ pub const FIRST_EJECTION: Duration = Duration::from_secs(1);
 /// The longest rest: a node that came back must not wait longer than an operator would.
 pub const LONGEST_EJECTION: Duration = Duration::from_secs(10);
 
-/// How far a node may be used for new requests. Lower is better.
+/// How far a node's health lets it be used for new requests. Lower is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Serving {
+pub enum Fitness {
     /// Known to be fine.
-    Preferred = 0,
+    Good = 0,
     /// Not yet probed: used when no node is known to be fine.
     Untried = 1,
     /// Refused a connection a moment ago: used when nobody else is left, since a refusal costs nothing.
     LastResort = 2,
     /// Not used.
-    Never = 3,
+    Unfit = 3,
 }
 
-impl Serving {
-    fn of(intent: Intent, health: Health) -> Self {
-        match (intent, health) {
-            (Intent::Up, Health::Healthy) => Serving::Preferred,
-            (Intent::Up, Health::Checking) => Serving::Untried,
-            (Intent::Up, Health::Ejected) => Serving::LastResort,
-            (Intent::Up, Health::Unhealthy) => Serving::Never,
-            (Intent::Drain | Intent::Down, _) => Serving::Never,
+impl From<Health> for Fitness {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Healthy => Fitness::Good,
+            Health::Checking => Fitness::Untried,
+            Health::Ejected => Fitness::LastResort,
+            Health::Unhealthy => Fitness::Unfit,
         }
     }
+}
 
+impl Fitness {
     fn from_u8(n: u8) -> Self {
         match n {
-            0 => Serving::Preferred,
-            1 => Serving::Untried,
-            2 => Serving::LastResort,
-            _ => Serving::Never,
+            0 => Fitness::Good,
+            1 => Fitness::Untried,
+            2 => Fitness::LastResort,
+            _ => Fitness::Unfit,
         }
     }
 }
@@ -128,8 +133,8 @@ pub struct Node {
     /// Its identity there.
     pub id: Arc<str>,
     in_flight: AtomicUsize,
-    /// [`Serving`] as a number: what picks read without the lock.
-    serving: AtomicU8,
+    /// [`Fitness`] as a number: what picks read without the lock.
+    fitness: AtomicU8,
     /// Milliseconds after `born` at which an ejection ends; 0 when there is none.
     ejected_until_ms: AtomicU64,
     /// Requests still in flight are to be cut: its drain is over.
@@ -166,7 +171,7 @@ impl Node {
             upstream,
             id,
             in_flight: AtomicUsize::new(0),
-            serving: AtomicU8::new(Serving::of(intent, health) as u8),
+            fitness: AtomicU8::new(Fitness::from(health) as u8),
             ejected_until_ms: AtomicU64::new(0),
             cut: AtomicBool::new(false),
             born: now,
@@ -185,14 +190,14 @@ impl Node {
         }
     }
 
-    /// How far it may be used now. Lock-free; an ejection whose time is over already counts as over.
-    pub fn serving(&self, now: Instant) -> Serving {
-        let serving = Serving::from_u8(self.serving.load(Relaxed));
-        if serving == Serving::LastResort && self.ejection_is_over(now) {
+    /// How far its health lets it be used now. Lock-free; an ejection whose time is over already counts as over.
+    pub fn fitness(&self, now: Instant) -> Fitness {
+        let fitness = Fitness::from_u8(self.fitness.load(Relaxed));
+        if fitness == Fitness::LastResort && self.ejection_is_over(now) {
             self.apply(Input::Settle, now);
-            return Serving::from_u8(self.serving.load(Relaxed));
+            return Fitness::from_u8(self.fitness.load(Relaxed));
         }
-        serving
+        fitness
     }
 
     /// Requests in flight on it.
@@ -275,7 +280,10 @@ impl Node {
                     s.ejections = s.ejections.saturating_add(1);
                     let until = (now.duration_since(self.born) + rest).as_millis() as u64;
                     self.ejected_until_ms.store(until.max(1), Relaxed);
-                    ((s.intent, Health::Ejected), format!("{why}; rests {rest:?}"))
+                    (
+                        (s.intent, Health::Ejected),
+                        format!("{why}; rests {rest:?}"),
+                    )
                 }
             },
             Input::Connected => {
@@ -304,8 +312,7 @@ impl Node {
         if to.1 == Health::Healthy {
             s.before_ejection = Health::Healthy;
         }
-        self.serving
-            .store(Serving::of(to.0, to.1) as u8, Relaxed);
+        self.fitness.store(Fitness::from(to.1) as u8, Relaxed);
         (from != to).then(|| {
             s.since = now;
             s.reason.clone_from(&reason);
@@ -344,7 +351,11 @@ fn passed_reason(passes: u32) -> String {
 }
 
 fn probes(n: u32) -> String {
-    if n == 1 { "1 probe".into() } else { format!("{n} probes") }
+    if n == 1 {
+        "1 probe".into()
+    } else {
+        format!("{n} probes")
+    }
 }
 
 /// A request in flight on a node; counted out when dropped.
@@ -394,10 +405,10 @@ mod tests {
         let out = n.apply(fail(), now).unwrap();
         assert_eq!(out.to, (Intent::Up, Health::Unhealthy));
         assert_eq!(out.reason, "3 probes failed in a row: timeout");
-        assert_eq!(n.serving(now), Serving::Never);
+        assert_eq!(n.fitness(now), Fitness::Unfit);
         assert_eq!(n.apply(Input::ProbePassed { rise: 2 }, now), None);
         assert!(n.apply(Input::ProbePassed { rise: 2 }, now).is_some());
-        assert_eq!(n.serving(now), Serving::Preferred);
+        assert_eq!(n.fitness(now), Fitness::Good);
     }
 
     #[test]
@@ -419,16 +430,22 @@ mod tests {
     fn a_refusal_ejects_for_a_second_then_two_and_a_connection_forgets_it() {
         let (n, t0) = node(Health::Healthy);
         assert!(n.apply(refused(), t0).is_some());
-        assert_eq!(n.serving(t0 + Duration::from_millis(999)), Serving::LastResort);
+        assert_eq!(
+            n.fitness(t0 + Duration::from_millis(999)),
+            Fitness::LastResort
+        );
         let t1 = t0 + Duration::from_secs(1);
-        assert_eq!(n.serving(t1), Serving::Preferred);
+        assert_eq!(n.fitness(t1), Fitness::Good);
         n.apply(refused(), t1);
-        assert_eq!(n.serving(t1 + Duration::from_millis(1_999)), Serving::LastResort);
+        assert_eq!(
+            n.fitness(t1 + Duration::from_millis(1_999)),
+            Fitness::LastResort
+        );
         let t2 = t1 + Duration::from_secs(2);
-        assert_eq!(n.serving(t2), Serving::Preferred);
+        assert_eq!(n.fitness(t2), Fitness::Good);
         n.connected(t2);
         n.apply(refused(), t2);
-        assert_eq!(n.serving(t2 + Duration::from_secs(1)), Serving::Preferred);
+        assert_eq!(n.fitness(t2 + Duration::from_secs(1)), Fitness::Good);
     }
 
     #[test]
@@ -436,7 +453,7 @@ mod tests {
         let (n, now) = node(Health::Healthy);
         n.apply(refused(), now);
         assert!(n.apply(Input::ProbePassed { rise: 5 }, now).is_some());
-        assert_eq!(n.serving(now), Serving::Preferred);
+        assert_eq!(n.fitness(now), Fitness::Good);
     }
 
     #[test]
@@ -449,24 +466,40 @@ mod tests {
     fn intent_and_health_do_not_overwrite_each_other() {
         let (n, now) = node(Health::Healthy);
         n.apply(Input::Intend(Intent::Drain), now);
-        assert_eq!(n.serving(now), Serving::Never);
-        n.apply(
-            Input::ProbeFailed {
-                fall: 1,
-                why: "x".into(),
-            },
-            now,
+        let fail = Input::ProbeFailed {
+            fall: 1,
+            why: "x".into(),
+        };
+        assert_eq!(
+            n.apply(fail, now).unwrap().to,
+            (Intent::Drain, Health::Unhealthy)
         );
         n.apply(Input::Intend(Intent::Up), now);
-        assert_eq!(n.serving(now), Serving::Never, "still unhealthy");
-        n.apply(Input::ProbePassed { rise: 1 }, now);
-        assert_eq!(n.serving(now), Serving::Preferred);
+        assert_eq!(
+            n.fitness(now),
+            Fitness::Unfit,
+            "up again, but still unhealthy"
+        );
+        let back = n.apply(Input::ProbePassed { rise: 1 }, now).unwrap();
+        assert_eq!(back.to, (Intent::Up, Health::Healthy));
+    }
+
+    #[test]
+    fn a_drain_remembers_when_it_began_until_the_node_is_up_again() {
+        let (n, now) = node(Health::Healthy);
+        n.apply(Input::Intend(Intent::Drain), now);
+        n.apply(Input::Intend(Intent::Down), now + Duration::from_secs(5));
+        assert_eq!(n.view(now).draining_since, Some(now));
+        n.cut_in_flight();
+        n.apply(Input::Intend(Intent::Up), now);
+        assert_eq!(n.view(now).draining_since, None);
+        assert!(!n.is_cut());
     }
 
     #[test]
     fn the_first_probe_decides_for_a_node_under_check() {
         let (n, now) = node(Health::Checking);
-        assert_eq!(n.serving(now), Serving::Untried);
+        assert_eq!(n.fitness(now), Fitness::Untried);
         n.apply(
             Input::ProbeFailed {
                 fall: 3,
@@ -474,7 +507,7 @@ mod tests {
             },
             now,
         );
-        assert_eq!(n.serving(now), Serving::Never);
+        assert_eq!(n.fitness(now), Fitness::Unfit);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use regex::Regex;
 
 /// A whole checked configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Data ports, in the order of the file; at least one.
     pub listen: Vec<Listen>,
@@ -103,7 +103,7 @@ pub enum LogFormat {
 }
 
 /// A pool of nodes and how to use it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// Its name in the file.
     pub name: String,
@@ -134,6 +134,19 @@ pub enum Balance {
     Random,
     /// By the client's address: the same client meets the same node.
     IpHash,
+}
+
+impl Balance {
+    /// The word of the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Balance::RoundRobin => "round_robin",
+            Balance::LeastConn => "least_conn",
+            Balance::WeightedRandom => "weighted_random",
+            Balance::Random => "random",
+            Balance::IpHash => "ip_hash",
+        }
+    }
 }
 
 /// Active health checks.
@@ -229,7 +242,7 @@ pub enum NodeAddr {
 pub use crate::base::node::Intent;
 
 /// One rule of `routes:`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// Label in metrics and the log: `name:` of the entry, else made of its match (`shop.example.com/assets/`, `default`).
     pub name: String,
@@ -240,7 +253,7 @@ pub struct Route {
 }
 
 /// What a route matches: every condition must hold.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Match {
     /// Any of these hosts; empty: every host.
     pub hosts: Vec<HostPattern>,
@@ -253,7 +266,7 @@ pub struct Match {
 }
 
 /// A host of `match.host`, in lower case, without port and trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// This host.
     Exact(String),
@@ -275,8 +288,21 @@ pub enum PathPattern {
     Regex(Regex),
 }
 
+impl PartialEq for PathPattern {
+    /// Expressions are alike when they are written alike.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (PathPattern::Any, PathPattern::Any) => true,
+            (PathPattern::Prefix(a), PathPattern::Prefix(b)) => a == b,
+            (PathPattern::Exact(a), PathPattern::Exact(b)) => a == b,
+            (PathPattern::Regex(a), PathPattern::Regex(b)) => a.as_str() == b.as_str(),
+            _ => false,
+        }
+    }
+}
+
 /// What a route does.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Hand the request to an upstream: index into [`Config::upstreams`].
     Proxy(usize),

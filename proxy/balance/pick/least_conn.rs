@@ -1,1 +1,181 @@
+//! Fewest requests in flight for its weight; equals take turns by weight.
+//!
+//! Without the turns an idle pool would send everything to its first node, since every node then stands at 0. As in
+//! nginx's `least_conn` they are turns of smooth weighted round robin among the tied, so an idle pool is shared by
+//! weight like a `round_robin` one.
+//!
+//! It must never count requests itself: [`super::super::node::Node`] does, whatever becomes of them. Counts move while
+//! they are read, so two picks at the same moment may choose the same node; the next pick sees both.
 
+use parking_lot::Mutex;
+
+use super::swrr::Swrr;
+use super::{Ask, Candidate, Pick};
+use crate::base::node_set::NodeSet;
+
+/// Chooses the least busy node for its weight.
+#[derive(Debug)]
+pub(super) struct LeastConn {
+    /// Whose turn it is among equals.
+    turns: Mutex<Swrr>,
+}
+
+impl LeastConn {
+    /// Turns over `nodes` that start at the position given by `seed`; 0 starts at their head.
+    pub(super) fn new(nodes: &[Candidate], seed: u64) -> Self {
+        let mut turns = Swrr::new(nodes.len());
+        let weighted = || (0..nodes.len()).filter(|&i| nodes[i].weight > 0);
+        turns.advance(nodes, weighted, seed);
+        LeastConn {
+            turns: Mutex::new(turns),
+        }
+    }
+}
+
+impl Pick for LeastConn {
+    fn pick(
+        &self,
+        nodes: &[Candidate],
+        usable: &NodeSet,
+        _ask: &Ask,
+        _first_try: bool,
+    ) -> Option<usize> {
+        let mut rest = usable.iter();
+        let mut best = rest.next()?;
+        let mut least = Load::of(&nodes[best]);
+        let mut tied = false;
+        for i in rest {
+            let load = Load::of(&nodes[i]);
+            if load.is_less_than(least) {
+                (best, least, tied) = (i, load, false);
+            } else if !least.is_less_than(load) {
+                tied = true;
+            }
+        }
+        if !tied {
+            return Some(best);
+        }
+        // Counts are read again here rather than kept, which would take memory for every node. When all of them rose
+        // in between, nobody is eligible any more and the one seen first is as good as any.
+        let equals = usable
+            .iter()
+            .filter(|&i| !least.is_less_than(Load::of(&nodes[i])));
+        self.turns.lock().step(nodes, equals).or(Some(best))
+    }
+}
+
+/// Requests in flight over weight, kept as a fraction: comparing floats would call close loads equal.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    in_flight: u64,
+    weight: u64,
+}
+
+impl Load {
+    fn of(candidate: &Candidate) -> Self {
+        Load {
+            in_flight: candidate.node.in_flight() as u64,
+            weight: u64::from(candidate.weight),
+        }
+    }
+
+    fn is_less_than(self, other: Self) -> bool {
+        // Widened: an absurd count must not wrap into an attractive one.
+        u128::from(self.in_flight) * u128::from(other.weight)
+            < u128::from(other.in_flight) * u128::from(self.weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::laws::{pool, set_of};
+    use super::*;
+
+    const ASK: Ask = Ask {
+        client: 0,
+        random: 0,
+    };
+
+    #[test]
+    fn an_idle_pool_is_shared_by_weight() {
+        let nodes = pool(&[5, 1, 1]);
+        let usable = NodeSet::full(3);
+        let lc = LeastConn::new(&nodes, 0);
+        let order: Vec<_> = (0..7)
+            .filter_map(|_| lc.pick(&nodes, &usable, &ASK, true))
+            .collect();
+        assert_eq!(order, [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn a_double_weight_carries_twice_the_requests() {
+        let nodes = pool(&[2, 1]);
+        let usable = NodeSet::full(2);
+        let lc = LeastConn::new(&nodes, 3);
+        let held: Vec<_> = (0..30)
+            .filter_map(|_| lc.pick(&nodes, &usable, &ASK, true))
+            .map(|i| nodes[i].node.begin())
+            .collect();
+        assert_eq!(nodes[0].node.in_flight(), 20);
+        assert_eq!(nodes[1].node.in_flight(), 10);
+        drop(held);
+    }
+
+    #[test]
+    fn a_node_of_weight_zero_elsewhere_in_the_pool_disturbs_nobody() {
+        let nodes = pool(&[0, 1]);
+        let lc = LeastConn::new(&nodes, u64::MAX);
+        assert_eq!(lc.pick(&nodes, &set_of(2, 0b10), &ASK, true), Some(1));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn nobody_less_busy_is_passed_over(
+            entries in prop::collection::vec((1u32..=20, 0usize..12), 1..=12),
+            seed: u64,
+            masks in prop::collection::vec(any::<u16>(), 1..12),
+        ) {
+            let weights: Vec<u32> = entries.iter().map(|(weight, _)| *weight).collect();
+            let nodes = pool(&weights);
+            let mut held: Vec<_> = entries
+                .iter()
+                .zip(&nodes)
+                .flat_map(|((_, busy), c)| (0..*busy).map(|_| c.node.begin()))
+                .collect();
+            let lc = LeastConn::new(&nodes, seed);
+            for mask in masks {
+                let usable = set_of(nodes.len(), mask);
+                let load = |i: usize| (nodes[i].node.in_flight(), weights[i] as usize);
+                let Some(chosen) = lc.pick(&nodes, &usable, &ASK, mask % 3 != 0) else {
+                    prop_assert!(usable.is_empty());
+                    continue;
+                };
+                let (busy, weight) = load(chosen);
+                for other in usable.iter() {
+                    let (other_busy, other_weight) = load(other);
+                    prop_assert!(busy * other_weight <= other_busy * weight);
+                }
+                held.push(nodes[chosen].node.begin());
+            }
+        }
+
+        #[test]
+        fn idle_nodes_share_exactly_by_weight(
+            weights in prop::collection::vec(1u32..=20, 1..=12),
+            seed: u64,
+        ) {
+            let nodes = pool(&weights);
+            let usable = NodeSet::full(nodes.len());
+            let lc = LeastConn::new(&nodes, seed);
+            let mut seen = vec![0; nodes.len()];
+            for _ in 0..weights.iter().sum::<u32>() {
+                seen[lc.pick(&nodes, &usable, &ASK, true).unwrap()] += 1;
+            }
+            prop_assert_eq!(seen, weights);
+        }
+    }
+}

@@ -16,6 +16,9 @@ mod round_robin;
 mod swrr;
 mod weighted_random;
 
+#[cfg(test)]
+mod laws;
+
 /// One node in one generation of the configuration.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -32,7 +35,8 @@ pub struct Candidate {
 pub struct Ask {
     /// Hash of the client's real address.
     pub client: u64,
-    /// A random number.
+    /// A random number, drawn anew for every attempt: a retry with the number of the first try would send a dead node's
+    /// share to its neighbour alone.
     pub random: u64,
 }
 

@@ -1,0 +1,82 @@
+//! Who may use a verb: callers on this machine, and no web page that a browser there happens to show.
+//!
+//! A page of another site can make a browser send a POST to the stats port; it cannot keep the browser from saying
+//! where the request comes from (`Origin`).
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+
+/// Lets reads pass, and verbs of callers on this machine.
+pub async fn guard(
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        if !peer.ip().to_canonical().is_loopback() {
+            let detail = "changes are taken from this machine only; call the stats port from there, or through a tunnel";
+            return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+        }
+        if is_foreign_page(request.headers()) {
+            let detail = "a web page of another site may not change anything here";
+            return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+        }
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn is_foreign_page(headers: &HeaderMap) -> bool {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|v: &HeaderValue| v.to_str().ok())
+    };
+    let Some(origin) = text(header::ORIGIN) else {
+        return false;
+    };
+    let host = text(header::HOST).unwrap_or_default();
+    origin.strip_prefix("http://") != Some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_page_may_post() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:9900"));
+        assert!(!is_foreign_page(&headers), "a command has no origin");
+        headers.insert(
+            header::ORIGIN,
+            HeaderValue::from_static("http://127.0.0.1:9900"),
+        );
+        assert!(!is_foreign_page(&headers));
+        headers.insert(
+            header::ORIGIN,
+            HeaderValue::from_static("http://evil.example"),
+        );
+        assert!(is_foreign_page(&headers));
+        headers.insert(header::ORIGIN, HeaderValue::from_static("null"));
+        assert!(is_foreign_page(&headers));
+    }
+}

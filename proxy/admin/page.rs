@@ -1,0 +1,181 @@
+//! The status table: what a person looks at first. Plain HTML that refreshes itself, no script.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::response::Html;
+
+use super::views::{self, NodeView, UpstreamView};
+use crate::live::control::Control;
+
+const HEAD: &str = r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="refresh" content="2">
+<title>Tidegate</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5rem; max-width: 75rem; }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }
+th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #8884; vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+.bad { font-weight: bold; }
+.bad::before { content: "! "; }
+pre { overflow-x: auto; border-left: 3px solid; padding-left: .6rem; }
+</style>
+</head>
+<body>
+"#;
+
+/// `GET /`
+pub async fn status(State(control): State<Arc<Control>>) -> Html<String> {
+    let now = Instant::now();
+    let snapshot = control.hold.load();
+    let mut page = String::with_capacity(8 * 1024);
+    page.push_str(HEAD);
+    summary(&mut page, &control, now);
+    let last = control.last_reload();
+    if !last.problems.is_empty() {
+        page.push_str("<h2 class=\"bad\">The last reload was refused</h2><p>The configuration below is the one before it.</p>\n");
+        for problem in &last.problems {
+            let _ = writeln!(page, "<pre>{}</pre>", escaped(&problem.to_string()));
+        }
+    }
+    for upstream in views::upstreams(&control, now).upstreams {
+        table(&mut page, &upstream);
+    }
+    let _ = writeln!(
+        page,
+        "<p>Generation {} loaded {}.</p></body></html>",
+        snapshot.generation,
+        views::stamp(snapshot.loaded_at)
+    );
+    Html(page)
+}
+
+fn summary(page: &mut String, control: &Control, now: Instant) {
+    let why = views::not_ready(control, &control.hold.load(), now);
+    let ready = if why.is_empty() {
+        "ready".to_string()
+    } else {
+        format!(
+            "<span class=\"bad\">not ready: {}</span>",
+            escaped(&why.join("; "))
+        )
+    };
+    let (connections, _) = control.metrics.connection_totals();
+    let _ = writeln!(
+        page,
+        "<h1>Tidegate</h1><p>{ready} · up {} · {} requests, {} in flight · {connections} connections · {} changed at run time</p>",
+        age(now
+            .duration_since(control.lifecycle.started())
+            .as_secs_f64()),
+        control.metrics.requests_total(),
+        control.metrics.requests_in_flight.get(),
+        control.drift(),
+    );
+}
+
+fn table(page: &mut String, upstream: &UpstreamView) {
+    let _ = writeln!(
+        page,
+        "<h2>{}</h2><p>{} · {} of {} nodes available</p>\n<table><thead><tr><th>node</th><th>address</th><th>state</th><th>health</th><th>for</th><th class=n>weight</th><th class=n>in flight</th><th class=n>answers</th><th class=n>errors</th><th>last check</th></tr></thead><tbody>",
+        escaped(&upstream.name),
+        upstream.balance,
+        upstream.available,
+        upstream.nodes.len(),
+    );
+    for node in &upstream.nodes {
+        row(page, node);
+    }
+    for name in &upstream.unresolved {
+        let _ = writeln!(
+            page,
+            "<tr><td>{}</td><td colspan=9 class=bad>the name has no address yet</td></tr>",
+            escaped(name)
+        );
+    }
+    page.push_str("</tbody></table>\n");
+}
+
+fn row(page: &mut String, node: &NodeView) {
+    let mut state = node.state.to_string();
+    for (on, word) in [
+        (node.backup, ", backup"),
+        (node.removed, ", removed"),
+        (node.drift, ", changed at run time"),
+    ] {
+        if on {
+            state.push_str(word);
+        }
+    }
+    if let Some(drain) = &node.drain {
+        let _ = write!(state, ", {} left", drain.remaining);
+    }
+    let check = node.last_check.as_ref().map_or_else(
+        || "-".into(),
+        |c| format!("{}, {} ago", c.text, age(c.age_seconds)),
+    );
+    let health = if node.health == "healthy" {
+        ""
+    } else {
+        " class=bad"
+    };
+    let _ = writeln!(
+        page,
+        "<tr><td>{}</td><td>{}</td><td>{}</td><td{health} title=\"{}\">{}</td><td>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td>{}</td></tr>",
+        escaped(&node.id),
+        escaped(&node.addr),
+        escaped(&state),
+        escaped(&node.reason),
+        node.health,
+        age(node.since_seconds),
+        node.weight,
+        node.in_flight,
+        node.requests_total,
+        node.errors_total,
+        escaped(&check),
+    );
+}
+
+fn age(seconds: f64) -> String {
+    let s = seconds as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => format!("{} min", s / 60),
+        3_600..86_400 => format!("{} h", s / 3_600),
+        _ => format!("{} d", s / 86_400),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_outside_cannot_become_markup() {
+        assert_eq!(
+            escaped("<a href=\"&\">"),
+            "&lt;a href=&quot;&amp;&quot;&gt;"
+        );
+    }
+
+    #[test]
+    fn ages_are_told_in_the_unit_that_matters() {
+        assert_eq!(
+            [age(59.9), age(60.0), age(7_300.0), age(90_000.0)],
+            ["59 s", "1 min", "2 h", "1 d"]
+        );
+    }
+}

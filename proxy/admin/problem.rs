@@ -1,0 +1,79 @@
+//! Errors of the stats port, as RFC 9457 says.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::live::control::VerbError;
+
+/// A problem for the caller.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    errors: Option<Value>,
+}
+
+impl Problem {
+    /// A problem with this status, in these words.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Problem {
+            status,
+            detail: detail.into(),
+            errors: None,
+        }
+    }
+
+    /// Adds a list of what is wrong.
+    pub fn with_errors(mut self, errors: Value) -> Self {
+        self.errors = Some(errors);
+        self
+    }
+}
+
+impl From<VerbError> for Problem {
+    fn from(e: VerbError) -> Self {
+        let status = match e {
+            VerbError::UnknownUpstream(_) | VerbError::UnknownNode(_) => StatusCode::NOT_FOUND,
+            VerbError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Problem::new(status, e.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(errors) = self.errors {
+            body["errors"] = errors;
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}
+
+/// For a path nobody answers.
+pub async fn unknown_path(uri: axum::http::Uri) -> Problem {
+    let detail = format!(
+        "there is nothing at {}; the README lists what there is",
+        uri.path()
+    );
+    Problem::new(StatusCode::NOT_FOUND, detail)
+}
+
+/// For a method a path does not answer.
+pub async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
+    let detail = format!(
+        "{} does not answer {method}; reading is GET, changing is POST",
+        uri.path()
+    );
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}

@@ -1,0 +1,319 @@
+//! Shapes of the stats port's answers: what is in use, read at one moment.
+//!
+//! The names are a contract with tools outside; fields are added, never renamed.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+
+use crate::balance::node::View;
+use crate::base::node::{Health, Intent};
+use crate::live::control::{Control, Leaving};
+use crate::live::snapshot::{Snapshot, Upstream};
+
+/// `/api/v1/status`
+#[derive(Debug, Serialize)]
+pub struct Status {
+    version: &'static str,
+    pid: u32,
+    uptime_seconds: f64,
+    state: &'static str,
+    ready: bool,
+    not_ready: Vec<String>,
+    generation: u64,
+    drift: usize,
+    config: ConfigStatus,
+    requests: Requests,
+    connections: Connections,
+    upstreams: Vec<UpstreamSummary>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConfigStatus {
+    path: String,
+    loaded_at: String,
+    last_reload: LastReload,
+}
+
+#[derive(Debug, Serialize)]
+struct LastReload {
+    ok: bool,
+    at: String,
+    errors: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Requests {
+    total: u64,
+    in_flight: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Connections {
+    active: i64,
+    total: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct UpstreamSummary {
+    name: String,
+    nodes: usize,
+    available: usize,
+}
+
+/// `/api/v1/upstreams`
+#[derive(Debug, Serialize)]
+pub struct Upstreams {
+    /// Generation in use.
+    pub generation: u64,
+    /// Each upstream.
+    pub upstreams: Vec<UpstreamView>,
+}
+
+/// `/api/v1/upstreams/{u}`
+#[derive(Debug, Serialize)]
+pub struct UpstreamView {
+    /// Its name.
+    pub name: String,
+    /// How it balances.
+    pub balance: &'static str,
+    /// Nodes that take new requests without reserve.
+    pub available: usize,
+    /// Its nodes, those that are leaving last.
+    pub nodes: Vec<NodeView>,
+    /// Names without an address yet.
+    pub unresolved: Vec<String>,
+}
+
+/// `/api/v1/upstreams/{u}/nodes/{n}`
+#[derive(Debug, Serialize)]
+pub struct NodeView {
+    /// Its identity.
+    pub id: String,
+    /// Where it listens.
+    pub addr: String,
+    /// What the operator wants of it.
+    pub state: &'static str,
+    /// What is seen of it.
+    pub health: &'static str,
+    /// Why it is so.
+    pub reason: String,
+    /// For how long.
+    pub since_seconds: f64,
+    /// Its weight in the file, or as set at run time.
+    pub weight: u32,
+    /// The share of new requests it is given now.
+    pub effective_weight: u32,
+    /// Used only when no other can be.
+    pub backup: bool,
+    /// Requests in flight on it.
+    pub in_flight: usize,
+    /// Answers it gave.
+    pub requests_total: u64,
+    /// Attempts that failed on it.
+    pub errors_total: u64,
+    /// Its last probe.
+    pub last_check: Option<CheckView>,
+    /// Whether it was changed at run time.
+    pub drift: bool,
+    /// Whether the file no longer names it.
+    pub removed: bool,
+    /// What is left of a drain.
+    pub drain: Option<DrainView>,
+}
+
+/// A probe.
+#[derive(Debug, Serialize)]
+pub struct CheckView {
+    /// Whether it passed.
+    pub ok: bool,
+    /// How long ago.
+    pub age_seconds: f64,
+    /// What came of it.
+    pub text: String,
+}
+
+/// A drain.
+#[derive(Debug, Serialize)]
+pub struct DrainView {
+    /// Requests left.
+    pub remaining: usize,
+    /// When what is left will be cut.
+    pub ends_in_seconds: f64,
+}
+
+/// `/api/v1/config`
+#[derive(Debug, Serialize)]
+pub struct ConfigView {
+    /// Generation in use.
+    pub generation: u64,
+    /// Where it comes from.
+    pub path: String,
+    /// When it was loaded.
+    pub loaded_at: String,
+    /// Every file read.
+    pub files: Vec<String>,
+    /// The whole of it, defaults included.
+    pub effective: String,
+}
+
+/// RFC 3339, to the millisecond.
+pub fn stamp(at: SystemTime) -> String {
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
+impl Status {
+    /// The process now.
+    pub fn of(control: &Control, now: Instant) -> Self {
+        let snapshot = control.hold.load();
+        let last = control.last_reload();
+        let not_ready = not_ready(control, &snapshot, now);
+        let (active, total) = control.metrics.connection_totals();
+        let stopping = control.lifecycle.is_stopping();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime_seconds: now
+                .duration_since(control.lifecycle.started())
+                .as_secs_f64(),
+            state: if stopping { "stopping" } else { "running" },
+            ready: not_ready.is_empty(),
+            not_ready,
+            generation: snapshot.generation,
+            drift: control.drift(),
+            config: ConfigStatus {
+                path: control.source().name(),
+                loaded_at: stamp(snapshot.loaded_at),
+                last_reload: LastReload {
+                    ok: last.problems.is_empty(),
+                    at: stamp(last.at),
+                    errors: last.problems.iter().map(ToString::to_string).collect(),
+                },
+            },
+            requests: Requests {
+                total: control.metrics.requests_total(),
+                in_flight: control.metrics.requests_in_flight.get(),
+            },
+            connections: Connections { active, total },
+            upstreams: snapshot
+                .upstreams
+                .iter()
+                .map(|u| UpstreamSummary {
+                    name: u.name.to_string(),
+                    nodes: u.members.len(),
+                    available: u.pool.available(now),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Why the process is not ready; empty when it is.
+pub fn not_ready(control: &Control, snapshot: &Snapshot, now: Instant) -> Vec<String> {
+    let mut why = snapshot.not_ready(now);
+    if control.lifecycle.is_stopping() {
+        why.insert(0, "stopping".into());
+    }
+    why
+}
+
+/// Every upstream now.
+pub fn upstreams(control: &Control, now: Instant) -> Upstreams {
+    let snapshot = control.hold.load();
+    let leaving = control.leaving();
+    Upstreams {
+        generation: snapshot.generation,
+        upstreams: (0..snapshot.upstreams.len())
+            .map(|at| upstream(control, &snapshot, at, &leaving, now))
+            .collect(),
+    }
+}
+
+fn upstream(
+    control: &Control,
+    snapshot: &Snapshot,
+    at: usize,
+    leaving: &[Leaving],
+    now: Instant,
+) -> UpstreamView {
+    let upstream = &snapshot.upstreams[at];
+    let drain_timeout = snapshot.config.upstreams[at].drain_timeout;
+    let nodes = (0..upstream.members.len()).map(|i| member(upstream, i, drain_timeout, now));
+    let gone = leaving
+        .iter()
+        .filter(|l| l.node.upstream == upstream.name)
+        .map(|l| leaver(control, l, now));
+    UpstreamView {
+        name: upstream.name.to_string(),
+        balance: upstream.pool.balance().as_str(),
+        available: upstream.pool.available(now),
+        nodes: nodes.chain(gone).collect(),
+        unresolved: upstream.unresolved.clone(),
+    }
+}
+
+fn member(upstream: &Upstream, at: usize, drain_timeout: Duration, now: Instant) -> NodeView {
+    let (member, candidate) = (&upstream.members[at], &upstream.pool.candidates()[at]);
+    let view = candidate.node.view(now);
+    let in_flight = candidate.node.in_flight();
+    let drain = view.draining_since.map(|since| DrainView {
+        remaining: in_flight,
+        ends_in_seconds: (since + drain_timeout)
+            .saturating_duration_since(now)
+            .as_secs_f64(),
+    });
+    let takes_new = member.intent == Intent::Up && view.health != Health::Unhealthy;
+    NodeView {
+        id: candidate.node.id.to_string(),
+        addr: member.addr.to_string(),
+        state: member.intent.as_str(),
+        health: view.health.as_str(),
+        since_seconds: now.duration_since(view.since).as_secs_f64(),
+        weight: member.weight,
+        effective_weight: if takes_new { candidate.weight } else { 0 },
+        backup: upstream.pool.is_backup(at),
+        in_flight,
+        requests_total: member.metrics.requests_total(),
+        errors_total: member.metrics.errors_total(),
+        last_check: check(&view, now),
+        reason: view.reason,
+        drift: member.drift,
+        removed: false,
+        drain,
+    }
+}
+
+fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
+    let node = &leaving.node;
+    let view = node.view(now);
+    let metrics = control.metrics.known_node(&node.upstream, &node.id);
+    NodeView {
+        id: node.id.to_string(),
+        addr: leaving.addr.to_string(),
+        state: Intent::Drain.as_str(),
+        health: view.health.as_str(),
+        since_seconds: now.duration_since(view.since).as_secs_f64(),
+        weight: 0,
+        effective_weight: 0,
+        backup: false,
+        in_flight: node.in_flight(),
+        requests_total: metrics.as_ref().map_or(0, |m| m.requests_total()),
+        errors_total: metrics.as_ref().map_or(0, |m| m.errors_total()),
+        last_check: check(&view, now),
+        reason: "removed from the file".into(),
+        drift: false,
+        removed: true,
+        drain: Some(DrainView {
+            remaining: node.in_flight(),
+            ends_in_seconds: leaving.ends.saturating_duration_since(now).as_secs_f64(),
+        }),
+    }
+}
+
+fn check(view: &View, now: Instant) -> Option<CheckView> {
+    view.last_check.as_ref().map(|(at, failure)| CheckView {
+        ok: failure.is_none(),
+        age_seconds: now.duration_since(*at).as_secs_f64(),
+        text: failure.clone().unwrap_or_else(|| "passed".into()),
+    })
+}

@@ -1,0 +1,361 @@
+//! Commands that talk to a running proxy through its stats port.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::cli::{AdminArgs, DiffArgs, DrainArgs, NodeArgs, Output, StatusArgs, WeightArgs};
+use crate::config;
+use crate::config::diff;
+use crate::live::source::Source;
+
+/// How long one call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// From one look at a draining node to the next.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Why a command failed, in words.
+type Failed = String;
+
+/// A running proxy.
+struct Proxy<'a> {
+    agent: ureq::Agent,
+    addr: &'a str,
+}
+
+impl<'a> Proxy<'a> {
+    fn at(args: &'a AdminArgs) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            .proxy(None)
+            .build();
+        Proxy {
+            agent: config.into(),
+            addr: &args.admin,
+        }
+    }
+
+    fn get(&self, path: &str) -> Result<Value, Failed> {
+        let answer = self.agent.get(format!("http://{}{path}", self.addr)).call();
+        self.understood(answer)
+    }
+
+    fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Failed> {
+        let request = self.agent.post(format!("http://{}{path}", self.addr));
+        let answer = match body {
+            Some(body) => request.send_json(body),
+            None => request.send_empty(),
+        };
+        self.understood(answer)
+    }
+
+    fn understood(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, Failed> {
+        let mut answer = answer.map_err(|e| {
+            format!(
+                "cannot reach the stats port at {}: {e}\n  = help: is tidegate running? --admin ADDR or TIDEGATE_ADMIN says where its stats port is",
+                self.addr
+            )
+        })?;
+        let status = answer.status();
+        let body: Value = answer
+            .body_mut()
+            .read_json()
+            .map_err(|_| format!("{} does not answer like a tidegate stats port", self.addr))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let mut why = body["detail"].as_str().unwrap_or("refused").to_string();
+        for error in body["errors"].as_array().into_iter().flatten() {
+            if let Some(text) = error["text"].as_str() {
+                why.push_str("\n\n");
+                why.push_str(text);
+            }
+        }
+        Err(why)
+    }
+}
+
+fn ended(result: Result<ExitCode, Failed>) -> ExitCode {
+    result.unwrap_or_else(|why| {
+        eprintln!("error: {why}");
+        ExitCode::FAILURE
+    })
+}
+
+/// `tidegate reload`
+pub fn reload(args: &AdminArgs) -> ExitCode {
+    ended(Proxy::at(args).post("/api/v1/reload", None).map(|answer| {
+        if args.output == Output::Json {
+            println!("{answer:#}");
+            return ExitCode::SUCCESS;
+        }
+        println!(
+            "{}: generation {}",
+            answer["result"].as_str().unwrap_or_default(),
+            answer["generation"]
+        );
+        for line in answer["notes"].as_array().into_iter().flatten() {
+            println!("  {}", line.as_str().unwrap_or_default());
+        }
+        for line in answer["warnings"].as_array().into_iter().flatten() {
+            eprintln!("{}\n", line.as_str().unwrap_or_default());
+        }
+        ExitCode::SUCCESS
+    }))
+}
+
+/// `tidegate status`
+pub fn status(args: &StatusArgs) -> ExitCode {
+    let proxy = Proxy::at(&args.admin);
+    ended(proxy.get("/api/v1/status").and_then(|status| {
+        let upstreams = proxy.get("/api/v1/upstreams")?;
+        match args.admin.output {
+            Output::Json => {
+                let nodes = &upstreams["upstreams"];
+                println!("{:#}", json!({ "status": status, "upstreams": nodes }));
+            }
+            Output::Text => print!("{}", status_text(&status, &upstreams)),
+        }
+        Ok(ExitCode::SUCCESS)
+    }))
+}
+
+fn status_text(status: &Value, upstreams: &Value) -> String {
+    let word = |v: &Value| v.as_str().unwrap_or_default().to_string();
+    // JSON values ignore the width they are given.
+    let number = |v: &Value| v.to_string();
+    let ready = if status["ready"] == true {
+        "ready"
+    } else {
+        "NOT READY"
+    };
+    let mut text = format!(
+        "tidegate {} {ready}, generation {}, {} requests ({} in flight), {} connections\n",
+        word(&status["version"]),
+        status["generation"],
+        status["requests"]["total"],
+        status["requests"]["in_flight"],
+        status["connections"]["active"],
+    );
+    for why in status["not_ready"].as_array().into_iter().flatten() {
+        text.push_str(&format!("  not ready: {}\n", word(why)));
+    }
+    for error in status["config"]["last_reload"]["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        text.push_str(&format!(
+            "  the last reload was refused:\n{}\n",
+            word(error)
+        ));
+    }
+    for upstream in upstreams["upstreams"].as_array().into_iter().flatten() {
+        text.push_str(&format!(
+            "\n{} ({}, {} available)\n  {:<28} {:<24} {:<8} {:<10} {:>6} {:>9} {:>10} {:>8}\n",
+            word(&upstream["name"]),
+            word(&upstream["balance"]),
+            upstream["available"],
+            "node",
+            "address",
+            "state",
+            "health",
+            "weight",
+            "in flight",
+            "answers",
+            "errors",
+        ));
+        for node in upstream["nodes"].as_array().into_iter().flatten() {
+            text.push_str(&format!(
+                "  {:<28} {:<24} {:<8} {:<10} {:>6} {:>9} {:>10} {:>8}\n",
+                word(&node["id"]),
+                word(&node["addr"]),
+                word(&node["state"]),
+                word(&node["health"]),
+                number(&node["weight"]),
+                number(&node["in_flight"]),
+                number(&node["requests_total"]),
+                number(&node["errors_total"]),
+            ));
+        }
+        for name in upstream["unresolved"].as_array().into_iter().flatten() {
+            text.push_str(&format!("  {}: the name has no address yet\n", word(name)));
+        }
+    }
+    text
+}
+
+/// `tidegate undrain`, `tidegate down`
+pub fn verb(args: &NodeArgs, verb: &str) -> ExitCode {
+    ended(do_verb(args, verb).map(|node| {
+        print_node(args, &node);
+        ExitCode::SUCCESS
+    }))
+}
+
+/// `tidegate weight`
+pub fn weight(args: &WeightArgs) -> ExitCode {
+    let node = &args.node;
+    ended(path_of(node, "/weight").and_then(|path| {
+        let body = json!({ "weight": args.weight });
+        let answer = Proxy::at(&node.admin).post(&path, Some(&body))?;
+        print_node(node, &answer);
+        Ok(ExitCode::SUCCESS)
+    }))
+}
+
+/// `tidegate drain`
+pub fn drain(args: &DrainArgs) -> ExitCode {
+    ended(drain_and_wait(args))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command has one thread and nothing else to do"
+)]
+fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
+    let begun = Instant::now();
+    let node = do_verb(&args.node, "drain")?;
+    let Some(limit) = args.wait else {
+        print_node(&args.node, &node);
+        return Ok(ExitCode::SUCCESS);
+    };
+    loop {
+        let left = requests_left(&args.node)?;
+        if left == 0 {
+            println!(
+                "{} is empty after {:.1} s",
+                args.node.node,
+                begun.elapsed().as_secs_f64()
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        if begun.elapsed() >= limit {
+            eprintln!(
+                "{} still has {left} requests after {limit:?}",
+                args.node.node
+            );
+            return Ok(ExitCode::FAILURE);
+        }
+        std::thread::sleep(LOOK.min(limit.saturating_sub(begun.elapsed())));
+    }
+}
+
+/// Requests in flight on the node, or on every address of the name.
+fn requests_left(args: &NodeArgs) -> Result<u64, Failed> {
+    let (upstream, node) = split(&args.node)?;
+    let path = format!("/api/v1/upstreams/{}", escaped(upstream));
+    let answer = Proxy::at(&args.admin).get(&path)?;
+    let is_it = |id: &str| {
+        id.strip_prefix(node)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+    };
+    let nodes = answer["nodes"].as_array().into_iter().flatten();
+    Ok(nodes
+        .filter(|n| n["id"].as_str().is_some_and(is_it))
+        .filter_map(|n| n["in_flight"].as_u64())
+        .sum())
+}
+
+fn do_verb(args: &NodeArgs, verb: &str) -> Result<Value, Failed> {
+    let path = path_of(args, &format!("/{verb}"))?;
+    Proxy::at(&args.admin).post(&path, None)
+}
+
+fn path_of(args: &NodeArgs, tail: &str) -> Result<String, Failed> {
+    let (upstream, node) = split(&args.node)?;
+    Ok(format!(
+        "/api/v1/upstreams/{}/nodes/{}{tail}",
+        escaped(upstream),
+        escaped(node)
+    ))
+}
+
+fn split(node: &str) -> Result<(&str, &str), Failed> {
+    node.split_once('/')
+        .filter(|(upstream, node)| !upstream.is_empty() && !node.is_empty())
+        .ok_or_else(|| {
+            format!("\"{node}\" does not name a node\n  = help: write UPSTREAM/NODE, for example web/app-3; `tidegate status` lists them")
+        })
+}
+
+/// A segment of a path: what is not plainly allowed is escaped.
+fn escaped(segment: &str) -> String {
+    segment
+        .bytes()
+        .map(|b| match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' => {
+                char::from(b).to_string()
+            }
+            _ => format!("%{b:02X}"),
+        })
+        .collect()
+}
+
+fn print_node(args: &NodeArgs, node: &Value) {
+    if args.admin.output == Output::Json {
+        println!("{node:#}");
+        return;
+    }
+    let word = |key: &str| node[key].as_str().unwrap_or_default();
+    println!(
+        "{}: {} {}, weight {}, {} requests in flight",
+        args.node,
+        word("state"),
+        word("health"),
+        node["weight"],
+        node["in_flight"]
+    );
+}
+
+/// `tidegate diff`
+pub fn diff(args: &DiffArgs) -> ExitCode {
+    ended(differences(args))
+}
+
+fn differences(args: &DiffArgs) -> Result<ExitCode, Failed> {
+    let running = Proxy::at(&args.admin).get("/api/v1/config")?;
+    let text = running["effective"].as_str().unwrap_or_default();
+    let no_variables = |_: &str| None;
+    let running = config::load_text(text, "running", &no_variables)
+        .config
+        .ok_or("the running configuration cannot be read by this version of tidegate")?;
+    let loaded = Source::File(args.file.config.clone()).load();
+    let texts: Vec<_> = loaded.errors().map(ToString::to_string).collect();
+    let Some(file) = loaded.config else {
+        return Err(format!("the file cannot be used\n\n{}", texts.join("\n\n")));
+    };
+    let changes = diff::diff(&running, &file);
+    if args.admin.output == Output::Json {
+        let list: Vec<_> = changes
+            .iter()
+            .map(|c| json!({ "text": c.to_string(), "needs_restart": c.needs_restart }))
+            .collect();
+        println!("{:#}", json!({ "changes": list }));
+    } else if changes.is_empty() {
+        println!("no difference");
+    } else {
+        for change in &changes {
+            println!("{change}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_named_by_upstream_and_id() {
+        assert_eq!(split("web/app-3"), Ok(("web", "app-3")));
+        assert_eq!(split("web/[::1]:80"), Ok(("web", "[::1]:80")));
+        assert!(split("web").is_err() && split("/a").is_err() && split("a/").is_err());
+        assert_eq!(escaped("[::1]:80"), "%5B::1%5D:80");
+    }
+}

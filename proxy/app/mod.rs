@@ -1,0 +1,62 @@
+//! Assembly: the command line, and the server made of everything below.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+/// Checking, printing and comparing configurations.
+mod check;
+/// The command line.
+pub mod cli;
+/// Commands that talk to a running proxy.
+mod client;
+/// Three small app servers with the proxy in front.
+mod demo;
+/// Opening ports.
+mod listen;
+/// The server.
+mod server;
+/// What a signal does.
+mod signals;
+
+use cli::{Cli, Command};
+
+/// Carries out a command.
+pub fn main(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Run(args) => match args.source() {
+            Ok(source) => {
+                log_to_stderr();
+                server::run(source)
+            }
+            Err(code) => code,
+        },
+        Command::Check(args) => check::check(&args),
+        Command::Config(args) => check::config(&args),
+        Command::Diff(args) => client::diff(&args),
+        Command::Demo(args) => {
+            log_to_stderr();
+            demo::demo(&args)
+        }
+        Command::Reload(args) => client::reload(&args),
+        Command::Status(args) => client::status(&args),
+        Command::Drain(args) => client::drain(&args),
+        Command::Undrain(args) => client::verb(&args, "undrain"),
+        Command::Down(args) => client::verb(&args, "down"),
+        Command::Weight(args) => client::weight(&args),
+    }
+}
+
+/// The operator's log. `TIDEGATE_LOG` takes the usual filter words; pingora's own errors are asked for there, since
+/// the access log tells every failed request already.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("TIDEGATE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,pingora_core=error,pingora_proxy=error"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+}

@@ -1,0 +1,240 @@
+//! The server: everything wired together, in the order it starts and stops.
+
+use std::net::TcpListener;
+use std::os::fd::IntoRawFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{Fds, ListenFds};
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use super::listen;
+use super::signals::Signals;
+use crate::config::checked::Config;
+use crate::gateway::Gateway;
+use crate::gateway::conn::Port;
+use crate::gateway::front::Front;
+use crate::live::control::Control;
+use crate::live::source::Source;
+use crate::telemetry::metrics::Metrics;
+use crate::{admin, jobs};
+
+/// Idle connections kept to all nodes together. pingora's 128 would make busy pools open new ones all the time.
+const KEPT_CONNECTIONS: usize = 4_096;
+/// Attempts of one request, over all nodes: a fail-safe behind our own rules.
+const MOST_ATTEMPTS: usize = 16;
+/// One write for a head and an ordinary body.
+const WRITE_BUFFER: usize = 16 * 1024;
+const READ_BUFFER: usize = 16 * 1024;
+/// How often the stopping process looks whether it is empty.
+const LOOK: Duration = Duration::from_millis(10);
+/// Idle connections are gone by then: the front's last call and a little.
+const IDLE_ARE_GONE: Duration = Duration::from_millis(300);
+
+/// Ports that are open, in the order of the configuration.
+struct Ports {
+    data: Vec<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+/// Runs the proxy until it is told to stop.
+pub fn run(source: Source) -> ExitCode {
+    match start_and_serve(source) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_and_serve(source: Source) -> Result<(), String> {
+    let main = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start: {e}"))?;
+    let mut signals = main
+        .block_on(async { Signals::install() })
+        .map_err(|e| format!("cannot listen to signals: {e}"))?;
+
+    let loaded = source.load();
+    for problem in &loaded.problems {
+        eprintln!("{problem}\n");
+    }
+    let Some(config) = loaded.config.clone() else {
+        return Err(format!(
+            "{} cannot be used; nothing was started",
+            source.name()
+        ));
+    };
+    let ports = open_ports(&config)?;
+    let threads = config.threads;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    let control = Control::start(source, config, &loaded, metrics, Instant::now())
+        .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
+    let control = Arc::new(control);
+
+    let stop_accepting = watch::Sender::new(false);
+    let data = data_path(ports.data, threads, &control, &stop_accepting)?;
+    side_thread("jobs", jobs::run(control.clone()))?;
+    if let Some(listener) = ports.admin {
+        serve_admin(listener, control.clone())?;
+    }
+    main.block_on(async {
+        signals.until_stop(&control).await;
+        stop(&control, &stop_accepting, &mut signals).await;
+    });
+    // What is still in flight is dropped here, and tells so.
+    data.shutdown_timeout(Duration::from_millis(200));
+    control.hold.load().log.flush();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn open_ports(config: &Config) -> Result<Ports, String> {
+    let data = config
+        .listen
+        .iter()
+        .map(|l| listen::open(l.addr, "the proxy"))
+        .collect::<Result<_, _>>()?;
+    let admin = match &config.admin {
+        Some(admin) => Some(listen::open(admin.addr, "the stats port")?),
+        None => None,
+    };
+    Ok(Ports { data, admin })
+}
+
+/// Starts the threads that serve requests.
+fn data_path(
+    listeners: Vec<TcpListener>,
+    threads: usize,
+    control: &Arc<Control>,
+    stop_accepting: &watch::Sender<bool>,
+) -> Result<Runtime, String> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("data")
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
+    let settings = Arc::new(ServerConf {
+        threads,
+        upstream_keepalive_pool_size: KEPT_CONNECTIONS,
+        max_retries: MOST_ATTEMPTS,
+        ..ServerConf::default()
+    });
+    let _in_runtime = runtime.enter();
+    let proxy = Arc::new(http_proxy(&settings, Gateway::new(control.clone())));
+    for listener in listeners {
+        let addr = listener
+            .local_addr()
+            .map_err(|e| format!("a port was lost: {e}"))?;
+        let label = addr.to_string();
+        let port = Arc::new(Port {
+            metrics: control.metrics.listener(&label),
+            label: label.clone(),
+        });
+        let front = Front::new(proxy.clone(), control.clone(), port);
+        let mut service = Service::new(label.clone(), front);
+        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+        service.add_listener(ListenerConfig::tcp(&label).l4_buffer(buffers));
+        let open = handed_over(&label, listener);
+        let stop = stop_accepting.subscribe();
+        runtime.spawn(async move { service.start_service(Some(open), stop, 1).await });
+        tracing::info!("listening on {addr}");
+    }
+    Ok(runtime)
+}
+
+/// An open port in the form pingora takes one over from an earlier process.
+fn handed_over(label: &str, listener: TcpListener) -> ListenFds {
+    let mut open = Fds::new();
+    open.add(label.to_string(), listener.into_raw_fd());
+    Arc::new(parking_lot::Mutex::new(open))
+}
+
+fn serve_admin(listener: TcpListener, control: Arc<Control>) -> Result<(), String> {
+    let addr = listener
+        .local_addr()
+        .map_err(|e| format!("the stats port was lost: {e}"))?;
+    tracing::info!("stats port on {addr}");
+    side_thread("stats", async move {
+        let served = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => admin::serve(listener, control).await,
+            Err(e) => Err(e),
+        };
+        if let Err(e) = served {
+            tracing::error!("the stats port is gone: {e}; requests are served on");
+        }
+    })
+}
+
+/// Runs `work` on a thread of its own, away from the requests.
+fn side_thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result<(), String> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start the {name} thread: {e}"))?;
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || runtime.block_on(work))
+        .map(drop)
+        .map_err(|e| format!("cannot start the {name} thread: {e}"))
+}
+
+/// Not ready, then not accepting, then empty or out of patience.
+async fn stop(control: &Control, stop_accepting: &watch::Sender<bool>, signals: &mut Signals) {
+    let limits = control.hold.load().config.shutdown;
+    control.lifecycle.begin_stopping();
+    tracing::info!(
+        "stopping: not ready any more, accepting for another {:?}",
+        limits.pre_stop
+    );
+    tokio::select! {
+        () = in_good_order(control, stop_accepting, limits.pre_stop, limits.grace) => {}
+        () = signals.stop_again() => {
+            stop_accepting.send_replace(true);
+            tracing::warn!("asked again: stopping at once, {} requests are cut", in_flight(control));
+        }
+    }
+}
+
+async fn in_good_order(
+    control: &Control,
+    stop_accepting: &watch::Sender<bool>,
+    pre_stop: Duration,
+    grace: Duration,
+) {
+    tokio::time::sleep(pre_stop).await;
+    stop_accepting.send_replace(true);
+    let closed = Instant::now();
+    tracing::info!(
+        "accepting no more, {} requests in flight",
+        in_flight(control)
+    );
+    while in_flight(control) > 0 || (open(control) > 0 && closed.elapsed() < IDLE_ARE_GONE) {
+        if closed.elapsed() >= grace {
+            tracing::warn!(
+                "out of patience after {grace:?}: {} requests are cut",
+                in_flight(control)
+            );
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn in_flight(control: &Control) -> i64 {
+    control.metrics.requests_in_flight.get()
+}
+
+fn open(control: &Control) -> i64 {
+    control.metrics.connection_totals().0
+}

@@ -1,0 +1,212 @@
+//! The nodes of one upstream in one generation, and who of them may be chosen now.
+//!
+//! The pool decides eligibility (health, backup, weight, already tried; a draining node has weight 0); the picker decides among the eligible. It
+//! never changes a node's state except to notice that an ejection is over.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::node::Fitness;
+use super::pick::{self, Ask, Candidate, Pick};
+use crate::base::node_set::NodeSet;
+use crate::config::checked::Balance;
+
+/// The nodes of one upstream in one generation.
+#[derive(Debug)]
+pub struct Pool {
+    balance: Balance,
+    candidates: Vec<Candidate>,
+    backup: Vec<bool>,
+    picker: Arc<dyn Pick>,
+}
+
+impl Pool {
+    /// A pool over `members` (candidate, is it a backup).
+    ///
+    /// When `previous` balanced the same nodes with the same weights in the same way, its picker goes on where it
+    /// was: a reload that changes something else does not disturb the sequence. Otherwise `seed` says where the new
+    /// sequence starts.
+    pub fn new(
+        balance: Balance,
+        members: Vec<(Candidate, bool)>,
+        previous: Option<&Pool>,
+        seed: u64,
+    ) -> Self {
+        let (candidates, backup): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        let picker = previous
+            .filter(|p| p.balance == balance && same_members(&p.candidates, &candidates))
+            .map_or_else(
+                || pick::build(balance, &candidates, seed),
+                |p| p.picker.clone(),
+            );
+        Pool {
+            balance,
+            candidates,
+            backup,
+            picker,
+        }
+    }
+
+    /// Every node, in the order of the configuration.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// How it balances.
+    pub fn balance(&self) -> Balance {
+        self.balance
+    }
+
+    /// Whether node `i` is a backup.
+    pub fn is_backup(&self, i: usize) -> bool {
+        self.backup[i]
+    }
+
+    /// The position of the node a request goes to, or `None` when no node may take it.
+    ///
+    /// `tried` are positions the request has already tried: they are never chosen again. Among the rest the best
+    /// class wins: known good before not yet probed before just refused, and in each of them primaries before
+    /// backups.
+    pub fn pick(&self, ask: &Ask, tried: &[usize], now: Instant) -> Option<usize> {
+        let mut best = u8::MAX;
+        let mut usable = NodeSet::with_len(self.candidates.len());
+        for (i, candidate) in self.candidates.iter().enumerate() {
+            if candidate.weight == 0 || tried.contains(&i) {
+                continue;
+            }
+            let fitness = candidate.node.fitness(now);
+            if fitness == Fitness::Unfit {
+                continue;
+            }
+            let rank = (fitness as u8) * 2 + u8::from(self.backup[i]);
+            if rank < best {
+                best = rank;
+                usable = NodeSet::with_len(self.candidates.len());
+            }
+            if rank == best {
+                usable.insert(i);
+            }
+        }
+        self.picker
+            .pick(&self.candidates, &usable, ask, tried.is_empty())
+    }
+
+    /// Number of nodes that may take new requests without reserve (known good, weight above 0).
+    pub fn available(&self, now: Instant) -> usize {
+        self.candidates
+            .iter()
+            .filter(|c| c.weight > 0 && c.node.fitness(now) == Fitness::Good)
+            .count()
+    }
+
+    /// Whether any node at all would be tried.
+    pub fn is_usable(&self, now: Instant) -> bool {
+        self.candidates
+            .iter()
+            .any(|c| c.weight > 0 && c.node.fitness(now) != Fitness::Unfit)
+    }
+}
+
+fn same_members(a: &[Candidate], b: &[Candidate]) -> bool {
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| Arc::ptr_eq(&a.node, &b.node) && a.weight == b.weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::{Input, Node};
+    use super::*;
+    use crate::base::node::{Health, Intent};
+
+    fn pool(spec: &[(&str, u32, bool)]) -> (Pool, Instant) {
+        let now = Instant::now();
+        let members = spec
+            .iter()
+            .map(|(id, weight, backup)| {
+                let node = Node::new("web".into(), (*id).into(), Intent::Up, Health::Healthy, now);
+                let candidate = Candidate {
+                    node: Arc::new(node),
+                    weight: *weight,
+                    hash: xxhash_rust::xxh3::xxh3_64(id.as_bytes()),
+                };
+                (candidate, *backup)
+            })
+            .collect();
+        (Pool::new(Balance::RoundRobin, members, None, 0), now)
+    }
+
+    const ASK: Ask = Ask {
+        client: 1,
+        random: 1,
+    };
+
+    fn refuse(pool: &Pool, i: usize, now: Instant) {
+        pool.candidates[i].node.apply(
+            Input::ConnectFailed {
+                why: "refused".into(),
+            },
+            now,
+        );
+    }
+
+    #[test]
+    fn a_backup_is_used_only_when_no_primary_can_be() {
+        let (both, now) = pool(&[("a", 1, false), ("b", 1, true)]);
+        for _ in 0..10 {
+            assert_eq!(both.pick(&ASK, &[], now), Some(0));
+        }
+        let (drained, now) = pool(&[("a", 0, false), ("b", 1, true)]);
+        assert_eq!(drained.pick(&ASK, &[], now), Some(1));
+    }
+
+    #[test]
+    fn a_backup_takes_the_retry_when_every_primary_was_tried() {
+        let (pool, now) = pool(&[("a", 1, false), ("b", 1, true)]);
+        assert_eq!(pool.pick(&ASK, &[0], now), Some(1));
+        assert_eq!(pool.pick(&ASK, &[0, 1], now), None);
+    }
+
+    #[test]
+    fn weight_zero_takes_nothing_even_alone() {
+        let (pool, now) = pool(&[("a", 0, false)]);
+        assert_eq!(pool.pick(&ASK, &[], now), None);
+        assert!(!pool.is_usable(now));
+    }
+
+    #[test]
+    fn a_node_that_just_refused_is_the_last_resort() {
+        let (pool, now) = pool(&[("a", 1, false), ("b", 1, true)]);
+        refuse(&pool, 0, now);
+        assert_eq!(
+            pool.pick(&ASK, &[], now),
+            Some(1),
+            "even a backup is better"
+        );
+        refuse(&pool, 1, now);
+        assert_eq!(pool.pick(&ASK, &[], now), Some(0), "but better than nobody");
+        assert_eq!(pool.available(now), 0);
+        assert!(pool.is_usable(now));
+    }
+
+    #[test]
+    fn the_sequence_goes_on_when_a_reload_changes_nothing_here() {
+        let (first, now) = pool(&[("a", 1, false), ("b", 1, false), ("c", 1, false)]);
+        let start = first.pick(&ASK, &[], now);
+        let members = first
+            .candidates
+            .iter()
+            .cloned()
+            .map(|c| (c, false))
+            .collect();
+        let second = Pool::new(Balance::RoundRobin, members, Some(&first), 7);
+        let mut seen = vec![
+            start,
+            second.pick(&ASK, &[], now),
+            second.pick(&ASK, &[], now),
+        ];
+        seen.sort();
+        assert_eq!(seen, [Some(0), Some(1), Some(2)]);
+    }
+}

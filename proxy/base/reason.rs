@@ -1,0 +1,169 @@
+//! Every way a request can end, by name.
+//!
+//! One vocabulary: the same word is the log's `end`, the metric's label and what the stats page shows. A new ending
+//! gets a new name here; nobody reports "other".
+
+use http::StatusCode;
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Answered in full.
+    Ok,
+    /// The client left before it had its answer.
+    ClientAbort,
+    /// The client was too slow: its body stopped coming or it stopped reading.
+    ClientTimeout,
+    /// The client broke the protocol while its body was read.
+    BadRequest,
+    /// No connection to a node could be made.
+    UpstreamConnect,
+    /// A node did not answer in time.
+    UpstreamTimeout,
+    /// A node closed or reset the connection before its answer was complete.
+    UpstreamReset,
+    /// A node's answer is not HTTP.
+    UpstreamInvalid,
+    /// Several nodes were tried and each failed.
+    RetryExhausted,
+    /// No node could be used.
+    NoNode,
+    /// The node's drain was over before the request was.
+    DrainTimeout,
+    /// The whole-request limit passed.
+    RequestTimeout,
+    /// The process stopped before the request was done.
+    Stopped,
+    /// A fault of the proxy itself, a panic for example.
+    Internal,
+    /// Not taken in.
+    Refused(Refusal),
+}
+
+/// Why a request was not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// No route matches.
+    NoRoute,
+    /// Its head did not arrive in time.
+    HeaderTimeout,
+    /// Its head is larger than the front door reads.
+    HeaderTooLarge,
+    /// Its head is not HTTP, or can be read in two ways.
+    BadRequest,
+    /// Its method is none a reverse proxy carries (CONNECT, TRACE).
+    Method,
+    /// Its version of HTTP is none we speak.
+    Version,
+}
+
+impl Refusal {
+    /// Every value, for metrics that exist from the start.
+    pub const ALL: [Refusal; 6] = [
+        Refusal::NoRoute,
+        Refusal::HeaderTimeout,
+        Refusal::HeaderTooLarge,
+        Refusal::BadRequest,
+        Refusal::Method,
+        Refusal::Version,
+    ];
+
+    /// The word of the metric and, behind `refused:`, of the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::NoRoute => "no_route",
+            Refusal::HeaderTimeout => "header_timeout",
+            Refusal::HeaderTooLarge => "header_too_large",
+            Refusal::BadRequest => "bad_request",
+            Refusal::Method => "method",
+            Refusal::Version => "version",
+        }
+    }
+
+    /// What the client is told.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Refusal::NoRoute => StatusCode::NOT_FOUND,
+            Refusal::HeaderTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refusal::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Refusal::BadRequest => StatusCode::BAD_REQUEST,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+        }
+    }
+}
+
+impl End {
+    /// The word of the log and the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            End::Ok => "ok",
+            End::ClientAbort => "client_abort",
+            End::ClientTimeout => "client_timeout",
+            End::BadRequest => "bad_request",
+            End::UpstreamConnect => "upstream_connect",
+            End::UpstreamTimeout => "upstream_timeout",
+            End::UpstreamReset => "upstream_reset",
+            End::UpstreamInvalid => "upstream_invalid",
+            End::RetryExhausted => "retry_exhausted",
+            End::NoNode => "no_node",
+            End::DrainTimeout => "drain_timeout",
+            End::RequestTimeout => "request_timeout",
+            End::Stopped => "stopped",
+            End::Internal => "internal",
+            End::Refused(Refusal::NoRoute) => "refused:no_route",
+            End::Refused(Refusal::HeaderTimeout) => "refused:header_timeout",
+            End::Refused(Refusal::HeaderTooLarge) => "refused:header_too_large",
+            End::Refused(Refusal::BadRequest) => "refused:bad_request",
+            End::Refused(Refusal::Method) => "refused:method",
+            End::Refused(Refusal::Version) => "refused:version",
+        }
+    }
+
+    /// The answer that belongs to this ending when nothing has been sent yet. `None`: nobody is there to read one.
+    pub fn status(self) -> Option<StatusCode> {
+        Some(match self {
+            End::Ok | End::ClientAbort => return None,
+            End::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            End::BadRequest => StatusCode::BAD_REQUEST,
+            End::UpstreamConnect
+            | End::UpstreamReset
+            | End::UpstreamInvalid
+            | End::RetryExhausted => StatusCode::BAD_GATEWAY,
+            End::UpstreamTimeout | End::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+            End::NoNode | End::DrainTimeout | End::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+            End::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            End::Refused(why) => why.status(),
+        })
+    }
+
+    /// Whether the log tells it whatever the sampling says.
+    pub fn always_told(self) -> bool {
+        self != End::Ok
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_504_a_broken_node_502_and_no_node_503() {
+        assert_eq!(
+            End::UpstreamTimeout.status(),
+            Some(StatusCode::GATEWAY_TIMEOUT)
+        );
+        assert_eq!(End::UpstreamReset.status(), Some(StatusCode::BAD_GATEWAY));
+        assert_eq!(End::NoNode.status(), Some(StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(End::ClientAbort.status(), None);
+    }
+
+    #[test]
+    fn a_refusal_reads_the_same_in_the_log_and_the_metric() {
+        for why in Refusal::ALL {
+            let end = End::Refused(why);
+            assert_eq!(end.as_str().strip_prefix("refused:"), Some(why.as_str()));
+            assert_eq!(end.status(), Some(why.status()));
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Two checked configurations, told apart in words an operator reads.
+//!
+//! Shown before and after a reload. Every difference that changes behaviour must be named: "nothing changed" is
+//! believed. Upstreams are the same by name, nodes by id, routes by name.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::checked::{Action, Config, Health, Node, Route, Upstream};
+use super::validate::{node, upstream::BALANCES};
+use crate::base::units::show_duration;
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What is different.
+    pub what: String,
+    /// Whether a reload cannot bring it about.
+    pub needs_restart: bool,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match self.needs_restart {
+            true => f.write_str(": takes effect after a restart"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Every difference between two configurations; empty when they behave alike.
+pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let mut out = Changes(Vec::new());
+    out.restart("listen", &addrs(old), &addrs(new));
+    let admin = |c: &Config| {
+        c.admin
+            .as_ref()
+            .map_or("off".into(), |a| a.addr.to_string())
+    };
+    out.restart("admin", &admin(old), &admin(new));
+    out.restart(
+        "threads",
+        &old.threads.to_string(),
+        &new.threads.to_string(),
+    );
+    out.plain(
+        "trusted_proxies",
+        &old.trusted_proxies,
+        &new.trusted_proxies,
+    );
+    let limits = |c: &Config| {
+        let t = c.timeouts;
+        [
+            ("header", t.header),
+            ("idle", t.idle),
+            ("body", t.body),
+            ("write", t.write),
+            ("request", t.request),
+        ]
+    };
+    for ((key, was), (_, is)) in limits(old).into_iter().zip(limits(new)) {
+        out.shown(&format!("timeouts.{key}"), &limit(was), &limit(is));
+    }
+    out.shown(
+        "shutdown.pre_stop",
+        &show_duration(old.shutdown.pre_stop),
+        &show_duration(new.shutdown.pre_stop),
+    );
+    out.shown(
+        "shutdown.grace",
+        &show_duration(old.shutdown.grace),
+        &show_duration(new.shutdown.grace),
+    );
+    if old.access_log != new.access_log {
+        out.say("access_log changed".into());
+    }
+    upstreams(&mut out, old, new);
+    routes(&mut out, old, new);
+    out.0
+}
+
+struct Changes(Vec<Change>);
+
+impl Changes {
+    fn say(&mut self, what: String) {
+        self.0.push(Change {
+            what,
+            needs_restart: false,
+        });
+    }
+
+    fn shown(&mut self, what: &str, was: &str, is: &str) {
+        if was != is {
+            self.say(format!("{what} {was} → {is}"));
+        }
+    }
+
+    fn plain<T: PartialEq + fmt::Debug>(&mut self, what: &str, was: &T, is: &T) {
+        if was != is {
+            self.say(format!("{what} {was:?} → {is:?}"));
+        }
+    }
+
+    fn restart(&mut self, what: &str, was: &str, is: &str) {
+        if was != is {
+            self.0.push(Change {
+                what: format!("{what} {was} → {is}"),
+                needs_restart: true,
+            });
+        }
+    }
+}
+
+fn addrs(config: &Config) -> String {
+    let all: Vec<String> = config.listen.iter().map(|l| l.addr.to_string()).collect();
+    all.join(", ")
+}
+
+fn limit(value: Option<std::time::Duration>) -> String {
+    value.map_or_else(|| "no limit".into(), show_duration)
+}
+
+fn upstreams(out: &mut Changes, old: &Config, new: &Config) {
+    let before: HashMap<&str, &Upstream> =
+        old.upstreams.iter().map(|u| (u.name.as_str(), u)).collect();
+    let after: HashMap<&str, &Upstream> =
+        new.upstreams.iter().map(|u| (u.name.as_str(), u)).collect();
+    for gone in old
+        .upstreams
+        .iter()
+        .filter(|u| !after.contains_key(u.name.as_str()))
+    {
+        out.say(format!(
+            "upstream {} removed: its requests in flight finish",
+            gone.name
+        ));
+    }
+    for is in &new.upstreams {
+        match before.get(is.name.as_str()) {
+            None => out.say(format!(
+                "upstream {} added (nodes: {})",
+                is.name,
+                names(&is.nodes)
+            )),
+            Some(was) => upstream(out, was, is),
+        }
+    }
+}
+
+/// The ids of some nodes; of many, how many there are.
+fn names(nodes: &[Node]) -> String {
+    const SHOWN: usize = 5;
+    let ids: Vec<&str> = nodes.iter().map(|n| n.id.as_str()).collect();
+    match ids.len() > SHOWN {
+        true => ids.len().to_string(),
+        false => ids.join(", "),
+    }
+}
+
+fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
+    let what = |key: &str| format!("upstream {}: {key}", is.name);
+    out.shown(
+        &what("balance"),
+        BALANCES.word(was.balance),
+        BALANCES.word(is.balance),
+    );
+    match (&was.health, &is.health) {
+        (None, Some(_)) => out.say(what("health check added")),
+        (Some(_), None) => out.say(what("health check removed")),
+        (Some(a), Some(b)) => health(out, &what("health"), a, b),
+        (None, None) => {}
+    }
+    let limits = |u: &Upstream| {
+        let t = u.timeouts;
+        [
+            ("connect", limit(t.connect)),
+            ("read", limit(t.read)),
+            ("write", limit(t.write)),
+            ("idle", show_duration(t.idle)),
+        ]
+    };
+    for ((key, a), (_, b)) in limits(was).into_iter().zip(limits(is)) {
+        out.shown(&what(&format!("timeouts.{key}")), &a, &b);
+    }
+    out.shown(
+        &what("drain.timeout"),
+        &show_duration(was.drain_timeout),
+        &show_duration(is.drain_timeout),
+    );
+    out.plain(&what("forwarded"), &was.forwarded, &is.forwarded);
+    nodes(out, was, is);
+}
+
+fn health(out: &mut Changes, what: &str, was: &Health, is: &Health) {
+    out.shown(
+        &format!("{what} interval"),
+        &show_duration(was.interval),
+        &show_duration(is.interval),
+    );
+    out.shown(
+        &format!("{what} timeout"),
+        &show_duration(was.timeout),
+        &show_duration(is.timeout),
+    );
+    out.plain(&format!("{what} rise"), &was.rise, &is.rise);
+    out.plain(&format!("{what} fall"), &was.fall, &is.fall);
+    if (&was.probe, was.initial) != (&is.probe, is.initial) {
+        out.say(format!("{what} check changed"));
+    }
+}
+
+fn nodes(out: &mut Changes, was: &Upstream, is: &Upstream) {
+    let before: HashMap<&str, &Node> = was.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
+    let after: HashMap<&str, &Node> = is.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
+    for gone in was
+        .nodes
+        .iter()
+        .filter(|n| !after.contains_key(n.id.as_str()))
+    {
+        out.say(format!(
+            "upstream {}: node {} removed: it drains",
+            is.name, gone.id
+        ));
+    }
+    for node in &is.nodes {
+        match before.get(node.id.as_str()) {
+            None => out.say(format!(
+                "upstream {}: node {} added ({})",
+                is.name,
+                node.id,
+                about(node)
+            )),
+            Some(was) => {
+                let what = |key: &str| format!("upstream {}: node {} {key}", is.name, node.id);
+                out.shown(
+                    &what("address"),
+                    &node::show(&was.addr),
+                    &node::show(&node.addr),
+                );
+                out.plain(&what("weight"), &was.weight, &node.weight);
+                out.shown(&what("state"), was.state.as_str(), node.state.as_str());
+                out.plain(&what("backup"), &was.backup, &node.backup);
+            }
+        }
+    }
+    let order = |u: &Upstream, other: &HashMap<&str, &Node>| -> Vec<String> {
+        let kept = u.nodes.iter().filter(|n| other.contains_key(n.id.as_str()));
+        kept.map(|n| n.id.clone()).collect()
+    };
+    if order(was, &after) != order(is, &before) {
+        out.say(format!("upstream {}: nodes in another order", is.name));
+    }
+}
+
+fn about(node: &Node) -> String {
+    let mut about = format!("{}, weight {}", node::show(&node.addr), node.weight);
+    if node.state != Default::default() {
+        about.push_str(&format!(", state {}", node.state.as_str()));
+    }
+    if node.backup {
+        about.push_str(", backup");
+    }
+    about
+}
+
+fn routes(out: &mut Changes, old: &Config, new: &Config) {
+    let before: HashMap<&str, &Route> = old.routes.iter().map(|r| (r.name.as_str(), r)).collect();
+    let after: HashMap<&str, &Route> = new.routes.iter().map(|r| (r.name.as_str(), r)).collect();
+    for gone in old
+        .routes
+        .iter()
+        .filter(|r| !after.contains_key(r.name.as_str()))
+    {
+        out.say(format!("route {} removed", gone.name));
+    }
+    for is in &new.routes {
+        let to = target(is, new);
+        match before.get(is.name.as_str()) {
+            None => out.say(format!("route {} added: {to}", is.name)),
+            Some(was) => {
+                out.shown(&format!("route {}:", is.name), &target(was, old), &to);
+                if was.matcher != is.matcher {
+                    out.say(format!("route {}: its match changed", is.name));
+                }
+            }
+        }
+    }
+    let order = |c: &Config, other: &HashMap<&str, &Route>| -> Vec<String> {
+        let kept = c
+            .routes
+            .iter()
+            .filter(|r| other.contains_key(r.name.as_str()));
+        kept.map(|r| r.name.clone()).collect()
+    };
+    if order(old, &after) != order(new, &before) {
+        out.say("routes in another order".into());
+    }
+}
+
+/// Where a route leads, by name: positions of upstreams move when one is added.
+fn target(route: &Route, config: &Config) -> String {
+    match &route.action {
+        Action::Proxy(to) => {
+            let name = config.upstreams.get(*to).map_or("", |u| u.name.as_str());
+            format!("upstream {name}")
+        }
+        Action::Redirect { to, status } => format!("redirect {} to {to}", status.as_str()),
+    }
+}

@@ -1,0 +1,344 @@
+//! The whole configuration as it is in force, written as a file that loads again.
+//!
+//! Every key is there, also those that the files leave to their defaults; a comment says where each value came
+//! from. Nothing here may print a password: what looks like one in an address is redacted, and then that one value
+//! does not load again as it was.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::Loaded;
+use super::checked::{
+    Action, Config, HostPattern, LogPath, Match, Node, NodeTimeouts, PathPattern, Probe, Route,
+    Upstream,
+};
+use super::index::At;
+use super::validate::{health, node, top, upstream};
+use crate::base::units::show_duration;
+
+/// Writes the configuration in force; `None` when there is none.
+pub fn effective(loaded: &Loaded) -> Option<String> {
+    let (config, origins) = (loaded.config.as_ref()?, loaded.origins.as_ref()?);
+    let mut out = Writer::default();
+    top_sections(&mut out, config, &origins.root);
+    out.section("upstreams", config.upstreams.is_empty());
+    for (upstream, (at, nodes)) in config.upstreams.iter().zip(&origins.upstreams) {
+        one_upstream(&mut out, upstream, at, nodes);
+    }
+    out.close();
+    out.section("routes", config.routes.is_empty());
+    for (route, at) in config.routes.iter().zip(&origins.routes) {
+        one_route(&mut out, route, at, &config.upstreams);
+    }
+    out.close();
+    Some(out.text)
+}
+
+/// Lines of YAML, each with its origin.
+#[derive(Default)]
+struct Writer {
+    text: String,
+    depth: usize,
+    /// The next line opens an entry of a list.
+    dash: bool,
+}
+
+impl Writer {
+    /// A key and its value, which is YAML already.
+    fn line(&mut self, key: &str, value: &str, from: &At) {
+        let origin = match from.given() {
+            true => from.origin(),
+            false => "default".into(),
+        };
+        let dash = if std::mem::take(&mut self.dash) {
+            "- "
+        } else {
+            ""
+        };
+        let indent = self.depth * 2 - dash.len();
+        let _ = writeln!(self.text, "{:indent$}{dash}{key}: {value} # {origin}", "");
+    }
+
+    /// A key of a mapping, named as in the file.
+    fn value(&mut self, at: &At, key: &str, value: &str) {
+        self.line(key, value, &at.key(key));
+    }
+
+    /// Opens a mapping or list.
+    fn section(&mut self, key: &str, empty: bool) {
+        let dash = if std::mem::take(&mut self.dash) {
+            "- "
+        } else {
+            ""
+        };
+        let indent = self.depth * 2 - dash.len();
+        let value = if empty { " {}" } else { "" };
+        let _ = writeln!(self.text, "{:indent$}{dash}{key}:{value}", "");
+        self.depth += 1;
+    }
+
+    /// Closes it.
+    fn close(&mut self) {
+        self.depth -= 1;
+    }
+
+    /// Opens an entry of a list.
+    fn entry(&mut self) {
+        self.depth += 1;
+        self.dash = true;
+    }
+}
+
+fn top_sections(out: &mut Writer, config: &Config, root: &At) {
+    out.section("listen", false);
+    for (i, listen) in config.listen.iter().enumerate() {
+        out.entry();
+        out.value(
+            &root.key("listen").item(i),
+            "addr",
+            &quoted(&listen.addr.to_string()),
+        );
+        out.close();
+    }
+    out.close();
+    match &config.admin {
+        None => out.value(root, "admin", "off"),
+        Some(admin) => {
+            out.section("admin", false);
+            out.value(&root.key("admin"), "addr", &quoted(&admin.addr.to_string()));
+            out.close();
+        }
+    }
+    out.value(root, "threads", &config.threads.to_string());
+    let nets = config
+        .trusted_proxies
+        .iter()
+        .map(|n| quoted(&n.to_string()));
+    out.value(root, "trusted_proxies", &list(nets));
+    let (at, t) = (root.key("timeouts"), &config.timeouts);
+    out.section("timeouts", false);
+    for (key, value) in [
+        ("header", t.header),
+        ("idle", t.idle),
+        ("body", t.body),
+        ("write", t.write),
+        ("request", t.request),
+    ] {
+        out.value(&at, key, &limit(value));
+    }
+    out.close();
+    let at = root.key("shutdown");
+    out.section("shutdown", false);
+    out.value(&at, "pre_stop", &show_duration(config.shutdown.pre_stop));
+    out.value(&at, "grace", &show_duration(config.shutdown.grace));
+    out.close();
+    let (at, log) = (root.key("access_log"), &config.access_log);
+    out.section("access_log", false);
+    let path = match &log.path {
+        LogPath::Stdout => quoted("-"),
+        LogPath::File(path) => quoted(&path.to_string_lossy()),
+    };
+    out.value(&at, "path", &path);
+    out.value(&at, "format", top::LOG_FORMATS.word(log.format));
+    out.value(&at, "sample", &format!("{:?}", log.sample));
+    out.close();
+}
+
+fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes: &[At]) {
+    out.section(&quoted(&upstream.name), false);
+    out.value(at, "balance", upstream::BALANCES.word(upstream.balance));
+    health(out, upstream, at);
+    let (below, t): (At, &NodeTimeouts) = (at.key("timeouts"), &upstream.timeouts);
+    out.section("timeouts", false);
+    for (key, value) in [
+        ("connect", t.connect),
+        ("read", t.read),
+        ("write", t.write),
+        ("idle", Some(t.idle)),
+    ] {
+        out.value(&below, key, &limit(value));
+    }
+    out.close();
+    out.section("drain", false);
+    out.value(
+        &at.key("drain"),
+        "timeout",
+        &show_duration(upstream.drain_timeout),
+    );
+    out.close();
+    out.value(at, "forwarded", yes_no(upstream.forwarded));
+    out.section("nodes", false);
+    for (node, at) in upstream.nodes.iter().zip(nodes) {
+        one_node(out, node, at);
+    }
+    out.close();
+    out.close();
+}
+
+fn health(out: &mut Writer, upstream: &Upstream, at: &At) {
+    let Some(check) = &upstream.health else {
+        return out.value(at, "health", "off");
+    };
+    let at = at.key("health");
+    out.section("health", false);
+    match &check.probe {
+        Probe::Tcp => out.value(&at, "type", health::TYPES.word(health::ProbeType::Tcp)),
+        Probe::Http { path, expect, host } => {
+            out.value(&at, "type", health::TYPES.word(health::ProbeType::Http));
+            out.value(&at, "path", &quoted(path));
+            let codes = expect.iter().map(|(low, high)| match low == high {
+                true => low.to_string(),
+                false => format!("{low}-{high}"),
+            });
+            out.value(&at, "expect", &list(codes));
+            if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok()) {
+                out.value(&at, "host", &quoted(host));
+            }
+        }
+    }
+    out.value(&at, "interval", &show_duration(check.interval));
+    out.value(&at, "timeout", &show_duration(check.timeout));
+    out.value(&at, "rise", &check.rise.to_string());
+    out.value(&at, "fall", &check.fall.to_string());
+    out.value(&at, "initial", health::INITIALS.word(check.initial));
+    out.close();
+}
+
+fn one_node(out: &mut Writer, node: &Node, at: &At) {
+    out.entry();
+    // In short form the entry itself is the address, and there are no further keys.
+    let addr = Some(at.key("addr"))
+        .filter(At::given)
+        .unwrap_or_else(|| at.clone());
+    out.line("addr", &quoted(&node::show(&node.addr)), &addr);
+    out.value(at, "id", &quoted(&node.id));
+    out.value(at, "weight", &node.weight.to_string());
+    out.value(at, "state", node.state.as_str());
+    out.value(at, "backup", yes_no(node.backup));
+    out.close();
+}
+
+fn one_route(out: &mut Writer, route: &Route, at: &At, upstreams: &[Upstream]) {
+    out.entry();
+    out.value(at, "name", &quoted(&route.name));
+    matcher(out, &route.matcher, &at.key("match"));
+    match &route.action {
+        Action::Proxy(to) => {
+            let name = upstreams.get(*to).map_or("", |u| u.name.as_str());
+            out.value(at, "upstream", &quoted(name));
+        }
+        Action::Redirect { to, status } => {
+            let at = at.key("redirect");
+            out.section("redirect", false);
+            out.value(&at, "to", &quoted(&redact(to)));
+            out.value(&at, "status", status.as_str());
+            out.close();
+        }
+    }
+    out.close();
+}
+
+fn matcher(out: &mut Writer, matcher: &Match, at: &At) {
+    if *matcher == Match::default() {
+        return;
+    }
+    out.section("match", false);
+    if !matcher.hosts.is_empty() {
+        let hosts = matcher.hosts.iter().map(|host| match host {
+            HostPattern::Exact(host) => quoted(host),
+            HostPattern::Suffix(suffix) => quoted(&format!("*{suffix}")),
+        });
+        out.value(at, "host", &list(hosts));
+    }
+    match &matcher.path {
+        PathPattern::Any => {}
+        PathPattern::Prefix(path) => out.value(at, "path", &quoted(path)),
+        PathPattern::Exact(path) => out.value(at, "path_exact", &quoted(path)),
+        PathPattern::Regex(regex) => out.value(at, "path_regex", &quoted(regex.as_str())),
+    }
+    if !matcher.methods.is_empty() {
+        let methods = matcher.methods.iter().map(|m| quoted(m.as_str()));
+        out.value(at, "methods", &list(methods));
+    }
+    if !matcher.headers.is_empty() {
+        let at = at.key("headers");
+        out.section("headers", false);
+        for (name, value) in &matcher.headers {
+            let value = quoted(&String::from_utf8_lossy(value.as_bytes()));
+            out.value(&at, name.as_str(), &value);
+        }
+        out.close();
+    }
+    out.close();
+}
+
+fn limit(value: Option<Duration>) -> String {
+    value.map_or_else(|| "0s".into(), show_duration)
+}
+
+fn yes_no(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+/// A text as a YAML value: bare where nothing can be misread, else in quotes; a `$` must not start a variable.
+fn quoted(text: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b"./_-".contains(&b);
+    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
+    let addr = text.parse::<std::net::SocketAddrV4>().is_ok();
+    let word = matches!(
+        text.to_lowercase().as_str(),
+        "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
+    );
+    if addr || (starts && text.bytes().all(bare) && !word) {
+        return text.to_string();
+    }
+    let json = serde_json::Value::String(text.replace('$', "$$")).to_string();
+    // JSON leaves some characters be that YAML takes for line ends or refuses.
+    let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let escaped = json.chars().map(|c| match odd(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    });
+    escaped.collect()
+}
+
+/// An address without its password.
+fn redact(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_string();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some((user, host)) => {
+            let name = user.split(':').next().unwrap_or("");
+            format!("{scheme}://{name}:REDACTED@{host}{tail}")
+        }
+        None => url.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{quoted, redact};
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        let shown = redact("https://deploy:s3cret@example.com/a@b");
+        assert_eq!(shown, "https://deploy:REDACTED@example.com/a@b");
+        assert_eq!(redact("https://example.com/a@b"), "https://example.com/a@b");
+    }
+
+    #[test]
+    fn only_what_cannot_be_misread_stands_without_quotes() {
+        assert_eq!(quoted("127.0.0.1:80"), "127.0.0.1:80");
+        assert_eq!(quoted("/healthz"), "/healthz");
+        assert_eq!(quoted("off"), "\"off\"");
+        assert_eq!(quoted("1e3"), "\"1e3\"");
+        assert_eq!(quoted("^/a$"), "\"^/a$$\"");
+    }
+}

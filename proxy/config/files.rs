@@ -1,0 +1,256 @@
+//! Gathers everything a configuration is made of: the main file, what it includes, the files of nodes.
+//!
+//! Each upstream, node and route keeps the place it came from, whichever file that was. Nothing here may judge a
+//! value; only that a name given twice cannot be merged is decided here, because only here both places are known.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde_yaml::Value;
+
+use super::expand::Env;
+use super::index::At;
+use super::parse::Document;
+use super::problem::{Problem, Problems};
+use super::schema::node::{NODES, NODES_FILE, Node, NodesFile};
+use super::schema::route::Route;
+use super::schema::upstream::Upstream;
+use super::schema::{FILE, File, INCLUDED, Included, Named};
+use super::source::Sources;
+
+/// An upstream as written, its nodes gathered from everywhere.
+pub struct RawUpstream {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub at: At,
+    /// Its keys.
+    pub keys: Upstream,
+    /// Its nodes with their places, those of `nodes_file` last; `None` for one that did not fit.
+    pub nodes: Vec<Placed<Node>>,
+    /// Whether all its nodes could be read; else the reason has been told.
+    pub complete: bool,
+}
+
+/// Everything as written.
+pub struct Gathered {
+    /// The main file; its upstreams and routes are taken out.
+    pub file: File,
+    /// The root of the main file.
+    pub at: At,
+    /// Upstreams of all files.
+    pub upstreams: Vec<RawUpstream>,
+    /// Routes of all files with their places; `None` for one that did not fit.
+    pub routes: Vec<Placed<Route>>,
+}
+
+/// Gathers.
+pub struct Gather<'a> {
+    /// Where variables come from.
+    pub env: Env<'a>,
+    /// Where files come from.
+    pub sources: &'a mut Sources,
+    /// Where mistakes go.
+    pub problems: &'a mut Problems,
+}
+
+impl Gather<'_> {
+    /// Gathers what a main file says and names. `None`: it is not usable.
+    pub fn gather(&mut self, path: &Path, name: &str, text: &str) -> Option<Gathered> {
+        let document = Document::parse(name, text, self.problems)?;
+        let at = document.at.clone();
+        if !matches!(document.value, Value::Mapping(_)) {
+            let problem = Problem::error(
+                at.place(),
+                "a configuration is a mapping (`key: value` lines)",
+            )
+            .help("it begins with `listen:`; see conf/quickstart.yaml");
+            self.problems.push(problem);
+            return None;
+        }
+        let mut file: File = document.read(&FILE, "the file", self.env, self.problems);
+        let base = path.parent().unwrap_or(Path::new(""));
+        let mut all = Gathered {
+            upstreams: Vec::new(),
+            routes: Vec::new(),
+            at,
+            file: File::default(),
+        };
+        let at = all.at.clone();
+        self.add(
+            &mut all,
+            &at,
+            base,
+            file.upstreams.take(),
+            file.routes.take(),
+        );
+        for (i, pattern) in file.include.take().into_iter().flatten().enumerate() {
+            if let Some(pattern) = pattern {
+                let at = all.at.key("include").item_or_self(i);
+                self.include(&mut all, path, &pattern, &at);
+            }
+        }
+        all.file = file;
+        Some(all)
+    }
+
+    /// Includes every file a pattern matches.
+    fn include(&mut self, all: &mut Gathered, main: &Path, pattern: &str, at: &At) {
+        let base = main.parent().unwrap_or(Path::new(""));
+        let full = base.join(pattern);
+        let wild = pattern.contains(['*', '?', '[']);
+        if let (true, Some(dir)) = (wild, fixed_part(&full)) {
+            self.sources.watch(dir);
+        }
+        let found = match wild {
+            true => self.matches(&full, at),
+            false => vec![full],
+        };
+        for path in found {
+            // `*.yaml` beside the main file matches the main file too.
+            if path == main || (wild && self.sources.files.contains(&path)) {
+                continue;
+            }
+            let Some((document, root)) = self.document(&path, at) else {
+                continue;
+            };
+            let name = path.display().to_string();
+            let included: Included = document.read(&INCLUDED, &name, self.env, self.problems);
+            let base = path.parent().unwrap_or(Path::new("")).to_path_buf();
+            self.add(all, &root, &base, included.upstreams, included.routes);
+        }
+    }
+
+    /// The files a pattern matches, in the order of their names.
+    fn matches(&mut self, pattern: &Path, at: &At) -> Vec<PathBuf> {
+        let pattern = pattern.to_string_lossy();
+        match glob::glob(&pattern) {
+            // More than can be read is reported when it is read.
+            Ok(paths) => {
+                let mut paths: Vec<PathBuf> =
+                    paths.flatten().take(super::source::MAX_FILES + 1).collect();
+                paths.sort();
+                paths
+            }
+            Err(error) => {
+                let problem = Problem::error(at.place(), format!("not a file pattern: {}", error.msg))
+                    .help("write `conf.d/*.yaml`; `*` is any text, `?` one character, `[ab]` one of these");
+                self.problems.push(problem);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Reads and parses a file that another one names.
+    fn document(&mut self, path: &Path, named: &At) -> Option<(Document, At)> {
+        let name = path.display().to_string();
+        let text = match self.sources.read(path, Some(&named.place())) {
+            Ok(text) => text,
+            Err(problem) => {
+                self.problems.push(*problem);
+                return None;
+            }
+        };
+        let document = Document::parse(&name, &text, self.problems)?;
+        let root = document.at.clone();
+        Some((document, root))
+    }
+
+    /// Adds the upstreams and routes of one file.
+    fn add(
+        &mut self,
+        all: &mut Gathered,
+        root: &At,
+        base: &Path,
+        upstreams: Option<Named<Option<Upstream>>>,
+        routes: Option<Vec<Option<Route>>>,
+    ) {
+        let mut seen: HashMap<String, At> = all
+            .upstreams
+            .iter()
+            .map(|u| (u.name.clone(), u.at.clone()))
+            .collect();
+        for (name, keys) in upstreams.map(|u| u.0).unwrap_or_default() {
+            let at = root.key("upstreams").key(&name);
+            if let Some(first) = seen.insert(name.clone(), at.clone()) {
+                let problem = Problem::error(
+                    at.key_place(),
+                    format!("upstream `{name}` is given twice"),
+                )
+                .also(first.key_place(), "first given here")
+                .help(
+                    "included files add upstreams; they cannot change one. Rename one of the two",
+                );
+                self.problems.push(problem);
+                continue;
+            }
+            // One that did not fit is kept: routes may name it, and its mistake is told already.
+            let mut keys = keys.unwrap_or_default();
+            let own = at.either("nodes", "servers");
+            let own_fit = !own.given() || own.is_blank() || keys.nodes.is_some();
+            let (nodes, file_fit) = self.nodes(&mut keys, &at, base);
+            all.upstreams.push(RawUpstream {
+                complete: at.is_mapping() && own_fit && file_fit,
+                name,
+                at,
+                keys,
+                nodes,
+            });
+        }
+        let list = root.key("routes");
+        all.routes.extend(placed(routes.unwrap_or_default(), &list));
+    }
+
+    /// The nodes of an upstream, its own and those of its file; and whether that file could be read.
+    fn nodes(&mut self, keys: &mut Upstream, at: &At, base: &Path) -> (Vec<Placed<Node>>, bool) {
+        let list = at.either("nodes", "servers");
+        let mut nodes = placed(keys.nodes.take().unwrap_or_default(), &list);
+        let Some(file) = &keys.nodes_file else {
+            let fit = !at.key("nodes_file").given();
+            return (nodes, fit);
+        };
+        let Some((document, root)) = self.document(&base.join(file), &at.key("nodes_file")) else {
+            return (nodes, false);
+        };
+        match document.value {
+            Value::Sequence(_) => {
+                let entries = document.read(&NODES, "nodes", self.env, self.problems);
+                nodes.extend(placed(entries, &root));
+                (nodes, true)
+            }
+            _ => {
+                let called = "the file of nodes";
+                let file: NodesFile = document.read(&NODES_FILE, called, self.env, self.problems);
+                let list = root.either("nodes", "servers");
+                let fit = file.nodes.is_some() || list.is_blank();
+                if !list.given() && root.is_mapping() {
+                    let problem = Problem::error(root.place(), "this file of nodes has no `nodes`")
+                        .help("write `nodes: [10.0.0.11:3000]`, or the list alone");
+                    self.problems.push(problem);
+                }
+                nodes.extend(placed(file.nodes.unwrap_or_default(), &list));
+                (nodes, fit)
+            }
+        }
+    }
+}
+
+/// An entry of a list with its place; `None` for one that did not fit.
+type Placed<T> = (Option<T>, At);
+
+/// The entries of a list with their places.
+fn placed<T>(entries: Vec<Option<T>>, list: &At) -> Vec<Placed<T>> {
+    let places = (0..).map(|i| list.item(i));
+    entries.into_iter().zip(places).collect()
+}
+
+/// The directory before the first wildcard of a pattern: a file that appears there may match.
+fn fixed_part(pattern: &Path) -> Option<PathBuf> {
+    let plain =
+        |c: &std::path::Component<'_>| !c.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let parent: PathBuf = pattern.components().take_while(plain).collect();
+    Some(match parent.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => parent,
+    })
+}

@@ -1,0 +1,141 @@
+//! The shapes of the configuration file, one file a section.
+//!
+//! The only place that knows how serde reads the file. Every leaf is the word as written, or `None` when the key is
+//! absent: numbers, durations and choices are read in `config/validate`, where a mistake has a place and a remedy.
+//! An entry that does not fit is `None` in its list, so that positions of the others stay true. These types must not
+//! be used beyond `config/`.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+/// `access_log:`
+pub mod access_log;
+/// `admin:`
+pub mod admin;
+/// `health:`
+pub mod health;
+/// `listen:`
+pub mod listen;
+/// `nodes:`
+pub mod node;
+/// `routes:`
+pub mod route;
+/// Shapes as data.
+pub mod shape;
+/// `shutdown:`
+pub mod shutdown;
+/// `timeouts:`
+pub mod timeouts;
+/// `upstreams:`
+pub mod upstream;
+
+use shape::{Key, Shape};
+
+/// The main file.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Data ports.
+    pub listen: Option<Vec<Option<listen::Listen>>>,
+    /// The stats port.
+    pub admin: Option<admin::Admin>,
+    /// Worker threads.
+    pub threads: Option<String>,
+    /// Peers that are believed.
+    pub trusted_proxies: Option<Vec<Option<String>>>,
+    /// Limits towards clients.
+    pub timeouts: Option<timeouts::Timeouts>,
+    /// How the process ends.
+    pub shutdown: Option<shutdown::Shutdown>,
+    /// Where requests are told.
+    pub access_log: Option<access_log::AccessLog>,
+    /// Pools of nodes.
+    pub upstreams: Option<Named<Option<upstream::Upstream>>>,
+    /// Which request goes where.
+    pub routes: Option<Vec<Option<route::Route>>>,
+    /// Further files.
+    pub include: Option<Vec<Option<String>>>,
+}
+
+/// `upstreams:` in the main file and in included ones.
+const UPSTREAMS: Key = Key::new(
+    "upstreams",
+    Shape::Named(&upstream::UPSTREAM),
+    "upstreams: { web: { nodes: [127.0.0.1:3000] } }",
+);
+
+/// `routes:` in the main file and in included ones.
+const ROUTES: Key = Key::new(
+    "routes",
+    Shape::List(&route::ROUTE),
+    "routes: [{ upstream: web }]",
+);
+
+/// The keys of [`File`].
+pub const FILE: Shape = Shape::Map(&[
+    Key::new(
+        "listen",
+        Shape::List(&listen::LISTEN),
+        "listen: [{ addr: \"0.0.0.0:8080\" }]",
+    ),
+    Key::new("admin", admin::ADMIN, "admin: { addr: 127.0.0.1:9900 }"),
+    Key::new("threads", Shape::Word, "threads: 2"),
+    Key::new(
+        "trusted_proxies",
+        Shape::Words,
+        "trusted_proxies: [10.0.0.0/8]",
+    ),
+    Key::new("timeouts", timeouts::TIMEOUTS, "timeouts: { header: 10s }"),
+    Key::new("shutdown", shutdown::SHUTDOWN, "shutdown: { grace: 30s }"),
+    Key::new(
+        "access_log",
+        access_log::ACCESS_LOG,
+        "access_log: { path: \"-\" }",
+    ),
+    UPSTREAMS,
+    ROUTES,
+    Key::new("include", Shape::Words, "include: conf.d/*.yaml"),
+    Key::later("limits"),
+    Key::later("cache"),
+]);
+
+/// An included file.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Included {
+    /// Pools of nodes.
+    pub upstreams: Option<Named<Option<upstream::Upstream>>>,
+    /// Which request goes where.
+    pub routes: Option<Vec<Option<route::Route>>>,
+}
+
+/// The keys of [`Included`].
+pub const INCLUDED: Shape = Shape::Map(&[UPSTREAMS, ROUTES]);
+
+/// A mapping whose keys are names, in the order of the file.
+#[derive(Debug)]
+pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("names and what they stand for")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Named(entries))
+            }
+        }
+        from.deserialize_map(Entries(PhantomData))
+    }
+}

@@ -1,0 +1,90 @@
+//! `routes:` which request goes where.
+//!
+//! Shapes only: what the words mean is decided in `config/validate/route`.
+
+use serde::Deserialize;
+
+use super::Named;
+use super::shape::{Key, Shape};
+
+/// An entry of `routes:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// Label in metrics and the log.
+    pub name: Option<String>,
+    /// What it matches.
+    pub r#match: Option<Match>,
+    /// Where requests go.
+    pub upstream: Option<String>,
+    /// Or where the client is sent.
+    pub redirect: Option<Redirect>,
+}
+
+/// `match:` of a route.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Match {
+    /// Any of these hosts.
+    pub host: Option<Vec<Option<String>>>,
+    /// The path begins with this.
+    pub path: Option<String>,
+    /// The path is this.
+    pub path_exact: Option<String>,
+    /// This expression is found in the path.
+    pub path_regex: Option<String>,
+    /// Any of these methods.
+    pub methods: Option<Vec<Option<String>>>,
+    /// Each of these fields has this value.
+    pub headers: Option<Named<Option<String>>>,
+}
+
+/// `redirect:` of a route.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redirect {
+    /// Target.
+    pub to: Option<String>,
+    /// Status code.
+    pub status: Option<String>,
+}
+
+/// The keys of [`Route`].
+pub const ROUTE: Shape = Shape::Map(&[
+    Key::new("name", Shape::Word, "name: assets"),
+    Key::new(
+        "match",
+        MATCH,
+        "match: { host: shop.example.com, path: /assets/ }",
+    ),
+    Key::new("upstream", Shape::Word, "upstream: web"),
+    Key::new("redirect", REDIRECT, "redirect: { to: /new/, status: 308 }"),
+    Key::later("cache"),
+    Key::later("compress"),
+    Key::later("split"),
+    Key::later("rate_limit"),
+]);
+
+/// The keys of [`Match`].
+const MATCH: Shape = Shape::Map(&[
+    Key::new(
+        "host",
+        Shape::Words,
+        "host: [shop.example.com, \"*.example.org\"]",
+    ),
+    Key::new("path", Shape::Word, "path: /assets/"),
+    Key::new("path_exact", Shape::Word, "path_exact: /robots.txt"),
+    Key::new("path_regex", Shape::Word, "path_regex: '^/item/[0-9]+$'"),
+    Key::new("methods", Shape::Words, "methods: [GET, HEAD]"),
+    Key::new(
+        "headers",
+        Shape::Named(&Shape::Word),
+        "headers: { X-Beta: \"1\" }",
+    ),
+]);
+
+/// The keys of [`Redirect`].
+const REDIRECT: Shape = Shape::Map(&[
+    Key::new("to", Shape::Word, "to: /new/"),
+    Key::new("status", Shape::Word, "status: 308"),
+]);

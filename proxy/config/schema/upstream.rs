@@ -1,0 +1,85 @@
+//! `upstreams:` pools of nodes.
+//!
+//! Shapes only: what the words mean is decided in `config/validate/upstream`.
+
+use serde::Deserialize;
+
+use super::health::{HEALTH, Health};
+use super::node::{NODES_KEY, Node};
+use super::shape::{Key, Shape};
+
+/// An entry of `upstreams:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Upstream {
+    /// How a node is chosen.
+    pub balance: Option<String>,
+    /// Active health checks.
+    pub health: Option<Health>,
+    /// Limits towards nodes.
+    pub timeouts: Option<NodeTimeouts>,
+    /// How a drain ends.
+    pub drain: Option<Drain>,
+    /// Whether to send `Forwarded`.
+    pub forwarded: Option<String>,
+    /// A file with further nodes.
+    pub nodes_file: Option<String>,
+    /// The nodes.
+    pub nodes: Option<Vec<Option<Node>>>,
+}
+
+/// `timeouts:` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeTimeouts {
+    /// Until the connection stands.
+    pub connect: Option<String>,
+    /// Between two reads of an answer.
+    pub read: Option<String>,
+    /// One write of the request.
+    pub write: Option<String>,
+    /// How long an unused connection is kept.
+    pub idle: Option<String>,
+}
+
+/// `drain:` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// How long requests in flight may take.
+    pub timeout: Option<String>,
+}
+
+/// The keys of [`Upstream`].
+pub const UPSTREAM: Shape = Shape::Map(&[
+    Key::new("balance", Shape::Word, "balance: least_conn"),
+    Key::new("health", HEALTH, "health: { path: /healthz }"),
+    Key::new("timeouts", NODE_TIMEOUTS, "timeouts: { connect: 1s }"),
+    Key::new("drain", DRAIN, "drain: { timeout: 60s }"),
+    Key::new("forwarded", Shape::Word, "forwarded: true"),
+    Key::new("nodes_file", Shape::Word, "nodes_file: nodes.yaml"),
+    NODES_KEY,
+    Key::later("hash"),
+    Key::later("outlier"),
+    Key::later("breaker"),
+    Key::later("retry"),
+    Key::later("slow_start"),
+    Key::later("fail_open_below"),
+    Key::later("queue"),
+    Key::later("sticky"),
+    Key::later("tls"),
+]);
+
+/// The keys of [`NodeTimeouts`].
+const NODE_TIMEOUTS: Shape = Shape::Map(&[
+    Key::new("connect", Shape::Word, "connect: 1s"),
+    Key::new("read", Shape::Word, "read: 30s"),
+    Key::new("write", Shape::Word, "write: 30s"),
+    Key::new("idle", Shape::Word, "idle: 60s"),
+]);
+
+/// The keys of [`Drain`].
+const DRAIN: Shape = Shape::Map(&[
+    Key::new("timeout", Shape::Word, "timeout: 60s"),
+    Key::later("session_grace"),
+]);

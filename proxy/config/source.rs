@@ -1,0 +1,142 @@
+//! Reads the files of a configuration, and refuses what cannot be one.
+//!
+//! Every byte that can change the outcome comes through here, so that the fingerprint covers all of them and no file
+//! can cost more memory than its limit. Nothing here may look into a text beyond "is it text at all".
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::problem::{Place, Problem};
+
+/// The largest file accepted: about thirty thousand nodes. Anything larger was named by mistake.
+pub const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// The most files of one configuration; a wildcard that matches more was a mistake.
+pub const MAX_FILES: usize = 256;
+
+/// What was read, and what should be watched.
+#[derive(Default)]
+pub struct Sources {
+    /// Every file read.
+    pub files: Vec<PathBuf>,
+    /// Every file or directory whose change may change the outcome.
+    pub watch: Vec<PathBuf>,
+    hash: Xxh3,
+}
+
+impl Sources {
+    /// Reads a file as text.
+    ///
+    /// `named` is where another file asked for it; the problem is told there.
+    pub fn read(&mut self, path: &Path, named: Option<&Place>) -> Result<String, Box<Problem>> {
+        self.watch(path.to_path_buf());
+        let name = path.display().to_string();
+        let place = || named.cloned().unwrap_or_else(|| Place::file(&name));
+        if self.files.len() >= MAX_FILES {
+            let what = format!("the configuration is made of more than {MAX_FILES} files");
+            let problem = Problem::error(place(), what).help("look at what `include` matches");
+            return Err(Box::new(problem));
+        }
+        let bytes = read_limited(path).map_err(|error| {
+            let what = format!("cannot read {name}: {}", reason(&error));
+            Box::new(Problem::error(place(), what).help(remedy(&error)))
+        })?;
+        self.files.push(path.to_path_buf());
+        self.took(&name, &bytes);
+        text(bytes).map_err(|(what, help)| {
+            Box::new(Problem::error(place(), format!("{name} {what}")).help(help))
+        })
+    }
+
+    /// Adds a text to the fingerprint.
+    pub fn took(&mut self, name: &str, bytes: &[u8]) {
+        // Lengths first: moving a byte from one file to the next is a change.
+        self.hash.update(&(name.len() as u64).to_le_bytes());
+        self.hash.update(name.as_bytes());
+        self.hash.update(&(bytes.len() as u64).to_le_bytes());
+        self.hash.update(bytes);
+    }
+
+    /// Adds a path to watch.
+    pub fn watch(&mut self, path: PathBuf) {
+        if !self.watch.contains(&path) {
+            self.watch.push(path);
+        }
+    }
+
+    /// One number for all contents read.
+    pub fn fingerprint(&self) -> u64 {
+        self.hash.digest()
+    }
+}
+
+/// Reads at most one byte more than a file may have.
+fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The bytes as text, without a byte order mark; else what is wrong and what to do.
+pub fn text(mut bytes: Vec<u8>) -> Result<String, (String, String)> {
+    let no = |what: &str, help: &str| Err((what.to_string(), help.to_string()));
+    if bytes.len() as u64 > MAX_FILE {
+        return no(
+            "is larger than 4MiB",
+            "this is hardly a configuration; split a really large one with `include`",
+        );
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return no("is UTF-16", "save it as UTF-8");
+    }
+    if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
+        bytes.drain(..3);
+    }
+    let control = |b: &u8| (*b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || *b == 0x7f;
+    if bytes.iter().any(control) {
+        return no(
+            "is not a text file: it holds control characters",
+            "was another file meant? A configuration is plain text in UTF-8",
+        );
+    }
+    String::from_utf8(bytes).or_else(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..at]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
+        let what = format!("is not UTF-8: line {line} holds a byte that is no character");
+        no(&what, "save it as UTF-8")
+    })
+}
+
+/// Why a file cannot be read, without the number of the system's error.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::IsADirectory => "it is a directory".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// What to do about it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "check the path; a relative one starts at the file that names it, or at the working directory"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "the user that runs tidegate needs to read it, and to enter its directories"
+        }
+        io::ErrorKind::IsADirectory => "name a file; `include` takes `directory/*.yaml`",
+        _ => "check the disk and the path",
+    }
+}

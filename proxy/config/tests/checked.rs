@@ -1,0 +1,229 @@
+//! What a checked configuration looks like: defaults, names people know, order of routes.
+
+use std::time::Duration;
+
+use super::*;
+use crate::base::node::Intent;
+use crate::config::checked::{Action, Balance, NodeAddr, PathPattern, Probe};
+use crate::config::schema::shape::{Key, Shape};
+
+#[test]
+fn the_quickstart_loads_without_a_warning_and_serves_one_upstream() {
+    let loaded = load(Path::new("conf/quickstart.yaml"), &no_env);
+    let config = good(&loaded);
+    assert_eq!(loaded.warnings().count(), 0, "{}", rendered(&loaded));
+    assert_eq!(config.upstreams[0].nodes.len(), 3);
+    assert_eq!(config.routes.len(), 1);
+    assert_eq!(config.routes[0].name, "default");
+}
+
+#[test]
+fn the_example_loads_without_a_warning_and_shows_every_key() {
+    let loaded = load(Path::new("conf/tidegate.example.yaml"), &no_env);
+    good(&loaded);
+    assert_eq!(loaded.warnings().count(), 0, "{}", rendered(&loaded));
+    let text = std::fs::read_to_string("conf/tidegate.example.yaml").expect("it was just loaded");
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || "{}[],".contains(c))
+        .collect();
+    every_key(&schema::FILE, &mut |key| {
+        let shown = words.contains(&format!("{}:", key.name).as_str());
+        assert!(shown, "`{}` is not in the example", key.name);
+    });
+}
+
+/// Visits every supported key.
+fn every_key(shape: &Shape, visit: &mut impl FnMut(&Key)) {
+    match shape {
+        Shape::Map(keys) => keys.iter().filter(|k| k.supported()).for_each(|key| {
+            visit(key);
+            every_key(&key.shape, visit);
+        }),
+        Shape::Named(inner) | Shape::List(inner) | Shape::WordOr(inner) => every_key(inner, visit),
+        Shape::Word | Shape::Words | Shape::Later => {}
+    }
+}
+
+#[test]
+fn what_the_file_leaves_out_has_a_finite_default() {
+    let loaded = with("upstreams: { web: { health: {}, nodes: [10.0.0.1:80] } }");
+    let config = good(&loaded);
+    assert_eq!(config.admin.as_ref().map(|a| a.addr), Some(defaults::ADMIN));
+    assert!(config.threads >= 1);
+    assert_eq!(config.timeouts.header, Some(Duration::from_secs(10)));
+    assert_eq!(config.timeouts.request, None);
+    let web = &config.upstreams[0];
+    assert_eq!(web.balance, Balance::RoundRobin);
+    assert_eq!(web.timeouts.connect, Some(Duration::from_secs(1)));
+    assert_eq!(web.drain_timeout, Duration::from_secs(60));
+    assert_eq!(web.nodes[0].weight, 1);
+    let health = web.health.as_ref().expect("`health: {}` asks for checks");
+    let Probe::Http { path, expect, host } = &health.probe else {
+        panic!("http is the default")
+    };
+    assert_eq!(
+        (path.as_str(), &expect[..], host),
+        ("/", &[(200, 399)][..], &None)
+    );
+}
+
+#[test]
+fn names_of_other_balancers_are_understood_and_the_canonical_one_is_told() {
+    for (word, balance) in [
+        ("leastconn", Balance::LeastConn),
+        ("least_connections", Balance::LeastConn),
+        ("Least-Conn", Balance::LeastConn),
+        ("rr", Balance::RoundRobin),
+        ("roundrobin", Balance::RoundRobin),
+        ("wrr", Balance::RoundRobin),
+        ("iphash", Balance::IpHash),
+        ("source", Balance::IpHash),
+    ] {
+        let loaded = with(&format!(
+            "upstreams: {{ web: {{ balance: {word}, servers: [10.0.0.1:80] }} }}"
+        ));
+        assert_eq!(good(&loaded).upstreams[0].balance, balance, "{word}");
+        let told = rendered(&loaded);
+        assert!(
+            told.contains("is read as balance method") && told.contains("write `nodes`"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn nodes_come_in_short_and_long_form_and_names_are_not_resolved() {
+    let loaded = with(
+        "upstreams:\n  web:\n    nodes:\n      - 10.0.0.1:80\n      - { addr: \"[::1]:3000\", id: six, weight: 0, state: maint }\n      - App.internal:3000\n      - { addr: 10.0.0.9:1, backup: true }\n",
+    );
+    let nodes = &good(&loaded).upstreams[0].nodes;
+    assert_eq!(nodes[0].id, "10.0.0.1:80");
+    assert_eq!(
+        (nodes[1].id.as_str(), nodes[1].weight, nodes[1].state),
+        ("six", 0, Intent::Down)
+    );
+    assert_eq!(
+        nodes[1].addr,
+        NodeAddr::Socket("[::1]:3000".parse().expect("an address"))
+    );
+    let name = NodeAddr::Name {
+        host: "app.internal".into(),
+        port: 3000,
+    };
+    assert_eq!(
+        (&nodes[2].addr, nodes[2].id.as_str()),
+        (&name, "App.internal:3000")
+    );
+    assert!(nodes[3].backup);
+}
+
+#[test]
+fn numbers_stay_words_where_words_are_wanted() {
+    let loaded =
+        with_routes("  - { name: 007, match: { headers: { X-V: 1.10 } }, upstream: web }\n");
+    let route = &good(&loaded).routes[0];
+    assert_eq!(route.name, "007");
+    assert_eq!(route.matcher.headers[0].1, "1.10");
+}
+
+#[test]
+fn routes_come_most_specific_first() {
+    let loaded = with_routes(
+        "  - { name: any, upstream: web }
+  - { name: api, match: { path: /api/ }, upstream: web }
+  - { name: api-v1, match: { path: /api/v1/ }, upstream: web }
+  - { name: regex, match: { path_regex: ^/x }, upstream: web }
+  - { name: exact, match: { path_exact: /a }, upstream: web }
+  - { name: api-post, match: { path: /api/, methods: [POST] }, upstream: web }
+  - { name: api-beta, match: { path: /api/, headers: { X-Beta: 1 } }, upstream: web }
+  - { name: wild, match: { host: '*.example.com' }, upstream: web }
+  - { name: wilder, match: { host: '*.b.example.com' }, upstream: web }
+  - { name: host, match: { host: A.example.com. }, upstream: web }
+",
+    );
+    let names: Vec<&str> = good(&loaded)
+        .routes
+        .iter()
+        .map(|r| r.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "host", "wilder", "wild", "exact", "regex", "api-v1", "api-beta", "api-post", "api",
+            "any"
+        ]
+    );
+}
+
+#[test]
+fn routes_without_a_name_are_called_by_what_they_match() {
+    let loaded = with_routes(
+        "  - { match: { host: shop.example.com, path: /assets/ }, upstream: web }
+  - { match: { host: shop.example.com, path: /assets/, methods: [PUT] }, upstream: web }
+  - { upstream: web }
+",
+    );
+    let mut names: Vec<&str> = good(&loaded)
+        .routes
+        .iter()
+        .map(|r| r.name.as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "default",
+            "shop.example.com/assets/",
+            "shop.example.com/assets/ #2"
+        ]
+    );
+}
+
+#[test]
+fn variables_fill_values_of_every_kind_but_never_become_structure() {
+    let env = |name: &str| match name {
+        "N" => Some("3".to_string()),
+        "EVIL" => Some("x, upstream: none".to_string()),
+        _ => None,
+    };
+    let text = "listen: [{ addr: \"127.0.0.1:${PORT:-8080}\" }]
+threads: ${N}
+upstreams: { web: { nodes: [\"10.0.0.${N}:80\"] } }
+routes: [{ name: \"${EVIL}\", match: { path_regex: '^/$$' }, upstream: web }]
+";
+    let loaded = load_text(text, "t.yaml", &env);
+    let config = good(&loaded);
+    assert_eq!((config.threads, config.listen[0].addr.port()), (3, 8080));
+    assert_eq!(config.routes[0].name, "x, upstream: none");
+    assert!(matches!(&config.routes[0].matcher.path, PathPattern::Regex(r) if r.as_str() == "^/$"));
+}
+
+#[test]
+fn anchors_and_merges_work_and_mistakes_in_them_point_at_their_own_line() {
+    let text = "upstreams:
+  web: &base
+    health: { path: / }
+    timeouts: { read: 5 }
+    nodes: [10.0.0.1:80, 10.0.0.2:80]
+  api:
+    <<: *base
+    balance: rr
+routes: [{ upstream: web }, { match: { path: /api }, upstream: api }]
+";
+    let loaded = with(text);
+    let lines: Vec<usize> = loaded.errors().map(|e| e.place.line).collect();
+    assert_eq!(lines, [5], "{}", rendered(&loaded));
+    let loaded = with(&text.replace("read: 5", "read: 5s"));
+    assert_eq!(good(&loaded).upstreams[1].nodes.len(), 2);
+}
+
+#[test]
+fn a_redirect_needs_no_upstream_at_all() {
+    let loaded = with("routes: [{ redirect: { to: \"https://{host}{uri}\" } }]");
+    let config = good(&loaded);
+    assert!(config.upstreams.is_empty());
+    let Action::Redirect { status, .. } = &config.routes[0].action else {
+        panic!("it redirects")
+    };
+    assert_eq!(status.as_u16(), 302);
+}

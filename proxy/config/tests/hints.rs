@@ -1,0 +1,113 @@
+//! Hints: told when something was probably not meant, silent when it was.
+
+use super::*;
+
+#[track_caller]
+fn warns(loaded: &Loaded, of: &str) {
+    good(loaded);
+    let all = rendered(loaded);
+    assert!(
+        loaded.warnings().any(|w| w.message.contains(of)),
+        "no \"{of}\" in:\n{all}"
+    );
+}
+
+#[track_caller]
+fn silent(loaded: &Loaded) {
+    good(loaded);
+    assert_eq!(loaded.warnings().count(), 0, "{}", rendered(loaded));
+}
+
+#[test]
+fn an_upstream_that_will_fail_soon_is_told_of() {
+    warns(
+        &with("upstreams: { web: { nodes: [10.0.0.1:80] } }"),
+        "one node only",
+    );
+    warns(
+        &with("upstreams: { web: { nodes: [10.0.0.1:80] } }"),
+        "no health check",
+    );
+    warns(
+        &with(
+            "upstreams: { web: { nodes: [{ addr: 10.0.0.1:80, weight: 0 }, { addr: 10.0.0.2:80, state: drain }] } }",
+        ),
+        "takes new requests",
+    );
+    silent(&with(
+        "upstreams: { web: { health: off, nodes: [app.internal:80] } }",
+    ));
+}
+
+#[test]
+fn a_stats_port_that_others_can_reach_is_told_of() {
+    let up = "upstreams: { web: { health: off, nodes: [a:80] } }\n";
+    warns(
+        &with(&format!("{up}admin: {{ addr: \":9900\" }}")),
+        "open to other machines",
+    );
+    silent(&with(&format!("{up}admin: {{ addr: \"[::1]:9900\" }}")));
+    silent(&with(&format!("{up}admin: off")));
+}
+
+#[test]
+fn a_limit_that_is_none_is_told_of() {
+    let up =
+        "upstreams: { web: { health: off, timeouts: { read: 0s, idle: 0s }, nodes: [a:80] } }\n";
+    let loaded = with(&format!("{up}timeouts: {{ header: 0, request: 0s }}"));
+    warns(&loaded, "no limit");
+    let lines: Vec<usize> = loaded.warnings().map(|w| w.place.line).collect();
+    // `idle: 0s` keeps no connections and `request: 0s` is the default.
+    assert_eq!(lines, [2, 3], "{}", rendered(&loaded));
+}
+
+#[test]
+fn an_upstream_without_a_route_is_told_of() {
+    let loaded = with(
+        "upstreams: { a: { health: off, nodes: [a:80] }, b: { health: off, nodes: [b:80] } }\nroutes: [{ upstream: a }]",
+    );
+    warns(&loaded, "no route leads to upstream `b`");
+}
+
+#[test]
+fn a_probe_longer_than_its_interval_is_told_of() {
+    warns(
+        &with("upstreams: { web: { health: { interval: 1s }, nodes: [a:80] } }"),
+        "longer than its interval",
+    );
+    warns(
+        &with("upstreams: { web: { health: { type: tcp, path: /x }, nodes: [a:80] } }"),
+        "does nothing",
+    );
+}
+
+#[test]
+fn a_route_out_of_reach_is_told_of_with_the_one_before_it() {
+    for routes in [
+        "  - { upstream: web }\n  - { upstream: web }\n",
+        "  - { match: { path: /a }, upstream: web }\n  - { match: { path: /a }, upstream: web }\n",
+        "  - { match: { path: /a, methods: [GET, PUT] }, upstream: web }\n  - { match: { path: /a, methods: [GET] }, upstream: web }\n",
+        // Ranked by its exact host, the first comes before the second also for *.example.com.
+        "  - { match: { host: [a.com, '*.example.com'] }, upstream: web }\n  - { match: { host: '*.example.com', path: /a }, upstream: web }\n",
+    ] {
+        let loaded = with_routes(routes);
+        warns(&loaded, "can never match");
+        let warning = loaded.warnings().next().expect("it warned");
+        assert!(warning.also.is_some());
+    }
+}
+
+#[test]
+fn routes_that_can_all_be_reached_are_left_alone() {
+    silent(&with_routes(
+        "  - { upstream: web }
+  - { match: { path: /a }, upstream: web }
+  - { match: { path: /a, methods: [GET] }, upstream: web }
+  - { match: { path: /a, headers: { X-A: 1 } }, upstream: web }
+  - { match: { path: /a, headers: { X-A: 2 } }, upstream: web }
+  - { match: { path_exact: /a }, upstream: web }
+  - { match: { host: a.com }, upstream: web }
+  - { match: { host: [a.com, b.com], path: /a }, upstream: web }
+",
+    ));
+}

@@ -1,0 +1,105 @@
+//! Laws over thousands of cases: no text makes the reader panic, and what is in force loads again as it was.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../conf/tidegate.example.yaml");
+
+/// The example without the files it names.
+fn example() -> String {
+    EXAMPLE
+        .replace("include: [example.d/apps/*.yaml]", "")
+        .replace("nodes_file: example.d/nodes.yaml", "")
+}
+
+/// A configuration of parts that are all valid, in many combinations.
+fn valid() -> impl Strategy<Value = String> {
+    let node = (
+        "[a-z]{1,8}",
+        1..65_535_u16,
+        0..=65_535_u32,
+        "up|drain|down",
+        any::<bool>(),
+    )
+        .prop_map(|(host, port, weight, state, backup)| {
+            format!(
+                "{{ addr: \"{host}:{port}\", weight: {weight}, state: {state}, backup: {backup} }}"
+            )
+        });
+    let nodes = proptest::collection::btree_map("[a-z0-9]{1,6}", node, 1..5).prop_map(|nodes| {
+        let entries = nodes.into_iter().enumerate().map(|(i, (id, node))| {
+            let addr = format!("addr: \"n{i}-");
+            node.replace("addr: \"", &addr)
+                .replace("{ ", &format!("{{ id: \"{id}\", "))
+        });
+        entries.collect::<Vec<_>>().join(", ")
+    });
+    let health = "off|\\{\\}|\\{ type: tcp, rise: [1-9] \\}|\\{ path: /[a-z]{0,4}, expect: \\[204, [2-5]xx\\], interval: [1-9]m[1-5]s \\}";
+    let matcher = "|host: \"(\\*\\.)?[a-z]{1,3}\\.com\"|path: /[a-z]{0,3}/|path_regex: '\\^/[a-z$]{0,3}'|methods: \\[GET, PUT\\]|headers: \\{ x-a: '[ -&(-z|~]{0,9}' \\}";
+    let action = "upstream: web|redirect: \\{ to: '/[a-z]{0,3}\\{uri\\}', status: 30[12378] \\}";
+    let routes = proptest::collection::vec((matcher, action), 1..6).prop_map(|routes| {
+        let lines = routes
+            .into_iter()
+            .map(|(m, a)| format!("  - {{ match: {{ {m} }}, {a} }}\n"));
+        lines.collect::<String>()
+    });
+    let balance = "rr|least_conn|weighted_random|random|source";
+    (nodes, health, balance, routes, 0..500_u32).prop_map(|(nodes, health, balance, routes, ms)| {
+        format!(
+            "listen: [{{ addr: 127.0.0.1:8080 }}]\ntimeouts: {{ write: {ms}ms }}\nupstreams:\n  web:\n    balance: {balance}\n    health: {health}\n    nodes: [{nodes}]\nroutes:\n{routes}"
+        )
+    })
+}
+
+fn reload(loaded: &Loaded) -> Loaded {
+    let text = effective::effective(loaded).expect("it is usable");
+    load_text(&text, "effective.yaml", &no_env)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let _ = rendered(&load_text(&text, "t.yaml", &no_env));
+        prop_assert!(source::text(bytes).map_or(true, |t| t.len() < 1 << 20));
+    }
+
+    #[test]
+    fn no_yaml_like_text_makes_the_reader_panic(text in "([a-z]{1,3}: |- |[\\[\\]{},:?&*!|>'\"#%@`$~-]|\n {0,4}|[é☃\t]|<<: |\\$\\{){0,60}") {
+        let _ = rendered(&load_text(&text, "t.yaml", &no_env));
+    }
+
+    #[test]
+    fn no_slip_of_the_editor_makes_the_reader_panic(
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0..40_usize, "\\PC{0,6}|\n|\t|[0-9-]{1,12}"), 1..4)
+    ) {
+        let mut text = example();
+        for (at, length, instead) in cuts {
+            let (from, to) = (at.index(text.len()), 0);
+            let from = (0..=from).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(to);
+            let to = (from..=text.len()).filter(|i| text.is_char_boundary(*i)).take(length + 1).last().unwrap_or(from);
+            text.replace_range(from..to, &instead);
+        }
+        let loaded = load_text(&text, "t.yaml", &no_env);
+        prop_assert!(loaded.config.is_some() || loaded.errors().count() > 0);
+        prop_assert!(loaded.problems.iter().all(|p| p.to_string().lines().count() >= 2));
+    }
+
+    #[test]
+    fn what_is_in_force_loads_again_as_it_was(text in valid()) {
+        let loaded = load_text(&text, "t.yaml", &no_env);
+        let config = good(&loaded);
+        let again = reload(&loaded);
+        prop_assert_eq!(config, good(&again));
+        prop_assert_eq!(diff::diff(config, good(&again)), vec![]);
+    }
+}
+
+#[test]
+fn the_example_in_force_loads_again_as_it_was() {
+    let loaded = load(Path::new("conf/tidegate.example.yaml"), &no_env);
+    assert_eq!(good(&loaded), good(&reload(&loaded)));
+}

@@ -1,0 +1,85 @@
+//! The configuration told again: what is in force with its origins, and what a change changes.
+
+use super::*;
+
+#[test]
+fn every_value_in_force_says_where_it_came_from() {
+    let loaded = with(
+        "threads: 2\nupstreams:\n  web:\n    health: off\n    nodes:\n      - { addr: 10.0.0.1:80, weight: 3 }\n      - 10.0.0.2:80\n",
+    );
+    let text = effective::effective(&loaded).expect("it is usable");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn passwords_in_addresses_are_not_told() {
+    let loaded = with("routes: [{ redirect: { to: \"https://me:s3cret@example.com/\" } }]");
+    let text = effective::effective(&loaded).expect("it is usable");
+    assert!(
+        !text.contains("s3cret") && text.contains("REDACTED"),
+        "{text}"
+    );
+}
+
+#[test]
+fn there_is_nothing_in_force_after_an_error() {
+    assert_eq!(effective::effective(&with("threads: 0")), None);
+}
+
+#[test]
+fn differences_read_as_an_operator_would_say_them() {
+    let old = with(
+        "upstreams:
+  web:
+    nodes: [10.0.0.1:80, { addr: 10.0.0.2:80, id: b }, { addr: 10.0.0.3:80, id: c }]
+  old: { nodes: [10.0.9.1:80] }
+routes: [{ upstream: web }, { match: { path: /old }, upstream: old }]
+",
+    );
+    let new = load_text(
+        "listen: [{ addr: 127.0.0.1:8081 }]
+threads: 7
+timeouts: { header: 5s, request: 1m }
+upstreams:
+  web:
+    balance: least_conn
+    health: { path: / }
+    nodes: [{ addr: 10.0.0.2:80, id: b, weight: 3, state: drain }, { addr: 10.0.0.4:80, id: c }, { addr: 10.0.0.12:80, id: d, weight: 2 }]
+  api: { nodes: [10.0.8.1:80] }
+routes: [{ upstream: api }, { match: { path: /new }, redirect: { to: /, status: 301 } }]
+",
+        "new.yaml",
+        &no_env,
+    );
+    let changes = diff::diff(good(&old), good(&new));
+    let lines: Vec<String> = changes
+        .iter()
+        .map(ToString::to_string)
+        // The default of threads is the machine's.
+        .filter(|line| !line.starts_with("threads"))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+    let restart: Vec<&str> = changes
+        .iter()
+        .filter(|c| c.needs_restart)
+        .map(|c| c.what.split(' ').next().unwrap_or(""))
+        .collect();
+    assert!(restart.contains(&"listen") && !restart.contains(&"upstream"));
+}
+
+#[test]
+fn problems_serialise_for_machines() {
+    let loaded = with("threads: many\nupstreams: { web: { nodes: [a:80] } }");
+    let error = loaded.errors().next().expect("`many` is no number");
+    let json = serde_json::to_value(error).expect("plain data");
+    assert_eq!(json["severity"], "error");
+    assert_eq!(
+        (&json["file"], &json["line"], &json["column"]),
+        (&"tidegate.yaml".into(), &2.into(), &10.into())
+    );
+    assert!(
+        json["help"][0]
+            .as_str()
+            .is_some_and(|h| h.contains("whole number"))
+    );
+}

@@ -1,0 +1,128 @@
+//! What is allowed but probably not meant.
+//!
+//! Warnings only, and only for a configuration without errors. A hint must name what will happen and how to say
+//! "I mean it": one that is wrong often teaches people not to read them.
+
+use std::collections::HashMap;
+
+use super::Origins;
+use crate::base::node::Intent;
+use crate::config::checked::{
+    Action, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
+};
+use crate::config::index::At;
+use crate::config::problem::{Problem, Problems};
+
+/// The most pairs of routes that are compared: a second of work at the very worst.
+const MAX_PAIRS: usize = 1_000_000;
+
+/// Gives every hint there is.
+pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
+    admin(config, &origins.root, problems);
+    for (i, (upstream, (at, _))) in config.upstreams.iter().zip(&origins.upstreams).enumerate() {
+        nodes(upstream, at, problems);
+        if !at.key("health").given() || at.key("health").is_blank() {
+            let what = format!("upstream `{}` has no health check", upstream.name);
+            let help = "a node that hangs keeps its share of the traffic; add `health: { path: /healthz }`, or `health: off` if you mean it";
+            problems.push(Problem::warning(at.key_place(), what).help(help));
+        }
+        let used = |route: &Route| matches!(route.action, Action::Proxy(to) if to == i);
+        if !config.routes.iter().any(used) {
+            let what = format!("no route leads to upstream `{}`", upstream.name);
+            problems.push(
+                Problem::warning(at.key_place(), what).help("add a route with it, or remove it"),
+            );
+        }
+    }
+    shadows(&config.routes, &origins.routes, problems);
+}
+
+/// A stats port that others can reach.
+fn admin(config: &Config, root: &At, problems: &mut Problems) {
+    let Some(admin) = config.admin.as_ref().filter(|a| !a.addr.ip().is_loopback()) else {
+        return;
+    };
+    let at = root.key("admin").key("addr");
+    let what = format!("the stats port {} is open to other machines", admin.addr);
+    let help = "whoever reaches it can drain nodes: keep it on 127.0.0.1, or behind a firewall";
+    problems.push(Problem::warning(at.place(), what).help(help));
+}
+
+/// Nodes of which none, or only one, can take requests.
+fn nodes(upstream: &Upstream, at: &At, problems: &mut Problems) {
+    let name = &upstream.name;
+    let takes = |n: &&crate::config::checked::Node| n.state == Intent::Up && n.weight > 0;
+    let place = || at.either("nodes", "servers").key_place();
+    if upstream.nodes.iter().filter(takes).count() == 0 {
+        let what = format!(
+            "no node of upstream `{name}` takes new requests: all are drained, down or of weight 0"
+        );
+        problems.push(
+            Problem::warning(place(), what)
+                .help("every request to it will be answered 503; set a node to `state: up`"),
+        );
+    } else if let [only] = &upstream.nodes[..]
+        // A name may stand for many addresses.
+        && matches!(only.addr, NodeAddr::Socket(_))
+    {
+        let what = format!("upstream `{name}` has one node only");
+        problems.push(
+            Problem::warning(place(), what)
+                .help("when it fails or restarts, nothing is left to serve; add a second one"),
+        );
+    }
+}
+
+/// Routes that no request can reach.
+///
+/// A request looks at the routes of its own host first, then at those of wildcards, then at those of every host; so a
+/// route is out of reach when, for each of its hosts, an earlier route of the very same host takes all it could.
+fn shadows(routes: &[Route], places: &[At], problems: &mut Problems) {
+    let mut by_host: HashMap<Option<&HostPattern>, Vec<usize>> = HashMap::new();
+    let mut pairs = 0;
+    for (i, route) in routes.iter().enumerate() {
+        let hosts: Vec<Option<&HostPattern>> = match route.matcher.hosts.is_empty() {
+            true => vec![None],
+            false => route.matcher.hosts.iter().map(Some).collect(),
+        };
+        let mut covering = |host: &Option<&HostPattern>| {
+            let earlier = by_host.get(host)?;
+            pairs += earlier.len();
+            earlier
+                .iter()
+                .copied()
+                .find(|e| covers(&routes[*e].matcher, &route.matcher))
+        };
+        let by: Option<Vec<usize>> = hosts.iter().map(&mut covering).collect();
+        if pairs > MAX_PAIRS {
+            return;
+        }
+        if let Some(first) = by.and_then(|by| by.first().copied()) {
+            let what = format!("route \"{}\" can never match", route.name);
+            let problem = Problem::warning(places[i].place(), what)
+                .also(places[first].place(), format!("\"{}\" takes all its requests", routes[first].name))
+                .help("the most specific route wins, then the earlier in the file: remove one, or narrow the other");
+            problems.push(problem);
+        }
+        for host in hosts {
+            by_host.entry(host).or_default().push(i);
+        }
+    }
+}
+
+/// Whether every request of a host that `narrow` takes is one that `wide` takes.
+fn covers(wide: &Match, narrow: &Match) -> bool {
+    let path = match (&wide.path, &narrow.path) {
+        (PathPattern::Any, _) => true,
+        (PathPattern::Prefix(a), PathPattern::Prefix(b) | PathPattern::Exact(b)) => {
+            b.starts_with(a)
+        }
+        (PathPattern::Exact(a), PathPattern::Exact(b)) => a == b,
+        (PathPattern::Regex(a), PathPattern::Regex(b)) => a.as_str() == b.as_str(),
+        (PathPattern::Regex(a), PathPattern::Exact(b)) => a.is_match(b),
+        _ => false,
+    };
+    let methods = wide.methods.is_empty()
+        || (!narrow.methods.is_empty() && narrow.methods.iter().all(|m| wide.methods.contains(m)));
+    path && methods && wide.headers.iter().all(|h| narrow.headers.contains(h))
+}

@@ -1,0 +1,79 @@
+//! What was written becomes what the program believes.
+//!
+//! Every check runs, whatever the ones before it found: an operator sees all mistakes at once, each with its place,
+//! its reason and a remedy. A value that is wrong is replaced by its default so that the rest can be checked; the
+//! outcome is thrown away then. Nothing here may read a file, resolve a name or look at the clock.
+
+/// Addresses.
+pub mod addr;
+/// `health:`
+pub mod health;
+/// What is allowed but probably not meant.
+mod hints;
+/// `match:`
+mod matcher;
+/// `nodes:`
+pub mod node;
+/// The order of routes.
+mod order;
+/// `routes:`
+mod route;
+/// Sections at the top of the file.
+pub mod top;
+/// `upstreams:`
+pub mod upstream;
+/// Words become values.
+pub mod words;
+
+use super::checked::Config;
+use super::files::Gathered;
+use super::index::At;
+use super::problem::Problems;
+
+/// Where the parts of a checked configuration were written, in its order.
+#[derive(Debug, Clone)]
+pub struct Origins {
+    /// The main file.
+    pub root: At,
+    /// Each upstream and its nodes.
+    pub upstreams: Vec<(At, Vec<At>)>,
+    /// Each route.
+    pub routes: Vec<At>,
+}
+
+/// Checks everything. The configuration returned is usable only when no error was told.
+pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
+    let (file, root) = (&all.file, &all.at);
+    let listen = top::listen(file, root, problems);
+    let admin = top::admin(file, root, &listen, problems);
+    let mut upstreams = Vec::with_capacity(all.upstreams.len());
+    let mut origins = Vec::with_capacity(all.upstreams.len());
+    for raw in &all.upstreams {
+        let (upstream, nodes) = upstream::check(raw, problems);
+        upstreams.push(upstream);
+        origins.push((raw.at.clone(), nodes));
+    }
+    let routes = route::check_all(&all, &upstreams, problems);
+    let (routes, route_origins) = order::sorted(routes).into_iter().unzip();
+    let config = Config {
+        listen,
+        admin,
+        threads: top::threads(file, root, problems),
+        trusted_proxies: top::trusted_proxies(file, root, problems),
+        timeouts: top::timeouts(file, root, problems),
+        shutdown: top::shutdown(file, root, problems),
+        access_log: top::access_log(file, root, problems),
+        upstreams,
+        routes,
+    };
+    let origins = Origins {
+        root: root.clone(),
+        upstreams: origins,
+        routes: route_origins,
+    };
+    // On top of errors, guesses about what was meant would only be noise.
+    if !problems.any_error() {
+        hints::give(&config, &origins, problems);
+    }
+    (config, origins)
+}

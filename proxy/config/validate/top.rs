@@ -1,0 +1,245 @@
+//! The sections at the top of the file: ports, threads, limits towards clients, the log.
+//!
+//! Nothing here may open a port or a file: an address that is taken shows when it is bound.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::addr;
+use super::words::{self, Choices};
+use crate::config::checked::{
+    AccessLog, Admin, ClientTimeouts, Listen, LogFormat, LogPath, Shutdown,
+};
+use crate::config::defaults;
+use crate::config::fit::shorten;
+use crate::config::index::At;
+use crate::config::problem::{Problem, Problems};
+use crate::config::schema::{self, File};
+
+/// The most worker threads: far more than cores exist, so that a slip does not start a million.
+const MAX_THREADS: u32 = 1024;
+
+/// `access_log.format`
+pub const LOG_FORMATS: Choices<LogFormat> = Choices {
+    what: "log format",
+    words: &[("json", LogFormat::Json), ("off", LogFormat::Off)],
+    aka: &[("false", "off"), ("none", "off")],
+    later: &["logfmt", "combined"],
+};
+
+/// `listen:`
+pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
+    let at = root.key("listen");
+    let entries = file.listen.as_deref().unwrap_or_default();
+    if entries.is_empty() && (!at.given() || file.listen.is_some() || at.is_blank()) {
+        let what = "`listen` is missing: there is no port to serve on";
+        let help =
+            "add `listen: [{ addr: \"0.0.0.0:8080\" }]`, or 127.0.0.1:8080 for this machine only";
+        problems.missing("listen", Problem::error(at.place(), what).help(help));
+    }
+    let mut out: Vec<Listen> = Vec::new();
+    for (i, entry) in entries.iter().enumerate() {
+        let here = at.item(i).key("addr");
+        let Some(entry) = entry else { continue };
+        let Some(word) = &entry.addr else {
+            if !here.given() {
+                let problem = Problem::error(here.place(), "this entry of `listen` has no `addr`");
+                problems.missing("addr", problem.help("write `addr: \"0.0.0.0:8080\"`"));
+            }
+            continue;
+        };
+        if let Some(addr) = bind(word, &here, problems) {
+            clash(
+                addr,
+                out.iter().map(|l| l.addr),
+                &here,
+                "another entry of `listen`",
+                problems,
+            );
+            out.push(Listen { addr });
+        }
+    }
+    out
+}
+
+/// `admin:`
+pub fn admin(file: &File, root: &At, listen: &[Listen], problems: &mut Problems) -> Option<Admin> {
+    let at = root.key("admin");
+    let (word, here) = match &file.admin {
+        None => (None, at),
+        Some(schema::admin::Admin::Word(word)) if words::is_off(word) => return None,
+        Some(schema::admin::Admin::Word(word)) => {
+            let what = format!(
+                "`admin` must be a mapping or `off`, not \"{}\"",
+                shorten(word)
+            );
+            problems.push(
+                Problem::error(at.place(), what).help("write `admin: { addr: 127.0.0.1:9900 }`"),
+            );
+            return None;
+        }
+        Some(schema::admin::Admin::Keys(keys)) => (keys.addr.as_deref(), at.key("addr")),
+    };
+    let addr = match word {
+        Some(word) => bind(word, &here, problems)?,
+        None => defaults::ADMIN,
+    };
+    clash(
+        addr,
+        listen.iter().map(|l| l.addr),
+        &here,
+        "`listen`",
+        problems,
+    );
+    Some(Admin { addr })
+}
+
+/// Reads an address to bind.
+fn bind(word: &str, at: &At, problems: &mut Problems) -> Option<SocketAddr> {
+    addr::bind(word)
+        .map_err(|(what, help)| problems.push(Problem::error(at.place(), what).help(help)))
+        .ok()
+}
+
+/// Tells of an address that others bind already. Port 0 is a free port each time.
+fn clash(
+    addr: SocketAddr,
+    others: impl Iterator<Item = SocketAddr>,
+    at: &At,
+    whose: &str,
+    problems: &mut Problems,
+) {
+    for other in others {
+        let covers = addr.is_ipv4() == other.is_ipv4()
+            && (addr.ip() == other.ip()
+                || addr.ip().is_unspecified()
+                || other.ip().is_unspecified());
+        if addr.port() != 0 && addr.port() == other.port() && covers {
+            let what = format!("{addr} is taken by {whose} ({other})");
+            problems.push(
+                Problem::error(at.place(), what)
+                    .help("two ports cannot share an address: change one, or remove it"),
+            );
+            return;
+        }
+    }
+}
+
+/// `threads:`
+pub fn threads(file: &File, root: &At, problems: &mut Problems) -> usize {
+    match &file.threads {
+        None => defaults::threads(),
+        Some(word) => words::whole(
+            Some(word),
+            &root.key("threads"),
+            1..=MAX_THREADS,
+            1,
+            problems,
+        ) as usize,
+    }
+}
+
+/// `trusted_proxies:`
+pub fn trusted_proxies(file: &File, root: &At, problems: &mut Problems) -> Vec<IpNet> {
+    let at = root.key("trusted_proxies");
+    let mut out = Vec::new();
+    for (i, word) in file.trusted_proxies.iter().flatten().enumerate() {
+        let Some(word) = word else { continue };
+        match word
+            .parse::<IpNet>()
+            .or_else(|_| word.parse::<IpAddr>().map(IpNet::from))
+        {
+            Ok(net) if out.contains(&net.trunc()) => {}
+            Ok(net) => out.push(net.trunc()),
+            Err(_) => {
+                let what = format!("\"{}\" is not an address range", shorten(word));
+                let help = "write 10.0.0.0/8, 2001:db8::/32, or a single address like 10.1.2.3";
+                problems.push(Problem::error(at.item_or_self(i).place(), what).help(help));
+            }
+        }
+    }
+    out
+}
+
+/// `timeouts:`
+pub fn timeouts(file: &File, root: &At, problems: &mut Problems) -> ClientTimeouts {
+    let default = defaults::CLIENT_TIMEOUTS;
+    let Some(keys) = &file.timeouts else {
+        return default;
+    };
+    let at = root.key("timeouts");
+    let mut limit = |name: &str, word: &Option<String>, default| {
+        words::limit(word.as_deref(), &at.key(name), default, problems)
+    };
+    ClientTimeouts {
+        header: limit("header", &keys.header, default.header),
+        idle: limit("idle", &keys.idle, default.idle),
+        body: limit("body", &keys.body, default.body),
+        write: limit("write", &keys.write, default.write),
+        request: limit("request", &keys.request, default.request),
+    }
+}
+
+/// `shutdown:`
+pub fn shutdown(file: &File, root: &At, problems: &mut Problems) -> Shutdown {
+    let default = defaults::SHUTDOWN;
+    let Some(keys) = &file.shutdown else {
+        return default;
+    };
+    let at = root.key("shutdown");
+    Shutdown {
+        pre_stop: words::duration(
+            keys.pre_stop.as_deref(),
+            &at.key("pre_stop"),
+            default.pre_stop,
+            problems,
+        ),
+        grace: words::duration(
+            keys.grace.as_deref(),
+            &at.key("grace"),
+            default.grace,
+            problems,
+        ),
+    }
+}
+
+/// `access_log:`
+pub fn access_log(file: &File, root: &At, problems: &mut Problems) -> AccessLog {
+    let default = defaults::ACCESS_LOG;
+    let Some(keys) = &file.access_log else {
+        return default;
+    };
+    let at = root.key("access_log");
+    let path = match keys.path.as_deref() {
+        None => default.path,
+        Some("-") => LogPath::Stdout,
+        Some(path) => {
+            if path.is_empty() || path.ends_with('/') {
+                let problem = Problem::error(
+                    at.key("path").place(),
+                    format!("\"{}\" is not a file", shorten(path)),
+                );
+                problems.push(problem.help(
+                    "write a file like /var/log/tidegate/access.log, or \"-\" for standard output",
+                ));
+            }
+            LogPath::File(path.into())
+        }
+    };
+    AccessLog {
+        path,
+        format: LOG_FORMATS.read(
+            keys.format.as_deref(),
+            &at.key("format"),
+            default.format,
+            problems,
+        ),
+        sample: words::share(
+            keys.sample.as_deref(),
+            &at.key("sample"),
+            default.sample,
+            problems,
+        ),
+    }
+}

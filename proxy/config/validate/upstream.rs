@@ -1,0 +1,106 @@
+//! `upstreams:` pools of nodes.
+//!
+//! One upstream at a time: what concerns several (routes, use) is checked elsewhere.
+
+use super::words::{self, Choices};
+use super::{health, node};
+use crate::config::checked::{Balance, NodeTimeouts, Upstream};
+use crate::config::defaults;
+use crate::config::files::RawUpstream;
+use crate::config::index::At;
+use crate::config::problem::{Problem, Problems};
+use crate::config::schema::upstream::NodeTimeouts as TimeoutKeys;
+
+/// `balance` of an upstream.
+pub const BALANCES: Choices<Balance> = Choices {
+    what: "balance method",
+    words: &[
+        ("round_robin", Balance::RoundRobin),
+        ("least_conn", Balance::LeastConn),
+        ("weighted_random", Balance::WeightedRandom),
+        ("random", Balance::Random),
+        ("ip_hash", Balance::IpHash),
+    ],
+    aka: &[
+        ("rr", "round_robin"),
+        ("roundrobin", "round_robin"),
+        ("wrr", "round_robin"),
+        ("swrr", "round_robin"),
+        ("weighted_round_robin", "round_robin"),
+        ("leastconn", "least_conn"),
+        ("lc", "least_conn"),
+        ("wlc", "least_conn"),
+        ("least_connections", "least_conn"),
+        ("least_request", "least_conn"),
+        ("weightedrandom", "weighted_random"),
+        ("wrandom", "weighted_random"),
+        ("rand", "random"),
+        ("iphash", "ip_hash"),
+        ("source", "ip_hash"),
+        ("source_hash", "ip_hash"),
+        ("client_ip", "ip_hash"),
+    ],
+    later: &["hash", "p2c", "peak_ewma"],
+};
+
+/// Reads an upstream, with the places of its nodes.
+pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) {
+    let (at, keys) = (&raw.at, &raw.keys);
+    words::name(&raw.name, "an upstream", at.key_place(), problems);
+    let (nodes, places) = node::check_all(raw, problems);
+    // Nodes that could not be read have told why already.
+    if raw.nodes.is_empty() && raw.complete {
+        let what = format!("upstream `{}` has no nodes", raw.name);
+        let help = "add `nodes: [10.0.0.11:3000]`, with the address and port of your app";
+        problems.missing("nodes", Problem::error(at.key_place(), what).help(help));
+    }
+    let drain = keys.drain.as_ref().and_then(|d| d.timeout.as_deref());
+    let upstream = Upstream {
+        name: raw.name.clone(),
+        balance: BALANCES.read(
+            keys.balance.as_deref(),
+            &at.key("balance"),
+            defaults::BALANCE,
+            problems,
+        ),
+        health: health::check(keys.health.as_ref(), &at.key("health"), problems),
+        timeouts: timeouts(keys.timeouts.as_ref(), &at.key("timeouts"), problems),
+        drain_timeout: words::duration(
+            drain,
+            &at.key("drain").key("timeout"),
+            defaults::DRAIN_TIMEOUT,
+            problems,
+        ),
+        forwarded: words::flag(
+            keys.forwarded.as_deref(),
+            &at.key("forwarded"),
+            false,
+            problems,
+        ),
+        nodes,
+    };
+    (upstream, places)
+}
+
+/// `timeouts:` of an upstream.
+fn timeouts(keys: Option<&TimeoutKeys>, at: &At, problems: &mut Problems) -> NodeTimeouts {
+    let default = defaults::NODE_TIMEOUTS;
+    let Some(keys) = keys else {
+        return default;
+    };
+    let mut limit = |name: &str, word: &Option<String>, default| {
+        words::limit(word.as_deref(), &at.key(name), default, problems)
+    };
+    NodeTimeouts {
+        connect: limit("connect", &keys.connect, default.connect),
+        read: limit("read", &keys.read, default.read),
+        write: limit("write", &keys.write, default.write),
+        // Not a limit: 0s keeps no connection, which costs speed but holds nothing.
+        idle: words::duration(
+            keys.idle.as_deref(),
+            &at.key("idle"),
+            default.idle,
+            problems,
+        ),
+    }
+}

@@ -1,0 +1,112 @@
+//! A request arrives: who sends it, under which limits, and where it belongs.
+
+use std::time::Duration;
+
+use http::header;
+use pingora::Result;
+use pingora::proxy::Session;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::answer;
+use super::ctx::{Ctx, Head};
+use crate::base::reason::{End, Refusal};
+use crate::config::checked::{Action, PathPattern};
+use crate::guard::client::{is_trusted, real_client};
+use crate::route::{RouteAsk, redirect};
+
+/// How long the rest of a body nobody wants is read before the connection is closed instead.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sets the limits of the connection and notes who asks what.
+pub fn arrives(session: &mut Session, ctx: &mut Ctx) {
+    let limits = &ctx.snapshot.config.timeouts;
+    session.set_read_timeout(limits.body);
+    session.set_write_timeout(limits.write);
+    session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
+    if ctx.lifecycle.is_stopping() {
+        session.set_keepalive(None);
+    }
+    let request = session.req_header();
+    ctx.head = Head {
+        method: request.method.clone(),
+        uri: request.uri.clone(),
+        host: request.headers.get(header::HOST).cloned(),
+        version: request.version,
+    };
+    let Some(conn) = &ctx.conn else { return };
+    ctx.client = conn.peer;
+    let trusted = &ctx.snapshot.config.trusted_proxies;
+    if !trusted.is_empty() && is_trusted(conn.peer, trusted) {
+        ctx.trusted = true;
+        let lines = |name: &str| -> Vec<&str> {
+            let values = request.headers.get_all(name).iter();
+            values.filter_map(|v| v.to_str().ok()).collect()
+        };
+        ctx.client = real_client(
+            conn.peer,
+            trusted,
+            lines("x-forwarded-for").into_iter(),
+            lines("forwarded").into_iter(),
+        );
+    }
+}
+
+/// Finds the route; answers what needs no node. `true`: the request is answered.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    let request = session.req_header();
+    let host = ctx
+        .head
+        .host
+        .as_ref()
+        .and_then(|h| h.to_str().ok())
+        .unwrap_or_default();
+    let ask = RouteAsk {
+        host,
+        path: ctx.head.uri.path(),
+        method: &request.method,
+        headers: &request.headers,
+    };
+    let Some(at) = ctx.snapshot.routes.find(&ask) else {
+        let end = End::Refused(Refusal::NoRoute);
+        ctx.end = Some(end);
+        return answer::send(session, Refusal::NoRoute.status(), ctx.id())
+            .await
+            .map(|()| true);
+    };
+    ctx.route = Some(at);
+    let route = &ctx.snapshot.config.routes[at];
+    match &route.action {
+        Action::Proxy(upstream) => {
+            ctx.upstream = Some(*upstream);
+            Ok(false)
+        }
+        Action::Redirect { to, status } => {
+            let prefix = match &route.matcher.path {
+                PathPattern::Prefix(prefix) => Some(prefix.as_str()),
+                _ => None,
+            };
+            let location = {
+                let parts = redirect::Parts {
+                    host,
+                    path: ask.path,
+                    query: ctx.head.uri.query(),
+                };
+                redirect::location(to, &parts, prefix)
+            };
+            answer::redirect(session, *status, &location)
+                .await
+                .map(|()| true)
+        }
+    }
+}
+
+/// A hash of the client's address, the same on every machine.
+pub fn client_hash(ctx: &Ctx) -> u64 {
+    match ctx.client {
+        std::net::IpAddr::V4(addr) => xxh3_64(&addr.octets()),
+        std::net::IpAddr::V6(addr) => xxh3_64(&addr.octets()),
+    }
+}

@@ -1,0 +1,86 @@
+//! Answers of the proxy itself: one place that turns an ending into what the client reads.
+//!
+//! The client learns the status and the request's id, which the operator finds in the log with everything else.
+//! No internal word, no name of a program.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderValue, StatusCode, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+/// What a client that met a full or empty house should wait before it comes again, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Sends `status` to the client, with the request's id to ask about.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn send(session: &mut Session, status: StatusCode, id: &str) -> Result<()> {
+    let body = body(status, id);
+    let mut head = ResponseHeader::build(status, Some(6))?;
+    head.insert_header(header::CONTENT_TYPE, TEXT)?;
+    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        head.insert_header(header::RETRY_AFTER, RETRY_AFTER)?;
+    }
+    write(session, head, body).await
+}
+
+/// Sends a redirect.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn redirect(session: &mut Session, status: StatusCode, location: &str) -> Result<()> {
+    let mut head = ResponseHeader::build(status, Some(4))?;
+    head.insert_header(header::LOCATION, location)?;
+    head.insert_header(header::CONTENT_LENGTH, 0)?;
+    write(session, head, Bytes::new()).await
+}
+
+async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Result<()> {
+    session.write_response_header(Box::new(head), false).await?;
+    // The session itself leaves a body out where a method has none.
+    session.write_response_body(Some(body), true).await
+}
+
+fn body(status: StatusCode, id: &str) -> Bytes {
+    let reason = status.canonical_reason().unwrap_or("Error");
+    format!("{} {reason}\nrequest {id}\n", status.as_u16()).into()
+}
+
+/// The bytes of a refusal that never became a request.
+pub fn on_the_wire(status: StatusCode, id: &str) -> Bytes {
+    let body = body(status, id);
+    let mut bytes = BytesMut::with_capacity(256);
+    bytes.put_slice(
+        format!(
+            "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nDate: {}\r\nConnection: close\r\n\r\n",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or("Error"),
+            body.len(),
+            httpdate::fmt_http_date(std::time::SystemTime::now()),
+        )
+        .as_bytes(),
+    );
+    bytes.put(body);
+    bytes.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_the_status_and_the_id_and_closes() {
+        let bytes = on_the_wire(StatusCode::BAD_REQUEST, "id1");
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
+        assert!(text.ends_with("\r\n\r\n400 Bad Request\nrequest id1\n"));
+        assert!(text.contains("\r\nConnection: close\r\n"));
+        assert!(text.contains("\r\nContent-Length: 28\r\n"), "{text}");
+    }
+}

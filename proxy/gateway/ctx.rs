@@ -1,0 +1,206 @@
+//! What is known of one request while it lives.
+//!
+//! It is told exactly once: by `logging`, or, when the request is dropped instead of finished (a cut drain, a limit,
+//! a panic), by its own drop.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, Uri, Version};
+use prometheus::IntGauge;
+use smallvec::SmallVec;
+
+use super::conn::Conn;
+use super::finish;
+use crate::balance::node::InFlight;
+use crate::base::reason::End;
+use crate::live::lifecycle::Lifecycle;
+use crate::live::snapshot::{Member, Snapshot, Upstream};
+
+/// A request's id: sixteen hexadecimal digits.
+pub fn new_id() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+/// What is known of one request.
+pub struct Ctx {
+    /// The generation it sees, from beginning to end.
+    pub snapshot: Arc<Snapshot>,
+    /// How far the process is in its life.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Its connection; `None` only until it has been handed in.
+    pub conn: Option<Arc<Conn>>,
+    /// When its head had arrived.
+    pub at: SystemTime,
+    /// The same, to measure from.
+    pub begun: Instant,
+    /// When the whole request must be over.
+    pub deadline: Option<Instant>,
+    /// Its id.
+    pub id: HeaderValue,
+    /// What its head says, kept for the log.
+    pub head: Head,
+    /// The client's real address.
+    pub client: IpAddr,
+    /// Whether the peer is a trusted proxy.
+    pub trusted: bool,
+    /// Its route: position in the configuration's `routes`.
+    pub route: Option<usize>,
+    /// The upstream that route names.
+    pub upstream: Option<usize>,
+    /// Nodes tried, in order: positions in the upstream's pool.
+    pub tried: SmallVec<[usize; 4]>,
+    /// Which of `tried` may not be chosen again.
+    pub barred: SmallVec<[usize; 4]>,
+    /// The node chosen ahead of the attempt.
+    pub chosen: Option<usize>,
+    /// The attempt that runs.
+    pub attempt: Option<Attempt>,
+    /// Times it was sent again after a node may have seen it.
+    pub sent_again: u32,
+    /// The next attempt has to open a connection of its own.
+    pub fresh_connection: bool,
+    /// Time to connect, last attempt.
+    pub connect: Option<Duration>,
+    /// From arrival to the first byte of the node's answer.
+    pub ttfb: Option<Duration>,
+    /// How the last attempt failed.
+    pub failure: Option<End>,
+    /// How the request ended, once that is decided.
+    pub end: Option<End>,
+    /// Status sent.
+    pub status: u16,
+    /// Body bytes from the client.
+    pub bytes_in: u64,
+    /// Body bytes to the client.
+    pub bytes_out: u64,
+    told: bool,
+    in_flight: IntGauge,
+}
+
+/// What the log says of a head.
+#[derive(Debug, Default)]
+pub struct Head {
+    /// Method.
+    pub method: Method,
+    /// Target.
+    pub uri: Uri,
+    /// `Host`.
+    pub host: Option<HeaderValue>,
+    /// Version the client spoke.
+    pub version: Version,
+}
+
+/// One attempt on one node.
+pub struct Attempt {
+    /// The node's position in its pool.
+    pub member: usize,
+    /// Counts it on the node.
+    pub in_flight: InFlight,
+    /// When it began.
+    pub begun: Instant,
+    /// Whether the connection was an old one.
+    pub reused: bool,
+    /// Whether the node's answer has begun.
+    pub answered: bool,
+}
+
+impl Ctx {
+    /// A request that has just arrived.
+    pub fn new(snapshot: Arc<Snapshot>, lifecycle: Arc<Lifecycle>, in_flight: IntGauge) -> Self {
+        in_flight.inc();
+        let begun = Instant::now();
+        Ctx {
+            deadline: snapshot.config.timeouts.request.map(|limit| begun + limit),
+            snapshot,
+            lifecycle,
+            conn: None,
+            at: SystemTime::now(),
+            begun,
+            id: HeaderValue::try_from(new_id())
+                .expect("invariant: hexadecimal digits are a valid field value"),
+            head: Head::default(),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            trusted: false,
+            route: None,
+            upstream: None,
+            tried: SmallVec::new(),
+            barred: SmallVec::new(),
+            chosen: None,
+            attempt: None,
+            sent_again: 0,
+            fresh_connection: false,
+            connect: None,
+            ttfb: None,
+            failure: None,
+            end: None,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            told: false,
+            in_flight,
+        }
+    }
+
+    /// Its upstream, when its route names one.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.upstream.map(|at| &self.snapshot.upstreams[at])
+    }
+
+    /// The node of the attempt that runs.
+    pub fn member(&self) -> Option<&Member> {
+        let attempt = self.attempt.as_ref()?;
+        self.upstream().map(|u| &u.members[attempt.member])
+    }
+
+    /// Its id as text.
+    pub fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    /// Whether its whole-request limit has passed.
+    pub fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// The running attempt is over.
+    pub fn end_attempt(&mut self) {
+        if let Some(member) = self.member() {
+            let took = self.attempt.as_ref().map(|a| a.begun.elapsed());
+            member.metrics.attempt_took(took.unwrap_or_default());
+        }
+        self.attempt = None;
+    }
+
+    /// Tells how it ended. Only the first call counts.
+    pub fn tell(&mut self, end: End) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.end_attempt();
+            finish::tell(self, end);
+        }
+    }
+
+    /// How a request that is dropped unfinished ended.
+    fn end_of_dropped(&self) -> End {
+        let cut = |a: &Attempt| a.in_flight.node().is_cut();
+        if std::thread::panicking() {
+            End::Internal
+        } else if self.attempt.as_ref().is_some_and(cut) {
+            End::DrainTimeout
+        } else if self.is_overdue() {
+            End::RequestTimeout
+        } else {
+            End::Stopped
+        }
+    }
+}
+
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(self.end_of_dropped());
+        }
+        self.in_flight.dec();
+    }
+}

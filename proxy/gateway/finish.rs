@@ -1,0 +1,61 @@
+//! The end of a request: counted and told, once.
+
+use super::ctx::Ctx;
+use crate::base::reason::End;
+use crate::telemetry::finished::Finished;
+
+/// Counts a finished request and writes its line.
+pub fn tell(ctx: &Ctx, end: End) {
+    let snapshot = &ctx.snapshot;
+    let took = ctx.begun.elapsed();
+    let metrics = match ctx.route {
+        Some(at) => &snapshot.route_metrics[at],
+        None => &snapshot.no_route_metrics,
+    };
+    let bytes = (ctx.bytes_in, ctx.bytes_out);
+    metrics.finished(&ctx.head.method, ctx.status, took, bytes, end);
+    let failed = end.always_told() || ctx.status >= 500;
+    if snapshot.log.wants(failed, fastrand::f64) {
+        write_line(ctx, end, took);
+    }
+}
+
+fn write_line(ctx: &Ctx, end: End, took: std::time::Duration) {
+    let snapshot = &ctx.snapshot;
+    let upstream = ctx.upstream();
+    let nodes: smallvec::SmallVec<[&str; 4]> = upstream
+        .map(|u| {
+            let candidates = u.pool.candidates();
+            ctx.tried
+                .iter()
+                .map(|at| &*candidates[*at].node.id)
+                .collect()
+        })
+        .unwrap_or_default();
+    snapshot.log.tell(&Finished {
+        at: ctx.at,
+        id: ctx.id(),
+        client: ctx.client,
+        listener: ctx.conn.as_ref().map_or("", |c| &c.port.label),
+        route: ctx.route.map_or("", |at| &snapshot.config.routes[at].name),
+        method: &ctx.head.method,
+        host: ctx
+            .head
+            .host
+            .as_ref()
+            .and_then(|h| h.to_str().ok())
+            .unwrap_or_default(),
+        path: ctx.head.uri.path(),
+        query: ctx.head.uri.query(),
+        version: ctx.head.version,
+        status: ctx.status,
+        bytes_in: ctx.bytes_in,
+        bytes_out: ctx.bytes_out,
+        connect: ctx.connect,
+        ttfb: ctx.ttfb,
+        total: took,
+        upstream: upstream.map_or("", |u| &u.name),
+        nodes: &nodes,
+        end,
+    });
+}

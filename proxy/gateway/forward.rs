@@ -1,0 +1,205 @@
+//! A node is chosen, tried, and, where that is safe, another one after it.
+//!
+//! A connection that fails costs the request nothing: nothing was sent, so any method goes on to the next node.
+//! After something was sent, only an idempotent request whose body can be replayed goes on, and only while no byte
+//! of an answer was seen. Never the same node while another exists.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use super::accept::client_hash;
+use super::answer;
+use super::ctx::{Attempt, Ctx};
+use crate::balance::node::Input;
+use crate::balance::pick::Ask;
+use crate::base::reason::End;
+use crate::live::control::{Control, tell};
+use crate::upstream::classify;
+use crate::upstream::headers::{Told, to_node};
+use crate::upstream::peer::bound_by;
+
+/// How often a request is sent again after a node may have seen it: once because an old connection had been closed
+/// meanwhile, once because a node died.
+const SENT_AGAIN_AT_MOST: u32 = 2;
+
+/// Chooses the first node. `false`: there is none, and the client has been told.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    ctx.chosen = choose(ctx);
+    if ctx.chosen.is_some() {
+        return Ok(true);
+    }
+    ctx.end = Some(End::NoNode);
+    answer::send(session, StatusCode::SERVICE_UNAVAILABLE, ctx.id()).await?;
+    Ok(false)
+}
+
+fn choose(ctx: &Ctx) -> Option<usize> {
+    let ask = Ask {
+        client: client_hash(ctx),
+        random: fastrand::u64(..),
+    };
+    ctx.upstream()?.pool.pick(&ask, &ctx.barred, Instant::now())
+}
+
+/// The peer of the next attempt.
+///
+/// # Errors
+/// When no node is left to try.
+pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    let before = ctx.attempt.is_some();
+    ctx.end_attempt();
+    let chosen = ctx.chosen.take().or_else(|| choose(ctx)).or_else(|| {
+        // The only node's old connection was closed: it may well be fine.
+        ctx.fresh_connection.then(|| {
+            ctx.barred.clear();
+            choose(ctx)
+        })?
+    });
+    let Some(member) = chosen else {
+        return Error::e_explain(ErrorType::ConnectError, "no node is left to try");
+    };
+    ctx.tried.push(member);
+    ctx.barred.push(member);
+    let snapshot = ctx.snapshot.clone();
+    let Some(upstream) = ctx.upstream.map(|at| &snapshot.upstreams[at]) else {
+        return Error::e_explain(
+            ErrorType::InternalError,
+            "a request without upstream is proxied",
+        );
+    };
+    if before {
+        upstream
+            .metrics
+            .retried(ctx.failure.unwrap_or(End::UpstreamConnect));
+    }
+    let node = &upstream.pool.candidates()[member].node;
+    if let Some(conn) = &ctx.conn {
+        conn.is_on(node.clone());
+    }
+    ctx.attempt = Some(Attempt {
+        member,
+        in_flight: node.begin(),
+        begun: Instant::now(),
+        reused: false,
+        answered: false,
+    });
+    let mut peer = Box::new(upstream.members[member].peer.clone());
+    if ctx.fresh_connection {
+        // A group of its own has no old connections, and what is not kept leaves none behind.
+        peer.group_key = u64::MAX;
+        peer.options.idle_timeout = Some(Duration::ZERO);
+    }
+    if let Some(deadline) = ctx.deadline {
+        bound_by(
+            &mut peer,
+            deadline.saturating_duration_since(Instant::now()),
+        );
+    }
+    Ok(peer)
+}
+
+/// The connection stands.
+pub fn connected(ctx: &mut Ctx, reused: bool, control: &Control) {
+    let now = Instant::now();
+    let Some(attempt) = &mut ctx.attempt else {
+        return;
+    };
+    attempt.reused = reused;
+    let took = now.duration_since(attempt.begun);
+    let node = attempt.in_flight.node();
+    if let Some(transition) = node.connected(now) {
+        tell(node, &transition, &control.metrics);
+    }
+    ctx.connect = Some(took);
+    if let Some(upstream) = ctx.upstream() {
+        if reused {
+            upstream.metrics.reuse.inc();
+        } else {
+            upstream
+                .metrics
+                .connect_duration
+                .observe(took.as_secs_f64());
+        }
+    }
+}
+
+/// The connection could not be made: the node rests, the request goes on elsewhere.
+pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -> Box<Error> {
+    error.as_up();
+    let why = classify::ending(&error);
+    note_failure(ctx, why);
+    if classify::is_nodes_fault(&error)
+        && let Some(attempt) = &ctx.attempt
+    {
+        let input = Input::ConnectFailed {
+            why: classify::connect_failure_in_words(&error).into(),
+        };
+        control.apply(attempt.in_flight.node(), input, Instant::now());
+    }
+    error.set_retry(!ctx.is_overdue());
+    error
+}
+
+/// Something went wrong after the connection stood.
+pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+    let why = classify::ending(&error);
+    let upstream_failed = *error.esource() == pingora::ErrorSource::Upstream;
+    if upstream_failed {
+        note_failure(ctx, why);
+    }
+    let Some(attempt) = &ctx.attempt else {
+        error.set_retry(false);
+        return error;
+    };
+    let body_is_kept = !session.as_ref().retry_buffer_truncated();
+    let again = upstream_failed
+        && !attempt.answered
+        && session.response_written().is_none()
+        && ctx.sent_again < SENT_AGAIN_AT_MOST
+        && !ctx.is_overdue()
+        && classify::may_send_again(why, &ctx.head.method, body_is_kept);
+    if again {
+        ctx.sent_again += 1;
+        ctx.fresh_connection = attempt.reused;
+    }
+    error.set_retry(again);
+    error
+}
+
+fn note_failure(ctx: &mut Ctx, why: End) {
+    ctx.failure = Some(why);
+    if let Some(member) = ctx.member() {
+        member.metrics.failed(why);
+    }
+}
+
+/// The last word on the fields the node gets.
+///
+/// # Errors
+/// When a field cannot be set, which does not happen.
+pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let (Some(conn), Some(member), Some(at)) = (&ctx.conn, ctx.member(), ctx.upstream) else {
+        return Ok(());
+    };
+    to_node(
+        request,
+        &Told {
+            peer: &conn.peer_value,
+            peer_addr: conn.peer,
+            trusted: ctx.trusted,
+            client: ctx.client,
+            id: &ctx.id,
+            version: ctx.head.version,
+            forwarded: ctx.snapshot.config.upstreams[at].forwarded,
+            default_host: &member.host,
+        },
+    )
+}

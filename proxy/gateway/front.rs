@@ -1,0 +1,243 @@
+//! The connection loop: wait for a request head under our own deadlines, check it, hand it over.
+//!
+//! pingora by itself lets an idle connection live for ever and has no total limit on a head; both end here. A head
+//! that is refused here reaches no hook and no node. What a client sends behind one request is never looked at.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use http::{Method, Version};
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use pingora::time::timeout;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Gateway;
+use super::answer;
+use super::conn::{Conn, Port};
+use super::ctx::new_id;
+use crate::base::reason::{End, Refusal};
+use crate::config::checked::ClientTimeouts;
+use crate::live::control::Control;
+use crate::telemetry::finished::Finished;
+use crate::wire::head::{self, Bad};
+
+/// The largest request head that is read.
+const MAX_HEAD: usize = 64 * 1024;
+/// Room for the head of an ordinary request, so that one read takes it.
+const HEAD_ROOM: usize = 4 * 1024;
+/// How long an idle connection is still listened to once the process stops: a request that was on its way is
+/// answered instead of reset.
+const LAST_CALL: Duration = Duration::from_millis(200);
+/// How long a refused client may take to read the refusal.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+/// How much later than the whole-request limit the connection is cut: time for the 504 to be written.
+const CUT_AFTER_LIMIT: Duration = Duration::from_millis(500);
+
+/// Serves the connections of one data port.
+pub struct Front {
+    proxy: Arc<HttpProxy<Gateway>>,
+    control: Arc<Control>,
+    port: Arc<Port>,
+}
+
+/// What waiting for a head came to.
+enum Waited {
+    /// A whole head is in the buffer.
+    Head,
+    /// Nothing to answer: the client left, idled too long, or the process stops.
+    Gone,
+    /// To be refused.
+    Refused(Refusal),
+}
+
+impl Front {
+    /// A front for `port`, handing over to `proxy`.
+    pub fn new(proxy: Arc<HttpProxy<Gateway>>, control: Arc<Control>, port: Arc<Port>) -> Self {
+        Front {
+            proxy,
+            control,
+            port,
+        }
+    }
+
+    async fn serve(&self, mut stream: Stream, conn: &Arc<Conn>, shutdown: &ShutdownWatch) {
+        let mut buffer = BytesMut::new();
+        loop {
+            let limits = self.control.hold.load().config.timeouts;
+            let waited = wait_for_head(&mut stream, &mut buffer, &limits, shutdown).await;
+            match waited {
+                Waited::Head => {}
+                Waited::Gone => return,
+                Waited::Refused(why) => return self.refuse(stream, conn, why).await,
+            }
+            let mut session = ServerSession::new_http1(stream);
+            session.set_pipelined_prefix(buffer.split());
+            session.set_connection_user_context(Some(Box::new(conn.clone())));
+            let done = self.proxy.process_new_http(session, shutdown);
+            let reused = match limits.request {
+                // Dropping the request ends it; its own drop tells how.
+                Some(limit) => timeout(limit + CUT_AFTER_LIMIT, done).await.unwrap_or(None),
+                None => done.await,
+            };
+            conn.is_off();
+            match reused {
+                Some(reused) => stream = reused.consume().0,
+                None => return,
+            }
+        }
+    }
+
+    /// Answers a refused head, tells it, and closes once the client has had the time to read the answer.
+    async fn refuse(&self, mut stream: Stream, conn: &Conn, why: Refusal) {
+        let id = new_id();
+        let answer = answer::on_the_wire(why.status(), &id);
+        let written = timeout(REFUSAL_PATIENCE, async {
+            stream.write_all(&answer).await?;
+            stream.flush().await?;
+            stream.shutdown().await?;
+            let mut rest = [0; 1024];
+            while stream.read(&mut rest).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        });
+        let _ = written.await;
+        self.control.metrics.refused(why);
+        let snapshot = self.control.hold.load();
+        if snapshot.log.wants(true, || 0.0) {
+            snapshot.log.tell(&Finished {
+                at: SystemTime::now(),
+                id: &id,
+                client: conn.peer,
+                listener: &self.port.label,
+                route: "",
+                method: &Method::default(),
+                host: "",
+                path: "",
+                query: None,
+                version: Version::HTTP_11,
+                status: why.status().as_u16(),
+                bytes_in: 0,
+                bytes_out: 0,
+                connect: None,
+                ttfb: None,
+                total: Duration::ZERO,
+                upstream: "",
+                nodes: &[],
+                end: End::Refused(why),
+            });
+        }
+    }
+}
+
+#[async_trait]
+impl ServerApp for Front {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let peer = stream
+            .get_socket_digest()
+            .and_then(|d| d.peer_addr().and_then(|a| a.as_inet().map(|a| a.ip())));
+        let conn = Arc::new(Conn::new(self.port.clone(), peer));
+        let mut cuts = self.control.cuts();
+        tokio::select! {
+            () = self.serve(stream, &conn, shutdown) => {}
+            () = conn.cut(&mut cuts) => {}
+        }
+        None
+    }
+
+    async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+/// Reads until a whole, acceptable head is in `buffer`.
+async fn wait_for_head(
+    stream: &mut Stream,
+    buffer: &mut BytesMut,
+    limits: &ClientTimeouts,
+    shutdown: &ShutdownWatch,
+) -> Waited {
+    buffer.reserve(HEAD_ROOM);
+    if buffer.is_empty() && !first_bytes(stream, buffer, limits.idle, shutdown).await {
+        return Waited::Gone;
+    }
+    let deadline = limits.header.map(|limit| Instant::now() + limit);
+    let mut searched = 0;
+    loop {
+        let skip = head::empty_lines(buffer);
+        if skip > 0 {
+            let _ = buffer.split_to(skip);
+            searched = 0;
+        }
+        if let Some(end) = head::end(buffer, searched) {
+            return match head::check(&buffer[..end]) {
+                Ok(()) => Waited::Head,
+                Err(bad) => Waited::Refused(refusal(bad)),
+            };
+        }
+        searched = buffer.len();
+        if searched > MAX_HEAD {
+            return Waited::Refused(Refusal::HeaderTooLarge);
+        }
+        buffer.reserve(HEAD_ROOM);
+        let read = stream.read_buf(buffer);
+        let read = match deadline {
+            None => read.await,
+            Some(at) => match timeout(at.saturating_duration_since(Instant::now()), read).await {
+                Ok(read) => read,
+                Err(_) => return Waited::Refused(Refusal::HeaderTimeout),
+            },
+        };
+        if !matches!(read, Ok(n) if n > 0) {
+            return Waited::Gone;
+        }
+    }
+}
+
+/// Waits for the first bytes of a request. `false`: there will be none.
+async fn first_bytes(
+    stream: &mut Stream,
+    buffer: &mut BytesMut,
+    idle: Option<Duration>,
+    shutdown: &ShutdownWatch,
+) -> bool {
+    let mut shutdown = shutdown.clone();
+    let read = stream.read_buf(buffer);
+    tokio::pin!(read);
+    let got = tokio::select! {
+        biased;
+        got = within(idle, &mut read) => got,
+        () = stopping(&mut shutdown) => within(Some(LAST_CALL), &mut read).await,
+    };
+    matches!(got, Some(Ok(n)) if n > 0)
+}
+
+/// Ends when the process stops accepting.
+async fn stopping(shutdown: &mut ShutdownWatch) {
+    // An error means that nobody can stop us any more, because the process is gone.
+    let _ = shutdown.wait_for(|stopping| *stopping).await;
+}
+
+async fn within<F: Future + Unpin>(limit: Option<Duration>, work: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => timeout(limit, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+fn refusal(bad: Bad) -> Refusal {
+    match bad {
+        Bad::Syntax => Refusal::BadRequest,
+        Bad::TooManyFields => Refusal::HeaderTooLarge,
+        Bad::Method => Refusal::Method,
+        Bad::Version => Refusal::Version,
+    }
+}

@@ -1,0 +1,201 @@
+//! The way of a request, moment by moment.
+//!
+//! | moment | hook | file |
+//! |---|---|---|
+//! | connection, head read, handed over | `ServerApp::process_new` | [`front`] |
+//! | arrives: who, which limits | `early_request_filter` | [`accept`] |
+//! | belongs: route, or answered here | `request_filter` | [`accept`] |
+//! | admitted: first node chosen | `proxy_upstream_filter` | [`forward`] |
+//! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | [`forward`] |
+//! | sent: the fields the node gets | `upstream_request_filter` | [`forward`] |
+//! | answered | `upstream_response_filter` | [`receive`] |
+//! | replied | `response_filter`, `response_body_filter`, `fail_to_proxy` | [`reply`], [`answer`] |
+//! | told | `logging`, or the request's own drop | [`finish`] |
+//!
+//! Each hook is a few lines that call the stage; no hook decides anything itself.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+
+use crate::live::control::Control;
+
+mod accept;
+mod answer;
+pub mod conn;
+mod ctx;
+mod finish;
+mod forward;
+pub mod front;
+mod receive;
+mod reply;
+
+use conn::Conn;
+use ctx::Ctx;
+
+/// The proxy as pingora sees it.
+pub struct Gateway {
+    control: Arc<Control>,
+}
+
+impl Gateway {
+    /// A gateway that serves what `control` holds.
+    pub fn new(control: Arc<Control>) -> Self {
+        Gateway { control }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::new(
+            self.control.hold.load(),
+            self.control.lifecycle.clone(),
+            self.control.metrics.requests_in_flight.clone(),
+        )
+    }
+
+    /// None: pingora's compression module would cost every request and compress every hit.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    /// The front hands the connection in here; pingora calls it for every request that has one.
+    fn on_connection_reuse(
+        &self,
+        _: &mut Session,
+        ctx: &mut Ctx,
+        conn: Box<dyn Any + Send + Sync>,
+    ) {
+        ctx.conn = conn.downcast::<Arc<Conn>>().ok().map(|conn| *conn);
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        accept::arrives(session, ctx);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        accept::route(session, ctx).await
+    }
+
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        forward::admit(session, ctx).await
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        forward::next_peer(ctx)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: std::os::unix::io::RawFd,
+        _: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        forward::connected(ctx, reused, &self.control);
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Ctx,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        forward::connect_failed(ctx, error, &self.control)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Ctx,
+        _: bool,
+    ) -> Box<Error> {
+        forward::attempt_failed(session, ctx, error)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        forward::dress(request, ctx)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        answer: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        receive::answered(answer, ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        reply::fit(session, head, ctx);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        ctx.bytes_out += body.as_ref().map_or(0, |b| b.len() as u64);
+        Ok(None)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Ctx,
+    ) -> FailToProxy {
+        reply::fail(session, error, ctx).await
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        reply::over(session, error, ctx);
+    }
+
+    /// The access log and the metrics tell every failure; a line more for each would only let clients fill a disk.
+    fn suppress_error_log(&self, _: &Session, _: &Ctx, error: &Error) -> bool {
+        tracing::debug!("{error}");
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Ctx,
+        error: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        tracing::debug!("{error}");
+        true
+    }
+}

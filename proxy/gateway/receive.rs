@@ -1,0 +1,28 @@
+//! The node's answer arrives.
+
+use pingora::Result;
+use pingora::http::ResponseHeader;
+
+use super::ctx::Ctx;
+use crate::upstream::headers::from_node;
+
+/// Notes the answer and takes from it what concerned the connection to the node only.
+///
+/// # Errors
+/// When our own field cannot be added, which does not happen.
+pub fn answered(answer: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    let status = answer.status;
+    let interim = status.is_informational() && status.as_u16() != 101;
+    if interim {
+        return Ok(()); // 100, 103: the answer is still to come
+    }
+    if let Some(attempt) = &mut ctx.attempt {
+        attempt.answered = true;
+        let took = attempt.begun.elapsed();
+        ctx.ttfb = Some(ctx.begun.elapsed());
+        if let Some(member) = ctx.member() {
+            member.metrics.answered(status.as_u16(), took);
+        }
+    }
+    from_node(answer)
+}

@@ -1,0 +1,98 @@
+//! The answer leaves for the client.
+
+use http::{Version, header};
+use pingora::Error;
+use pingora::ErrorSource;
+use pingora::http::ResponseHeader;
+use pingora::proxy::{FailToProxy, Session};
+
+use super::answer;
+use super::ctx::Ctx;
+use crate::base::reason::End;
+use crate::upstream::classify;
+
+/// Fits the answer's head to the client and to the state of the process.
+pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
+    if head.status.is_informational() {
+        return;
+    }
+    ctx.status = head.status.as_u16();
+    if ctx.lifecycle.is_stopping() {
+        session.set_keepalive(None);
+    }
+    // HTTP/1.0 knows no chunks: the body ends with the connection (RFC 9112 §6.1).
+    if ctx.head.version == Version::HTTP_10 && head.headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        head.remove_header(&header::TRANSFER_ENCODING);
+        session.set_keepalive(None);
+    }
+}
+
+/// How a request that failed ended.
+pub fn ending(error: &Error, ctx: &Ctx) -> End {
+    if let Some(end) = ctx.end {
+        return end;
+    }
+    let end = classify::ending(error);
+    let towards_a_node = *error.esource() != ErrorSource::Downstream && end != End::ClientAbort;
+    if towards_a_node && ctx.is_overdue() {
+        return End::RequestTimeout;
+    }
+    match ctx.failure {
+        Some(_) if towards_a_node && ctx.tried.len() > 1 && !is_answered(ctx) => {
+            End::RetryExhausted
+        }
+        Some(failure) if towards_a_node => failure,
+        _ => end,
+    }
+}
+
+fn is_answered(ctx: &Ctx) -> bool {
+    ctx.attempt.as_ref().is_some_and(|a| a.answered)
+}
+
+/// Tells the client that its request failed, if it can still be told.
+pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+    let end = ending(error, ctx);
+    ctx.end = Some(end);
+    let begun = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational() || head.status.as_u16() == 101);
+    let status = end_status(end, ctx).filter(|_| !begun);
+    if let Some(status) = status {
+        // The connection is closed after it: say so.
+        session.set_keepalive(None);
+        if let Err(e) = answer::send(session, status, ctx.id()).await {
+            tracing::debug!(
+                "request {}: the client could not be told {status}: {e}",
+                ctx.id()
+            );
+        }
+    }
+    FailToProxy {
+        error_code: status.map_or(0, |s| s.as_u16()),
+        can_reuse_downstream: false,
+    }
+}
+
+/// When every node timed out while connecting, the client learns of a timeout, not of a bad gateway.
+fn end_status(end: End, ctx: &Ctx) -> Option<http::StatusCode> {
+    match (end, ctx.failure) {
+        (End::RetryExhausted, Some(last)) => last.status(),
+        _ => end.status(),
+    }
+}
+
+/// The request is over: `error` is what ended it, if anything did.
+pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
+    if let Some(head) = session.response_written() {
+        ctx.status = head.status.as_u16();
+    }
+    ctx.bytes_in = session.body_bytes_read() as u64;
+    ctx.bytes_out = session.body_bytes_sent() as u64;
+    let end = match error {
+        Some(error) => ending(error, ctx),
+        None => ctx.end.unwrap_or(End::Ok),
+    };
+    ctx.tell(end);
+}

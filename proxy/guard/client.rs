@@ -1,0 +1,156 @@
+//! Who the client really is, when proxies we trust stand in between.
+//!
+//! Only what a trusted peer says is believed, and from its list only the right-most address that is not itself
+//! trusted: everything left of it was written by somebody we do not know. Never believes an untrusted peer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// Whether `addr` is one of the proxies we trust. IPv4 addresses mapped into IPv6 count as IPv4.
+pub fn is_trusted(addr: IpAddr, trusted: &[IpNet]) -> bool {
+    let addr = addr.to_canonical();
+    trusted.iter().any(|net| net.contains(&addr))
+}
+
+/// The client's real address.
+///
+/// `forwarded_for` are the values of `X-Forwarded-For`, `forwarded` those of `Forwarded` (RFC 7239), in the order of
+/// the message. `X-Forwarded-For` wins where both are present: it is what proxies in front of us append to. A
+/// member that is no address (`unknown`, an obfuscated name) ends the walk: what is left of it cannot be attributed.
+pub fn real_client<'a>(
+    peer: IpAddr,
+    trusted: &[IpNet],
+    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    forwarded: impl DoubleEndedIterator<Item = &'a str>,
+) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !is_trusted(peer, trusted) {
+        return peer;
+    }
+    let mut real = peer;
+    let mut members = forwarded_for
+        .rev()
+        .flat_map(|line| line.rsplit(','))
+        .map(str::trim)
+        .filter(|m| !m.is_empty())
+        .peekable();
+    if members.peek().is_some() {
+        walk(&mut real, members, trusted);
+    } else {
+        let members = forwarded
+            .rev()
+            .flat_map(|line| line.rsplit(','))
+            .filter_map(for_parameter);
+        walk(&mut real, members, trusted);
+    }
+    real
+}
+
+fn walk<'a>(real: &mut IpAddr, members: impl Iterator<Item = &'a str>, trusted: &[IpNet]) {
+    for member in members {
+        let Some(addr) = parse_addr(member) else {
+            return;
+        };
+        *real = addr;
+        if !is_trusted(addr, trusted) {
+            return;
+        }
+    }
+}
+
+/// The `for=` of one `Forwarded` element.
+fn for_parameter(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("for")
+            .then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address with or without port, IPv6 with or without brackets.
+fn parse_addr(member: &str) -> Option<IpAddr> {
+    let bare = member.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>()
+        .or_else(|_| member.parse::<SocketAddr>().map(|a| a.ip()))
+        .ok()
+        .map(|a| a.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trusted() -> Vec<IpNet> {
+        vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]
+    }
+
+    fn real(peer: &str, xff: &[&str], fwd: &[&str]) -> String {
+        real_client(
+            peer.parse().unwrap(),
+            &trusted(),
+            xff.iter().copied(),
+            fwd.iter().copied(),
+        )
+        .to_string()
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_the_client_whatever_it_says() {
+        assert_eq!(
+            real("203.0.113.9", &["1.2.3.4"], &["for=1.2.3.4"]),
+            "203.0.113.9"
+        );
+    }
+
+    #[test]
+    fn the_right_most_untrusted_address_is_the_client() {
+        assert_eq!(
+            real("10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.1.1.1"], &[]),
+            "203.0.113.9"
+        );
+        assert_eq!(
+            real("10.0.0.1", &["6.6.6.6", "203.0.113.9", "10.1.1.1"], &[]),
+            "203.0.113.9"
+        );
+    }
+
+    #[test]
+    fn only_trusted_addresses_leave_the_left_most_of_them() {
+        assert_eq!(real("10.0.0.1", &["10.2.2.2, 10.1.1.1"], &[]), "10.2.2.2");
+        assert_eq!(real("10.0.0.1", &[], &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_walk() {
+        assert_eq!(
+            real("10.0.0.1", &["1.2.3.4, unknown, 10.1.1.1"], &[]),
+            "10.1.1.1"
+        );
+    }
+
+    #[test]
+    fn forwarded_is_read_when_there_is_no_x_forwarded_for() {
+        assert_eq!(
+            real(
+                "::1",
+                &[],
+                &["for=6.6.6.6, For=\"[2001:db8::7]:4711\";proto=https"]
+            ),
+            "2001:db8::7"
+        );
+        assert_eq!(
+            real("10.0.0.1", &["203.0.113.9:1234"], &["for=7.7.7.7"]),
+            "203.0.113.9"
+        );
+    }
+
+    #[test]
+    fn a_mapped_ipv4_peer_is_compared_as_ipv4() {
+        assert_eq!(
+            real("::ffff:10.0.0.1", &["203.0.113.9"], &[]),
+            "203.0.113.9"
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! From a checked configuration and the generation in use to the next generation.
+//!
+//! Nodes that stay keep their state. Building changes nothing that is in use: what the new generation asks of its
+//! nodes is applied by the caller, after the swap.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::HeaderValue;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::overlay::Overlay;
+use super::snapshot::{Member, Snapshot, Upstream};
+use crate::balance::node::Node;
+use crate::balance::pick::Candidate;
+use crate::balance::pool::Pool;
+use crate::base::node::{Health, Intent};
+use crate::config::checked::{self, Config, InitialHealth, NodeAddr};
+use crate::route::Table;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::peer::peer;
+
+/// Label of requests without a route.
+pub const NO_ROUTE: &str = "none";
+
+/// Addresses of names, by `host:port`.
+pub type Resolved = HashMap<String, Vec<SocketAddr>>;
+
+/// What a generation is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The checked configuration.
+    pub config: Arc<Config>,
+    /// When it was loaded.
+    pub loaded_at: SystemTime,
+    /// What the operator changed at run time.
+    pub overlay: &'a Overlay,
+    /// Addresses of names.
+    pub resolved: &'a Resolved,
+    /// Nodes that left earlier generations but still have requests: one that comes back is the same node.
+    pub leaving: &'a [Arc<Node>],
+    /// The generation in use; `None` at the start.
+    pub previous: Option<&'a Snapshot>,
+}
+
+/// The next generation.
+///
+/// # Errors
+/// When the access log cannot be opened.
+pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<Snapshot> {
+    let config = &parts.config;
+    let log = match parts.previous {
+        Some(p) if p.log.fits(&config.access_log) => p.log.clone(),
+        _ => Arc::new(AccessLog::open(
+            &config.access_log,
+            metrics.log_dropped.clone(),
+        )?),
+    };
+    Ok(Snapshot {
+        generation: parts.previous.map_or(1, |p| p.generation + 1),
+        loaded_at: parts.loaded_at,
+        routes: Table::new(&config.routes),
+        route_metrics: config
+            .routes
+            .iter()
+            .map(|r| metrics.route(&r.name))
+            .collect(),
+        no_route_metrics: metrics.route(NO_ROUTE),
+        upstreams: config
+            .upstreams
+            .iter()
+            .map(|u| upstream(u, parts, metrics, now))
+            .collect(),
+        config: config.clone(),
+        log,
+    })
+}
+
+fn upstream(
+    config: &checked::Upstream,
+    parts: &Parts<'_>,
+    metrics: &Metrics,
+    now: Instant,
+) -> Upstream {
+    let name: Arc<str> = config.name.as_str().into();
+    let previous = parts
+        .previous
+        .and_then(|p| p.upstreams.iter().find(|u| u.name == name));
+    let mut known = known_nodes(&name, previous, parts.leaving);
+    let mut unresolved = Vec::new();
+    let (mut candidates, mut members) = (Vec::new(), Vec::new());
+    for (entry, node) in config.nodes.iter().enumerate() {
+        let over = parts.overlay.of(&name, &node.id);
+        let intent = over.intent.unwrap_or(node.state);
+        let weight = over.weight.unwrap_or(node.weight);
+        for (id, addr) in addresses(node, parts.resolved, &mut unresolved) {
+            let shared = known.remove(id.as_str()).unwrap_or_else(|| {
+                let health = initial_health(config.health.as_ref());
+                Arc::new(Node::new(
+                    name.clone(),
+                    id.as_str().into(),
+                    intent,
+                    health,
+                    now,
+                ))
+            });
+            let candidate = Candidate {
+                node: shared,
+                // A node that is not up takes nothing new in this generation.
+                weight: if intent == Intent::Up { weight } else { 0 },
+                hash: xxh3_64(id.as_bytes()),
+            };
+            candidates.push((candidate, node.backup));
+            members.push(Member {
+                addr,
+                peer: peer(addr, &config.timeouts),
+                host: host_value(addr),
+                metrics: metrics.node(&name, &id),
+                entry,
+                weight,
+                intent,
+                drift: over != super::overlay::Override::default(),
+            });
+        }
+    }
+    Upstream {
+        pool: Pool::new(
+            config.balance,
+            candidates,
+            previous.map(|p| &p.pool),
+            fastrand::u64(..),
+        ),
+        members,
+        metrics: metrics.upstream(&name),
+        unresolved,
+        name,
+    }
+}
+
+/// Nodes that exist already, by id.
+fn known_nodes<'a>(
+    upstream: &str,
+    previous: Option<&'a Upstream>,
+    leaving: &'a [Arc<Node>],
+) -> HashMap<&'a str, Arc<Node>> {
+    leaving
+        .iter()
+        .filter(|n| *n.upstream == *upstream)
+        .chain(
+            previous
+                .into_iter()
+                .flat_map(|p| p.pool.candidates().iter().map(|c| &c.node)),
+        )
+        .map(|n| (&*n.id, n.clone()))
+        .collect()
+}
+
+/// The addresses of an entry, each with the id of its node.
+fn addresses(
+    node: &checked::Node,
+    resolved: &Resolved,
+    unresolved: &mut Vec<String>,
+) -> Vec<(String, SocketAddr)> {
+    match &node.addr {
+        NodeAddr::Socket(addr) => vec![(node.id.clone(), *addr)],
+        NodeAddr::Name { host, port } => {
+            let name = format!("{host}:{port}");
+            let Some(found) = resolved.get(&name).filter(|a| !a.is_empty()) else {
+                unresolved.push(name);
+                return Vec::new();
+            };
+            found
+                .iter()
+                .map(|addr| (format!("{}@{}", node.id, addr.ip()), *addr))
+                .collect()
+        }
+    }
+}
+
+/// What a node is before its first probe has answered.
+pub fn initial_health(health: Option<&checked::Health>) -> Health {
+    match health.map(|h| h.initial) {
+        None | Some(InitialHealth::Healthy) => Health::Healthy,
+        Some(InitialHealth::Probe) => Health::Checking,
+        Some(InitialHealth::Unhealthy) => Health::Unhealthy,
+    }
+}
+
+fn host_value(addr: SocketAddr) -> HeaderValue {
+    HeaderValue::from_str(&addr.to_string())
+        .expect("invariant: a socket address prints as digits, dots, colons and brackets")
+}

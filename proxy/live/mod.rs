@@ -1,0 +1,16 @@
+//! The live world: what is in use now, and the few ways to change it.
+
+/// From a checked configuration to the next generation.
+pub mod build;
+/// The operator's verbs.
+pub mod control;
+/// The one place where the generation in use is held.
+pub mod hold;
+/// Running, stopping, stopped.
+pub mod lifecycle;
+/// What the operator changed at run time.
+pub mod overlay;
+/// One immutable generation.
+pub mod snapshot;
+/// Where the configuration comes from.
+pub mod source;

@@ -1,0 +1,93 @@
+//! One generation of the configuration with everything a request needs, ready made.
+//!
+//! Immutable. What changes while it is in use (health, requests in flight) lives in the nodes it shares with other
+//! generations.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::HeaderValue;
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::balance::pool::Pool;
+use crate::base::node::Intent;
+use crate::config::checked::Config;
+use crate::route::Table;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
+
+/// One generation.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up with every change, reload or verb.
+    pub generation: u64,
+    /// When the file it is made of was loaded.
+    pub loaded_at: SystemTime,
+    /// What the file says.
+    pub config: Arc<Config>,
+    /// Finds a request's route: positions into `config.routes`.
+    pub routes: Table,
+    /// Metrics of each of `config.routes`.
+    pub route_metrics: Vec<Arc<RouteMetrics>>,
+    /// Metrics of requests without a route.
+    pub no_route_metrics: Arc<RouteMetrics>,
+    /// Each of `config.upstreams`, live.
+    pub upstreams: Vec<Upstream>,
+    /// Where requests are told.
+    pub log: Arc<AccessLog>,
+}
+
+/// One upstream of a generation.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Chooses a node.
+    pub pool: Pool,
+    /// What belongs to each of the pool's candidates, by position.
+    pub members: Vec<Member>,
+    /// Its metrics.
+    pub metrics: UpstreamMetrics,
+    /// Names among its nodes that have no address yet.
+    pub unresolved: Vec<String>,
+}
+
+/// What a request needs of one node.
+#[derive(Debug)]
+pub struct Member {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// How to connect to it.
+    pub peer: HttpPeer,
+    /// `Host` for requests that came without one.
+    pub host: HeaderValue,
+    /// Its metrics.
+    pub metrics: Arc<NodeMetrics>,
+    /// Position of its entry in the configuration's `nodes`.
+    pub entry: usize,
+    /// Its weight, whatever its state.
+    pub weight: u32,
+    /// What the operator wants of it, by file or verb.
+    pub intent: Intent,
+    /// Whether its state or weight was changed at run time.
+    pub drift: bool,
+}
+
+impl Snapshot {
+    /// Why this generation cannot serve, a sentence each; empty when it can. What `/readyz` asks.
+    pub fn not_ready(&self, now: Instant) -> Vec<String> {
+        self.config
+            .routes
+            .iter()
+            .filter_map(|route| match route.action {
+                crate::config::checked::Action::Proxy(at) => self.upstreams.get(at),
+                crate::config::checked::Action::Redirect { .. } => None,
+            })
+            .filter(|upstream| !upstream.pool.is_usable(now))
+            .map(|upstream| format!("upstream {}: no usable node", upstream.name))
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+}

@@ -1,0 +1,353 @@
+//! The access log: one line a request, written by a thread of its own.
+//!
+//! A request never waits for the disk: lines go into a bounded channel, and when it is full the line is dropped and
+//! counted. Control bytes cannot break a line, because every line is JSON.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use http::Version;
+use prometheus::IntCounter;
+use serde::{Serialize, Serializer};
+
+use super::finished::Finished;
+use crate::config::checked::{self, LogFormat, LogPath};
+
+/// Lines that may wait for the writer: a second of a busy proxy, about 4 MiB.
+const WAITING_LINES: usize = 16_384;
+/// How long a flush at the end of the process may take before it is given up.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long lines are gathered before they are written together.
+const GATHER: Duration = Duration::from_millis(10);
+
+enum Message {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+    Reopen,
+}
+
+/// The access log of one configuration; kept over a reload that does not change it.
+#[derive(Debug)]
+pub struct AccessLog {
+    config: checked::AccessLog,
+    writer: Option<SyncSender<Message>>,
+    dropped: IntCounter,
+}
+
+impl AccessLog {
+    /// Opens the log and starts its writer.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending.
+    pub fn open(config: &checked::AccessLog, dropped: IntCounter) -> io::Result<Self> {
+        let writer = match config.format {
+            LogFormat::Off => None,
+            LogFormat::Json => {
+                let sink = Sink::open(&config.path)?;
+                let (sender, receiver) = sync_channel(WAITING_LINES);
+                std::thread::Builder::new()
+                    .name("access-log".into())
+                    .spawn(move || write_lines(&receiver, sink))?;
+                Some(sender)
+            }
+        };
+        Ok(AccessLog {
+            config: config.clone(),
+            writer,
+            dropped,
+        })
+    }
+
+    /// Whether it is what `config` asks for.
+    pub fn fits(&self, config: &checked::AccessLog) -> bool {
+        self.config == *config
+    }
+
+    /// Whether a request with this ending is told. `dice` is a random number in `0.0..1.0`.
+    pub fn wants(&self, failed: bool, dice: impl FnOnce() -> f64) -> bool {
+        self.writer.is_some()
+            && (failed || self.config.sample >= 1.0 || dice() < self.config.sample)
+    }
+
+    /// Tells one request. Never waits.
+    pub fn tell(&self, finished: &Finished<'_>) {
+        let Some(writer) = &self.writer else { return };
+        let mut line = Vec::with_capacity(512);
+        // Writing JSON into memory fails only for maps with odd keys, of which there are none here.
+        if serde_json::to_writer(&mut line, &Line::from(finished)).is_err() {
+            return;
+        }
+        line.push(b'\n');
+        if writer.try_send(Message::Line(line)).is_err() {
+            self.dropped.inc();
+        }
+    }
+
+    /// Waits until everything told so far is written, or [`FLUSH_PATIENCE`] has passed.
+    pub fn flush(&self) {
+        let Some(writer) = &self.writer else { return };
+        let (done, wait) = sync_channel(1);
+        if writer.send(Message::Flush(done)).is_ok() {
+            let _ = wait.recv_timeout(FLUSH_PATIENCE);
+        }
+    }
+
+    /// Opens the file anew, for log rotation.
+    pub fn reopen(&self) {
+        if let Some(writer) = &self.writer {
+            let _ = writer.try_send(Message::Reopen);
+        }
+    }
+}
+
+enum Sink {
+    Stdout(BufWriter<io::Stdout>),
+    File(BufWriter<File>, std::path::PathBuf),
+}
+
+impl Sink {
+    fn open(path: &LogPath) -> io::Result<Self> {
+        Ok(match path {
+            LogPath::Stdout => Sink::Stdout(BufWriter::with_capacity(1 << 16, io::stdout())),
+            LogPath::File(path) => {
+                let file = OpenOptions::new().create(true).append(true).open(path)?;
+                Sink::File(BufWriter::with_capacity(1 << 16, file), path.clone())
+            }
+        })
+    }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Sink::Stdout(w) => w,
+            Sink::File(w, _) => w,
+        }
+    }
+
+    fn reopen(&mut self) {
+        let Sink::File(_, path) = self else { return };
+        match Sink::open(&LogPath::File(path.clone())) {
+            Ok(sink) => *self = sink,
+            Err(e) => tracing::error!(
+                "access log {}: cannot open again: {e}; the old file stays in use",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// Writes until every sender is gone.
+///
+/// After a first line it waits a moment for more: one write for many lines, and no wake-up for each.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this thread serves no connection"
+)]
+fn write_lines(receiver: &Receiver<Message>, mut sink: Sink) {
+    let mut complained = false;
+    while let Ok(first) = receiver.recv() {
+        if matches!(first, Message::Line(_)) {
+            std::thread::sleep(GATHER);
+        }
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) => complain(sink.writer().write_all(&line), &mut complained),
+                Message::Flush(done) => {
+                    let _ = sink.writer().flush();
+                    let _ = done.send(());
+                }
+                Message::Reopen => {
+                    let _ = sink.writer().flush();
+                    sink.reopen();
+                }
+            }
+            next = receiver.try_recv().ok();
+        }
+        complain(sink.writer().flush(), &mut complained);
+    }
+}
+
+/// Says once that lines are lost, until one is written again.
+fn complain(written: io::Result<()>, complained: &mut bool) {
+    match written {
+        Ok(()) => *complained = false,
+        Err(e) if !std::mem::replace(complained, true) => {
+            tracing::error!("access log: cannot write: {e}; lines are lost until it works again");
+        }
+        Err(_) => {}
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(serialize_with = "rfc3339")]
+    ts: std::time::SystemTime,
+    id: &'a str,
+    client: std::net::IpAddr,
+    listener: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    route: &'a str,
+    method: &'a str,
+    host: &'a str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<&'a str>,
+    proto: &'static str,
+    status: u16,
+    bytes_in: u64,
+    bytes_out: u64,
+    t: Times,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    upstream: &'a str,
+    nodes: &'a [&'a str],
+    cache: &'static str,
+    end: &'static str,
+}
+
+/// Seconds, to the microsecond.
+#[derive(Serialize)]
+struct Times {
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_seconds"
+    )]
+    connect: Option<Duration>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_seconds"
+    )]
+    ttfb: Option<Duration>,
+    #[serde(serialize_with = "seconds")]
+    total: Duration,
+}
+
+impl<'a> From<&'a Finished<'a>> for Line<'a> {
+    fn from(f: &'a Finished<'a>) -> Self {
+        Line {
+            ts: f.at,
+            id: f.id,
+            client: f.client,
+            listener: f.listener,
+            route: f.route,
+            method: f.method.as_str(),
+            host: f.host,
+            path: f.path,
+            query: f.query,
+            proto: match f.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2",
+                _ => "HTTP/1.1",
+            },
+            status: f.status,
+            bytes_in: f.bytes_in,
+            bytes_out: f.bytes_out,
+            t: Times {
+                connect: f.connect,
+                ttfb: f.ttfb,
+                total: f.total,
+            },
+            upstream: f.upstream,
+            nodes: f.nodes,
+            cache: "none",
+            end: f.end.as_str(),
+        }
+    }
+}
+
+fn rfc3339<S: Serializer>(at: &std::time::SystemTime, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(&humantime::format_rfc3339_millis(*at))
+}
+
+fn seconds<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_f64(d.as_micros() as f64 / 1e6)
+}
+
+fn some_seconds<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+    match d {
+        Some(d) => seconds(d, s),
+        None => s.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::reason::End;
+    use http::Method;
+
+    fn finished<'a>(path: &'a str, nodes: &'a [&'a str]) -> Finished<'a> {
+        Finished {
+            at: std::time::UNIX_EPOCH + Duration::from_millis(1_500),
+            id: "id1",
+            client: "10.0.0.7".parse().unwrap(),
+            listener: "127.0.0.1:8080",
+            route: "default",
+            method: &Method::GET,
+            host: "a\"b",
+            path,
+            query: None,
+            version: Version::HTTP_11,
+            status: 200,
+            bytes_in: 0,
+            bytes_out: 5,
+            connect: None,
+            ttfb: Some(Duration::from_micros(1_500)),
+            total: Duration::from_millis(2),
+            upstream: "web",
+            nodes,
+            end: End::Ok,
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line_of_json_whatever_the_request_holds() {
+        let text =
+            serde_json::to_string(&Line::from(&finished("/a\n\u{1b}[31m", &["app-1"]))).unwrap();
+        assert!(!text.contains('\n') && !text.contains('\u{1b}'));
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["path"], "/a\n\u{1b}[31m");
+        assert_eq!(value["host"], "a\"b");
+        assert_eq!(value["ts"], "1970-01-01T00:00:01.500Z");
+        assert_eq!(value["t"]["ttfb"], 0.0015);
+        assert_eq!(value["nodes"][0], "app-1");
+        assert!(value.get("query").is_none());
+    }
+
+    #[test]
+    fn lines_reach_the_file_and_a_flush_waits_for_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let config = checked::AccessLog {
+            path: LogPath::File(path.clone()),
+            format: LogFormat::Json,
+            sample: 1.0,
+        };
+        let log = AccessLog::open(&config, IntCounter::new("d", "d").unwrap()).unwrap();
+        for _ in 0..100 {
+            log.tell(&finished("/", &[]));
+        }
+        log.flush();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 100);
+        std::fs::rename(&path, dir.path().join("access.log.1")).unwrap();
+        log.reopen();
+        log.tell(&finished("/", &[]));
+        log.flush();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn failures_are_told_whatever_the_sample() {
+        let config = checked::AccessLog {
+            path: LogPath::Stdout,
+            format: LogFormat::Json,
+            sample: 0.25,
+        };
+        let log = AccessLog::open(&config, IntCounter::new("d", "d").unwrap()).unwrap();
+        assert!(log.wants(true, || 0.99));
+        assert!(!log.wants(false, || 0.99));
+        assert!(log.wants(false, || 0.2));
+    }
+}

@@ -1,0 +1,51 @@
+//! What is told of a finished request: one record, whichever way the request went.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use http::{Method, Version};
+
+use crate::base::reason::End;
+
+/// A finished request, as the access log tells it. Borrowed: it lives as long as one call.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    /// When its head had arrived.
+    pub at: SystemTime,
+    /// Its id, the one sent to the node.
+    pub id: &'a str,
+    /// The client's real address.
+    pub client: IpAddr,
+    /// The data port it came in by.
+    pub listener: &'a str,
+    /// The route it took; empty when none matched.
+    pub route: &'a str,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its `Host`.
+    pub host: &'a str,
+    /// Its path.
+    pub path: &'a str,
+    /// Its query, without the question mark.
+    pub query: Option<&'a str>,
+    /// Version the client spoke.
+    pub version: Version,
+    /// Status sent; 0 when nothing was.
+    pub status: u16,
+    /// Body bytes from the client.
+    pub bytes_in: u64,
+    /// Body bytes to the client.
+    pub bytes_out: u64,
+    /// Time to connect to the node that answered, last attempt.
+    pub connect: Option<Duration>,
+    /// From the request's arrival to the first byte of the node's answer.
+    pub ttfb: Option<Duration>,
+    /// From the request's arrival to its end.
+    pub total: Duration,
+    /// The upstream; empty when none was asked.
+    pub upstream: &'a str,
+    /// The nodes tried, in order.
+    pub nodes: &'a [&'a str],
+    /// How it ended.
+    pub end: End,
+}

@@ -1,0 +1,8 @@
+//! What the operator can see: metrics, the access log, and the one record both are fed from.
+
+/// Requests, a line each.
+pub mod access_log;
+/// What is told of a finished request.
+pub mod finished;
+/// Counters, gauges, histograms.
+pub mod metrics;

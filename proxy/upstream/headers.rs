@@ -1,0 +1,255 @@
+//! Header fields on their way to a node and back.
+//!
+//! Towards the node: who the client is, as we know it, never as an unknown peer claims it. Back: no field that
+//! concerned the connection to the node only. These run after pingora's own removal of hop-by-hop request fields,
+//! so that no client can have our fields removed by naming them in `Connection`.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The request's own id, the same as in the log.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const VIA_1_1: HeaderValue = HeaderValue::from_static("1.1 tidegate");
+const VIA_1_0: HeaderValue = HeaderValue::from_static("1.0 tidegate");
+const HTTP: HeaderValue = HeaderValue::from_static("http");
+
+/// What a node is told about a request.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// The peer's address as a field value, made once per connection.
+    pub peer: &'a HeaderValue,
+    /// The peer's address.
+    pub peer_addr: IpAddr,
+    /// Whether the peer is one of our trusted proxies: then its own fields are kept and added to.
+    pub trusted: bool,
+    /// The client's real address.
+    pub client: IpAddr,
+    /// The request's id.
+    pub id: &'a HeaderValue,
+    /// Version the client spoke.
+    pub version: Version,
+    /// Send `Forwarded` (RFC 7239) too.
+    pub forwarded: bool,
+    /// `Host` for a request that came without one (HTTP/1.0).
+    pub default_host: &'a HeaderValue,
+}
+
+/// Sets the fields a node gets.
+///
+/// # Errors
+/// When a value cannot be a field value, which our own never are.
+pub fn to_node(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
+    if told.trusted {
+        append_forwarded_for(req, told)?;
+    } else {
+        req.insert_header(X_FORWARDED_FOR, told.peer.clone())?;
+        req.remove_header(&header::FORWARDED);
+    }
+    let host = req.headers.get(header::HOST).cloned();
+    if !told.trusted || !req.headers.contains_key(X_FORWARDED_PROTO) {
+        req.insert_header(X_FORWARDED_PROTO, HTTP)?;
+    }
+    if !told.trusted || !req.headers.contains_key(X_FORWARDED_HOST) {
+        match &host {
+            Some(host) => req.insert_header(X_FORWARDED_HOST, host.clone())?,
+            None => drop(req.remove_header(&X_FORWARDED_HOST)),
+        }
+    }
+    if told.client == told.peer_addr {
+        req.insert_header(X_REAL_IP, told.peer.clone())?;
+    } else {
+        req.insert_header(X_REAL_IP, told.client.to_string())?;
+    }
+    if told.forwarded {
+        append_forwarded(req, told, host.as_ref())?;
+    }
+    req.insert_header(X_REQUEST_ID, told.id.clone())?;
+    req.append_header(header::VIA, via(told.version))?;
+    if host.is_none_or(|h| h.is_empty()) {
+        req.insert_header(header::HOST, told.default_host.clone())?;
+    }
+    Ok(())
+}
+
+fn append_forwarded_for(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
+    let mut list = String::new();
+    for value in req.headers.get_all(X_FORWARDED_FOR) {
+        if let Ok(value) = value.to_str() {
+            let _ = write!(list, "{value}, ");
+        }
+    }
+    let _ = write!(list, "{}", told.peer_addr);
+    req.insert_header(X_FORWARDED_FOR, list)
+}
+
+/// One element of RFC 7239 §4 for the hop to us.
+fn append_forwarded(
+    req: &mut RequestHeader,
+    told: &Told<'_>,
+    host: Option<&HeaderValue>,
+) -> Result<()> {
+    let mut element = match told.peer_addr {
+        IpAddr::V4(addr) => format!("for={addr};proto=http"),
+        IpAddr::V6(addr) => format!("for=\"[{addr}]\";proto=http"),
+    };
+    if let Some(host) = host.and_then(|h| h.to_str().ok()) {
+        let _ = write!(element, ";host=\"{host}\"");
+    }
+    req.append_header(header::FORWARDED, element)?;
+    Ok(())
+}
+
+fn via(version: Version) -> HeaderValue {
+    if version == Version::HTTP_10 {
+        VIA_1_0
+    } else {
+        VIA_1_1
+    }
+}
+
+/// Fields that concern one connection only (RFC 9110 §7.6.1 and what older software sends).
+const HOP_BY_HOP: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+];
+
+/// Removes from an answer what concerned the connection to the node only, and adds our `Via`.
+///
+/// # Errors
+/// When our own field cannot be added, which does not happen.
+pub fn from_node(resp: &mut ResponseHeader) -> Result<()> {
+    if resp.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(()); // its Connection and Upgrade are the answer
+    }
+    if resp.headers.contains_key(header::CONNECTION) {
+        for name in nominated(resp) {
+            resp.remove_header(&name);
+        }
+        resp.remove_header(&header::CONNECTION);
+    }
+    for name in &HOP_BY_HOP {
+        // 426 has to say which protocol it wants (RFC 9110 §15.5.22).
+        let required = *name == header::UPGRADE && resp.status == StatusCode::UPGRADE_REQUIRED;
+        if !required && resp.headers.contains_key(name) {
+            resp.remove_header(name);
+        }
+    }
+    resp.append_header(header::VIA, VIA_1_1)?;
+    Ok(())
+}
+
+/// The fields an answer's `Connection` names. Framing fields cannot be named away.
+fn nominated(resp: &ResponseHeader) -> Vec<HeaderName> {
+    resp.headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .filter_map(|token| token.trim().parse::<HeaderName>().ok())
+        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(trusted: bool, peer: &HeaderValue) -> (Told<'_>, RequestHeader) {
+        let mut req = RequestHeader::build("GET", b"/", None).unwrap();
+        req.insert_header("Host", "shop.example.com").unwrap();
+        req.insert_header("X-Forwarded-For", "6.6.6.6").unwrap();
+        req.insert_header("X-Forwarded-Proto", "https").unwrap();
+        req.insert_header("X-Real-IP", "6.6.6.6").unwrap();
+        req.insert_header("Forwarded", "for=6.6.6.6").unwrap();
+        static ID: HeaderValue = HeaderValue::from_static("id1");
+        static HOST: HeaderValue = HeaderValue::from_static("10.0.0.9:80");
+        let told = Told {
+            peer,
+            peer_addr: "10.0.0.1".parse().unwrap(),
+            trusted,
+            client: "10.0.0.1".parse().unwrap(),
+            id: &ID,
+            version: Version::HTTP_11,
+            forwarded: true,
+            default_host: &HOST,
+        };
+        (told, req)
+    }
+
+    fn get<'a>(req: &'a RequestHeader, name: &str) -> Vec<&'a str> {
+        req.headers
+            .get_all(name)
+            .iter()
+            .map(|v| v.to_str().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn what_an_unknown_peer_claims_is_replaced() {
+        let peer = HeaderValue::from_static("10.0.0.1");
+        let (told, mut req) = told(false, &peer);
+        to_node(&mut req, &told).unwrap();
+        assert_eq!(get(&req, "x-forwarded-for"), ["10.0.0.1"]);
+        assert_eq!(get(&req, "x-forwarded-proto"), ["http"]);
+        assert_eq!(get(&req, "x-forwarded-host"), ["shop.example.com"]);
+        assert_eq!(get(&req, "x-real-ip"), ["10.0.0.1"]);
+        assert_eq!(
+            get(&req, "forwarded"),
+            ["for=10.0.0.1;proto=http;host=\"shop.example.com\""]
+        );
+        assert_eq!(get(&req, "via"), ["1.1 tidegate"]);
+    }
+
+    #[test]
+    fn what_a_trusted_peer_says_is_kept_and_added_to() {
+        let peer = HeaderValue::from_static("10.0.0.1");
+        let (mut told, mut req) = told(true, &peer);
+        told.client = "6.6.6.6".parse().unwrap();
+        to_node(&mut req, &told).unwrap();
+        assert_eq!(get(&req, "x-forwarded-for"), ["6.6.6.6, 10.0.0.1"]);
+        assert_eq!(get(&req, "x-forwarded-proto"), ["https"]);
+        assert_eq!(get(&req, "x-real-ip"), ["6.6.6.6"]);
+        assert_eq!(get(&req, "forwarded").len(), 2);
+    }
+
+    #[test]
+    fn a_request_without_host_gets_the_nodes_own() {
+        let peer = HeaderValue::from_static("10.0.0.1");
+        let (told, mut req) = told(false, &peer);
+        req.remove_header("host");
+        to_node(&mut req, &told).unwrap();
+        assert_eq!(get(&req, "host"), ["10.0.0.9:80"]);
+    }
+
+    #[test]
+    fn an_answer_loses_what_concerned_the_other_connection_only() {
+        let mut resp = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [
+            ("Connection", "keep-alive, X-Secret"),
+            ("Connection", "Content-Length"),
+            ("Keep-Alive", "timeout=5"),
+            ("X-Secret", "1"),
+            ("Trailer", "X"),
+            ("Content-Length", "3"),
+            ("X-Kept", "1"),
+        ] {
+            resp.append_header(name, value).unwrap();
+        }
+        from_node(&mut resp).unwrap();
+        let left: Vec<_> = resp.headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["content-length", "x-kept", "via"]);
+    }
+}

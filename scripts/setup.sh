@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Installs what a machine with only Rust and git lacks to build and test Tidegate, from Debian's own packages.
+#
+#   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, python3, curl
+#   scripts/setup.sh --build   to build only: C compiler, cmake
+#   scripts/setup.sh --bench   all of it, and wrk and haproxy for scripts/bench-peers.sh
+#
+# Run it as often as you like: it installs only what is missing and says so. It never removes or upgrades anything
+# that is there, never starts or stops a service, and never installs Rust itself.
+set -euo pipefail
+
+# Servers and rustup's programs are not on everybody's path.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin"
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+# A compiler without the C library's headers is of no use.
+compiles_c() { has cc && printf '#include <stdlib.h>\n' | cc -x c -fsyntax-only - 2>/dev/null; }
+compiles_cpp() { has c++ && printf '#include <cstdlib>\n' | c++ -x c++ -fsyntax-only - 2>/dev/null; }
+
+want=tests
+case "${1-}" in
+    '') ;;
+    --build) want=build ;;
+    --bench) want=bench ;;
+    -h | --help)
+        sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    *) fail "unknown option $1; it takes --build, --bench or nothing" ;;
+esac
+
+# What is missing: Debian's packages, and the same in words for everybody else.
+packages=()
+words=()
+need() { # need WORDS PACKAGE... : one thing that is missing
+    words+=("$1")
+    packages+=("${@:2}")
+}
+
+compiles_c || need 'a C compiler with headers (gcc or clang)' gcc libc6-dev
+compiles_cpp || need 'a C++ compiler (g++ or clang++)' g++
+has make || need 'make' make
+has cmake || need 'cmake 3 or newer' cmake
+if [[ $want != build ]]; then
+    has nginx || need 'nginx (an origin of the tests)' nginx-light
+    has python3 || need 'python3 (an origin of the tests)' python3
+    has curl || need 'curl (to look at the proxy)' curl
+fi
+if [[ $want == bench ]]; then
+    has wrk || need 'wrk (the load of the benchmark)' wrk
+    has haproxy || need 'haproxy (a peer in the benchmark)' haproxy
+fi
+
+check_rust() {
+    local wanted found
+    wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$root/Cargo.toml")
+    has cargo || fail "Rust is missing: Tidegate needs $wanted or newer." \
+        'Get it with rustup (https://www.rust-lang.org/tools/install), then run this again.'
+    found=$(cargo --version | cut -d' ' -f2)
+    if [[ $(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1) != "$wanted" ]]; then
+        fail "Rust $found is too old: Tidegate needs $wanted or newer." \
+            'Get it with: rustup update stable (without rustup: https://www.rust-lang.org/tools/install).'
+    fi
+    [[ $want == build ]] && return
+    cargo fmt --version >/dev/null 2>&1 || fail 'rustfmt is missing. Get it with: rustup component add rustfmt'
+    cargo clippy --version >/dev/null 2>&1 || fail 'clippy is missing. Get it with: rustup component add clippy'
+}
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+install_packages() {
+    if ! has apt-get || [[ ! -e /etc/debian_version ]]; then
+        fail 'this is no Debian (or a child of it), so here is what to install by hand:' "${words[@]/#/  - }" \
+            'Then run this again: it will find it.'
+    fi
+    if [[ $(id -u) != 0 ]] && ! has sudo; then
+        fail 'installing packages takes root and there is no sudo. As root, run:' \
+            "  apt-get update && apt-get install --no-install-recommends ${packages[*]}"
+    fi
+    say "missing: ${packages[*]}; installing"
+    # Debian starts a server it installs. A policy that says "no service now" prevents that while we install; one
+    # that is there already is somebody's decision and stays.
+    local policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\n# Put here by scripts/setup.sh while it installs; safe to remove.\nexit 101\n' |
+            as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    as_root apt-get update -qq ||
+        say 'the lists of packages could not be brought up to date; trying with the old ones'
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" ||
+        fail 'apt-get could not install them; its own words are above.'
+    say "installed: ${packages[*]}"
+    if [[ -d /run/systemd/system && " ${packages[*]} " == *' nginx-light '* ]]; then
+        say 'Debian will start nginx at the next boot; if you do not want that: systemctl disable nginx'
+    fi
+}
+
+check_rust
+if [[ ${#packages[@]} == 0 ]]; then
+    say 'everything is there, nothing to do'
+else
+    install_packages
+fi
