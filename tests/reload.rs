@@ -515,6 +515,26 @@ async fn a_node_that_moves_keeps_its_name() {
 }
 
 #[tokio::test]
+async fn a_changed_data_port_waits_for_a_restart_and_says_so() {
+    let app = Origin::start("app-1").await;
+    let tide = Tidegate::run(web("", nodes([&app]))).await;
+    let other = "listen: [{ addr: \"127.0.0.3:0\" }]\n".to_owned();
+    tide.write(&marked("second", &(other + &web("", nodes([&app])))));
+    let (status, said) = reload(&tide).await;
+    assert_eq!(status, 200, "{said}");
+    let notes = said["notes"].to_string();
+    assert!(
+        notes.contains("restart") && notes.contains("127.0.0.3"),
+        "{said}"
+    );
+    assert_eq!(
+        which(&tide).await,
+        "second",
+        "the rest is in use, at the old port"
+    );
+}
+
+#[tokio::test]
 async fn a_name_that_does_not_resolve_is_never_fatal() {
     let app = Origin::start("app-1").await;
     let list = format!("[{app}, \"no-such-host.invalid:80\"]");
