@@ -22,7 +22,10 @@ type Script = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 pub struct Origin {
     shared: Arc<Shared>,
     addr: SocketAddr,
-    #[expect(clippy::disallowed_types, reason = "killing an origin waits for its listener to be gone")]
+    #[expect(
+        clippy::disallowed_types,
+        reason = "killing an origin waits for its listener to be gone"
+    )]
     door: tokio::sync::Mutex<Door>,
 }
 
