@@ -211,7 +211,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Keeps a problem; beyond [`MAX_OF_A_KIND`] it is only counted.
+    /// Keeps a problem; beyond a hundred of a kind it is only counted.
     pub fn push(&mut self, problem: Problem) {
         let count = match problem.severity {
             Severity::Error => &mut self.errors,
@@ -247,6 +247,11 @@ impl Problems {
     /// Whether anything makes the configuration unusable.
     pub fn any_error(&self) -> bool {
         self.errors > 0
+    }
+
+    /// Whether further errors will only be counted.
+    pub fn enough(&self) -> bool {
+        self.errors >= MAX_OF_A_KIND
     }
 
     /// Everything collected: errors first, each kind in the order of the files' lines.

@@ -3,7 +3,7 @@
 //! Warnings only, and only for a configuration without errors. A hint must name what will happen and how to say
 //! "I mean it": one that is wrong often teaches people not to read them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Origins;
 use crate::base::node::Intent;
@@ -19,6 +19,11 @@ const MAX_PAIRS: usize = 1_000_000;
 /// Gives every hint there is.
 pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
     admin(config, &origins.root, problems);
+    let proxied = |route: &Route| match route.action {
+        Action::Proxy(to) => Some(to),
+        Action::Redirect { .. } => None,
+    };
+    let used: HashSet<usize> = config.routes.iter().filter_map(proxied).collect();
     for (i, (upstream, (at, _))) in config.upstreams.iter().zip(&origins.upstreams).enumerate() {
         nodes(upstream, at, problems);
         if !at.key("health").given() || at.key("health").is_blank() {
@@ -26,8 +31,7 @@ pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
             let help = "a node that hangs keeps its share of the traffic; add `health: { path: /healthz }`, or `health: off` if you mean it";
             problems.push(Problem::warning(at.key_place(), what).help(help));
         }
-        let used = |route: &Route| matches!(route.action, Action::Proxy(to) if to == i);
-        if !config.routes.iter().any(used) {
+        if !used.contains(&i) {
             let what = format!("no route leads to upstream `{}`", upstream.name);
             problems.push(
                 Problem::warning(at.key_place(), what).help("add a route with it, or remove it"),
