@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::problem::{Place, Problem};
 
-/// The largest file accepted: about thirty thousand nodes. Anything larger was named by mistake.
+/// The largest file accepted: room for tens of thousands of nodes. Anything larger was named by mistake.
 pub const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 /// The most files of one configuration; a wildcard that matches more was a mistake.
