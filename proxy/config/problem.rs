@@ -273,6 +273,11 @@ impl Problems {
                 .help("mend the ones above first; many may come from one of them");
             self.list.insert(last.map_or(0, |i| i + 1), rest);
         }
+        if self.errors == 0 && self.others > MAX_OF_A_KIND {
+            let more = self.others - MAX_OF_A_KIND;
+            let what = format!("{more} more warnings and notes are not shown");
+            self.list.push(Problem::note(Place::file(main), what));
+        }
         self.list
     }
 }
