@@ -106,7 +106,10 @@ fn hosts(matcher: &Match) -> impl Iterator<Item = Option<&HostPattern>> {
 }
 
 /// A path condition as a key: its kind and its text.
-fn path_key(path: &PathPattern) -> (u8, &str) {
+type PathKey<'a> = (u8, &'a str);
+
+/// The key of a path condition.
+fn path_key(path: &PathPattern) -> PathKey<'_> {
     match path {
         PathPattern::Any => (0, ""),
         PathPattern::Prefix(path) => (1, path),
@@ -122,7 +125,7 @@ fn path_key(path: &PathPattern) -> (u8, &str) {
 /// anything.
 #[derive(Default)]
 struct Earlier<'a> {
-    alike: HashMap<(Option<&'a HostPattern>, (u8, &'a str)), Vec<usize>>,
+    alike: HashMap<(Option<&'a HostPattern>, PathKey<'a>), Vec<usize>>,
     mixed: HashMap<Option<&'a HostPattern>, Vec<usize>>,
     compared: usize,
 }
