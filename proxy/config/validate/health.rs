@@ -73,13 +73,12 @@ fn read(keys: &HealthKeys, at: &At, problems: &mut Problems) -> Health {
     let timeout = words::positive(
         keys.timeout.as_deref(),
         &at.key("timeout"),
-        defaults::HEALTH_TIMEOUT,
+        // A probe is never still running when the next is due, unless the file asks for it.
+        defaults::HEALTH_TIMEOUT.min(interval),
         problems,
     );
     if timeout > interval {
-        let here = Some(at.key("timeout"))
-            .filter(At::given)
-            .unwrap_or_else(|| at.key("interval"));
+        let here = at.key("timeout");
         let what = "the timeout of a health check is longer than its interval";
         let help =
             "a probe would still run when the next is due: make `timeout` at most `interval`";
