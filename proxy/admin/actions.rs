@@ -47,7 +47,13 @@ pub async fn reload(
         }))),
         Reloaded::Refused(problems) => {
             let detail = "the configuration was refused; the one in use stays";
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_errors(json!(problems)))
+            let errors = problems.iter().map(|problem| {
+                let mut error = json!(problem);
+                error["text"] = problem.to_string().into();
+                error
+            });
+            let errors = errors.collect();
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_errors(errors))
         }
     }
 }

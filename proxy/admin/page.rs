@@ -75,7 +75,7 @@ fn summary(page: &mut String, control: &Control, now: Instant) {
             .duration_since(control.lifecycle.started())
             .as_secs_f64()),
         control.metrics.requests_total(),
-        control.metrics.requests_in_flight.get(),
+        control.metrics.in_flight(),
         control.drift(),
     );
 }

@@ -192,7 +192,7 @@ impl Status {
             },
             requests: Requests {
                 total: control.metrics.requests_total(),
-                in_flight: control.metrics.requests_in_flight.get(),
+                in_flight: control.metrics.in_flight(),
             },
             connections: Connections { active, total },
             upstreams: snapshot

@@ -31,6 +31,10 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the proxy.
+    ///
+    /// The file is watched: a change is in use within a second, and a file that is wrong changes nothing. SIGHUP
+    /// reloads at once; SIGUSR1 opens the access log anew; SIGTERM and SIGINT stop in good order, requests in flight
+    /// finish (at most `shutdown.grace`), a second one stops at once.
     Run(RunArgs),
     /// Say everything that is wrong with a configuration file. Exit code 0: fine, 1: errors, 2: warnings with --strict.
     Check(CheckArgs),

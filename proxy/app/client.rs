@@ -116,8 +116,9 @@ pub fn status(args: &StatusArgs) -> ExitCode {
         let upstreams = proxy.get("/api/v1/upstreams")?;
         match args.admin.output {
             Output::Json => {
-                let nodes = &upstreams["upstreams"];
-                println!("{:#}", json!({ "status": status, "upstreams": nodes }));
+                let mut all = status;
+                all["upstreams"] = upstreams["upstreams"].clone();
+                println!("{all:#}");
             }
             Output::Text => print!("{}", status_text(&status, &upstreams)),
         }
@@ -226,7 +227,14 @@ fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
         return Ok(ExitCode::SUCCESS);
     };
     loop {
-        let left = requests_left(&args.node)?;
+        let (left, draining) = what_is_left(&args.node)?;
+        if !draining {
+            eprintln!(
+                "{} was given requests again before it was empty",
+                args.node.node
+            );
+            return Ok(ExitCode::FAILURE);
+        }
         if left == 0 {
             println!(
                 "{} is empty after {:.1} s",
@@ -246,8 +254,8 @@ fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
     }
 }
 
-/// Requests in flight on the node, or on every address of the name.
-fn requests_left(args: &NodeArgs) -> Result<u64, Failed> {
+/// Requests in flight on the node, or on every address of the name, and whether none of them takes new ones.
+fn what_is_left(args: &NodeArgs) -> Result<(u64, bool), Failed> {
     let (upstream, node) = split(&args.node)?;
     let path = format!("/api/v1/upstreams/{}", escaped(upstream));
     let answer = Proxy::at(&args.admin).get(&path)?;
@@ -256,10 +264,12 @@ fn requests_left(args: &NodeArgs) -> Result<u64, Failed> {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
     };
     let nodes = answer["nodes"].as_array().into_iter().flatten();
-    Ok(nodes
-        .filter(|n| n["id"].as_str().is_some_and(is_it))
-        .filter_map(|n| n["in_flight"].as_u64())
-        .sum())
+    let (mut left, mut draining) = (0, true);
+    for node in nodes.filter(|n| n["id"].as_str().is_some_and(is_it)) {
+        left += node["in_flight"].as_u64().unwrap_or_default();
+        draining &= node["state"] != "up";
+    }
+    Ok((left, draining))
 }
 
 fn do_verb(args: &NodeArgs, verb: &str) -> Result<Value, Failed> {

@@ -232,7 +232,7 @@ async fn in_good_order(
 }
 
 fn in_flight(control: &Control) -> i64 {
-    control.metrics.requests_in_flight.get()
+    control.metrics.in_flight()
 }
 
 fn open(control: &Control) -> i64 {

@@ -8,8 +8,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::checked::{Action, Config, Health, Node, Route, Upstream};
-use super::validate::{node, upstream::BALANCES};
+use super::checked::{AccessLog, Action, Config, Health, LogPath, Node, Route, Upstream};
+use super::effective::redact;
+use super::validate::{node, top::LOG_FORMATS, upstream::BALANCES};
 use crate::base::units::show_duration;
 
 /// One difference.
@@ -74,12 +75,21 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         &show_duration(old.shutdown.grace),
         &show_duration(new.shutdown.grace),
     );
-    if old.access_log != new.access_log {
-        out.say("access_log changed".into());
-    }
+    let (was, is) = (&old.access_log, &new.access_log);
+    out.shown("access_log.path", &log_path(&was.path), &log_path(&is.path));
+    let format = |log: &AccessLog| LOG_FORMATS.word(log.format);
+    out.shown("access_log.format", format(was), format(is));
+    out.plain("access_log.sample", &was.sample, &is.sample);
     upstreams(&mut out, old, new);
     routes(&mut out, old, new);
     out.0
+}
+
+fn log_path(path: &LogPath) -> String {
+    match path {
+        LogPath::Stdout => "-".into(),
+        LogPath::File(path) => path.display().to_string(),
+    }
 }
 
 struct Changes(Vec<Change>);
@@ -307,6 +317,8 @@ fn target(route: &Route, config: &Config) -> String {
             let name = config.upstreams.get(*to).map_or("", |u| u.name.as_str());
             format!("upstream {name}")
         }
-        Action::Redirect { to, status } => format!("redirect {} to {to}", status.as_str()),
+        Action::Redirect { to, status } => {
+            format!("redirect {} to {}", status.as_str(), redact(to))
+        }
     }
 }

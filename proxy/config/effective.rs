@@ -307,7 +307,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// An address without its password.
-fn redact(url: &str) -> String {
+pub(super) fn redact(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_string();
     };

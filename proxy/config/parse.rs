@@ -4,7 +4,6 @@
 //! serde turns the rest into the shapes of `schema/`. All problems of a text are told in one go, except that a text
 //! which is not YAML has nothing further to say. Nothing here may read a file.
 
-use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
 use super::expand::Env;
@@ -12,6 +11,7 @@ use super::fit::{Called, Fit};
 use super::index::{At, Index, syntax_problem};
 use super::problem::{Place, Problem, Problems};
 use super::schema::shape::Shape;
+use super::schema::{self, Section};
 
 /// The values of a text and the place of their root.
 pub struct Document {
@@ -59,7 +59,7 @@ impl Document {
     }
 
     /// The values in the shape they should have; a default where nothing is left.
-    pub fn read<T: DeserializeOwned + Default>(
+    pub fn read<T: Section>(
         self,
         shape: &Shape,
         called: &str,
@@ -75,7 +75,7 @@ impl Document {
         let Some(fitted) = fitted else {
             return T::default();
         };
-        serde_yaml::from_value(fitted).unwrap_or_else(|error| {
+        schema::read(fitted).unwrap_or_else(|error| {
             // Shapes and structs agree, a test says; should they not, the operator hears of it rather than of a panic.
             let problem = Problem::error(self.at.place(), format!("cannot be read: {error}"));
             problems.push(problem.help("please report this with the file"));

@@ -211,7 +211,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Keeps a problem; beyond [`MAX_OF_A_KIND`] it is only counted.
+    /// Keeps a problem; beyond a hundred of a kind it is only counted.
     pub fn push(&mut self, problem: Problem) {
         let count = match problem.severity {
             Severity::Error => &mut self.errors,
@@ -249,6 +249,11 @@ impl Problems {
         self.errors > 0
     }
 
+    /// Whether further errors will only be counted.
+    pub fn enough(&self) -> bool {
+        self.errors >= MAX_OF_A_KIND
+    }
+
     /// Everything collected: errors first, each kind in the order of the files' lines.
     pub fn into_sorted(mut self, main: &str) -> Vec<Problem> {
         if self.errors > 0 {
@@ -267,6 +272,11 @@ impl Problems {
             let rest = Problem::error(place, format!("{more} more errors are not shown"))
                 .help("mend the ones above first; many may come from one of them");
             self.list.insert(last.map_or(0, |i| i + 1), rest);
+        }
+        if self.errors == 0 && self.others > MAX_OF_A_KIND {
+            let more = self.others - MAX_OF_A_KIND;
+            let what = format!("{more} more warnings and notes are not shown");
+            self.list.push(Problem::note(Place::file(main), what));
         }
         self.list
     }

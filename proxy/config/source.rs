@@ -11,11 +11,14 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::problem::{Place, Problem};
 
-/// The largest file accepted: about thirty thousand nodes. Anything larger was named by mistake.
+/// The largest file accepted: room for tens of thousands of nodes. Anything larger was named by mistake.
 pub const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 /// The most files of one configuration; a wildcard that matches more was a mistake.
 pub const MAX_FILES: usize = 256;
+
+/// The most that all files together may hold, so that many large ones cannot add up.
+const MAX_TOTAL: u64 = 4 * MAX_FILE;
 
 /// What was read, and what should be watched.
 #[derive(Default)]
@@ -24,6 +27,7 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// Every file or directory whose change may change the outcome.
     pub watch: Vec<PathBuf>,
+    bytes: u64,
     hash: Xxh3,
 }
 
@@ -32,19 +36,20 @@ impl Sources {
     ///
     /// `named` is where another file asked for it; the problem is told there.
     pub fn read(&mut self, path: &Path, named: Option<&Place>) -> Result<String, Box<Problem>> {
-        self.watch(path.to_path_buf());
         let name = path.display().to_string();
         let place = || named.cloned().unwrap_or_else(|| Place::file(&name));
-        if self.files.len() >= MAX_FILES {
-            let what = format!("the configuration is made of more than {MAX_FILES} files");
-            let problem = Problem::error(place(), what).help("look at what `include` matches");
-            return Err(Box::new(problem));
+        let refuse = |what: String, help: &str| Box::new(Problem::error(place(), what).help(help));
+        if self.files.len().max(self.watch.len()) >= MAX_FILES || self.bytes > MAX_TOTAL {
+            let what = format!("the configuration is made of more than {MAX_FILES} files or 16MiB");
+            return Err(refuse(what, "look at what `include` and `nodes_file` name"));
         }
+        self.watch(path.to_path_buf());
         let bytes = read_limited(path).map_err(|error| {
             let what = format!("cannot read {name}: {}", reason(&error));
-            Box::new(Problem::error(place(), what).help(remedy(&error)))
+            refuse(what, remedy(&error))
         })?;
         self.files.push(path.to_path_buf());
+        self.bytes += bytes.len() as u64;
         self.took(&name, &bytes);
         text(bytes).map_err(|(what, help)| {
             Box::new(Problem::error(place(), format!("{name} {what}")).help(help))

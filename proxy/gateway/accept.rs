@@ -13,6 +13,7 @@ use crate::base::reason::{End, Refusal};
 use crate::config::checked::{Action, PathPattern};
 use crate::guard::client::{is_trusted, real_client};
 use crate::route::{RouteAsk, redirect};
+use crate::telemetry::metrics::Metrics;
 
 /// How long the rest of a body nobody wants is read before the connection is closed instead.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -55,7 +56,7 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) {
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+pub async fn route(session: &mut Session, ctx: &mut Ctx, metrics: &Metrics) -> Result<bool> {
     let request = session.req_header();
     let host = ctx
         .head
@@ -72,6 +73,7 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     let Some(at) = ctx.snapshot.routes.find(&ask) else {
         let end = End::Refused(Refusal::NoRoute);
         ctx.end = Some(end);
+        metrics.refused(Refusal::NoRoute);
         return answer::send(session, Refusal::NoRoute.status(), ctx.id())
             .await
             .map(|()| true);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderValue, Method, Uri, Version};
-use prometheus::IntGauge;
 use smallvec::SmallVec;
 
 use super::conn::Conn;
@@ -17,6 +16,7 @@ use crate::balance::node::InFlight;
 use crate::base::reason::End;
 use crate::live::lifecycle::Lifecycle;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
+use crate::telemetry::metrics::RequestInFlight;
 
 /// A request's id: sixteen hexadecimal digits.
 pub fn new_id() -> String {
@@ -76,7 +76,7 @@ pub struct Ctx {
     /// Body bytes to the client.
     pub bytes_out: u64,
     told: bool,
-    in_flight: IntGauge,
+    _in_flight: RequestInFlight,
 }
 
 /// What the log says of a head.
@@ -108,8 +108,11 @@ pub struct Attempt {
 
 impl Ctx {
     /// A request that has just arrived.
-    pub fn new(snapshot: Arc<Snapshot>, lifecycle: Arc<Lifecycle>, in_flight: IntGauge) -> Self {
-        in_flight.inc();
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        lifecycle: Arc<Lifecycle>,
+        in_flight: RequestInFlight,
+    ) -> Self {
         let begun = Instant::now();
         Ctx {
             deadline: snapshot.config.timeouts.request.map(|limit| begun + limit),
@@ -139,7 +142,7 @@ impl Ctx {
             bytes_in: 0,
             bytes_out: 0,
             told: false,
-            in_flight,
+            _in_flight: in_flight,
         }
     }
 
@@ -201,6 +204,5 @@ impl Drop for Ctx {
         if !self.told {
             self.tell(self.end_of_dropped());
         }
-        self.in_flight.dec();
     }
 }

@@ -62,7 +62,7 @@ impl ProxyHttp for Gateway {
         Ctx::new(
             self.control.hold.load(),
             self.control.lifecycle.clone(),
-            self.control.metrics.requests_in_flight.clone(),
+            self.control.metrics.begin_request(),
         )
     }
 
@@ -85,7 +85,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        accept::route(session, ctx).await
+        accept::route(session, ctx, &self.control.metrics).await
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {

@@ -132,13 +132,19 @@ fn upstream(
             config.balance,
             candidates,
             previous.map(|p| &p.pool),
-            fastrand::u64(..),
+            seed(parts.previous),
         ),
         members,
         metrics: metrics.upstream(&name),
         unresolved,
         name,
     }
+}
+
+/// Where a new sequence starts: with the first node when the process starts, as a reader of the file expects;
+/// anywhere after a change, so that frequent reloads do not favour the first node.
+fn seed(previous: Option<&Snapshot>) -> u64 {
+    previous.map_or(0, |_| fastrand::u64(..))
 }
 
 /// Nodes that exist already, by id.

@@ -60,7 +60,7 @@ pub fn check(bytes: &[u8]) -> Result<(), Bad> {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(Bad::Syntax),
         Err(httparse::Error::TooManyHeaders) => return Err(Bad::TooManyFields),
-        Err(httparse::Error::Version) => return Err(Bad::Version),
+        Err(httparse::Error::Version) => return Err(version_or_syntax(bytes)),
         Err(_) => return Err(Bad::Syntax),
     }
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
@@ -72,6 +72,20 @@ pub fn check(bytes: &[u8]) -> Result<(), Bad> {
     }
     let framing = Framing::of(request.headers)?;
     framing.check(minor, target, method)
+}
+
+/// A well-formed request line of another version, or one that is not well formed.
+fn version_or_syntax(bytes: &[u8]) -> Bad {
+    let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|b| *b == b' ');
+    match (words.nth(2), words.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Bad::Version
+        }
+        _ => Bad::Syntax,
+    }
 }
 
 /// What decides where a request ends and whom it is for.

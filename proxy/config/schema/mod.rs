@@ -8,7 +8,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 /// `access_log:`
 pub mod access_log;
@@ -32,6 +32,16 @@ pub mod timeouts;
 pub mod upstream;
 
 use shape::{Key, Shape};
+
+/// Something that values of a file can be read into.
+pub trait Section: DeserializeOwned + Default {}
+
+impl<T: DeserializeOwned + Default> Section for T {}
+
+/// Reads values that have the shape of a section.
+pub fn read<T: Section>(values: serde_yaml::Value) -> Result<T, serde_yaml::Error> {
+    serde_yaml::from_value(values)
+}
 
 /// The main file.
 #[derive(Debug, Default, serde::Deserialize)]

@@ -94,7 +94,14 @@ fn names_of_other_balancers_are_understood_and_the_canonical_one_is_told() {
 #[test]
 fn nodes_come_in_short_and_long_form_and_names_are_not_resolved() {
     let loaded = with(
-        "upstreams:\n  web:\n    nodes:\n      - 10.0.0.1:80\n      - { addr: \"[::1]:3000\", id: six, weight: 0, state: maint }\n      - App.internal:3000\n      - { addr: 10.0.0.9:1, backup: true }\n",
+        "upstreams:
+  web:
+    nodes:
+      - 10.0.0.1:80
+      - { addr: \"[::1]:3000\", id: six, weight: 0, state: maint }
+      - App.internal:3000
+      - { addr: 10.0.0.9:1, backup: true }
+",
     );
     let nodes = &good(&loaded).upstreams[0].nodes;
     assert_eq!(nodes[0].id, "10.0.0.1:80");

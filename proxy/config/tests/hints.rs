@@ -72,9 +72,11 @@ fn an_upstream_without_a_route_is_told_of() {
 #[test]
 fn a_probe_longer_than_its_interval_is_told_of() {
     warns(
-        &with("upstreams: { web: { health: { interval: 1s }, nodes: [a:80] } }"),
+        &with("upstreams: { web: { health: { interval: 1s, timeout: 2s }, nodes: [a:80] } }"),
         "longer than its interval",
     );
+    let fitting = with("upstreams: { web: { health: { interval: 1s }, nodes: [a:80, b:80] } }");
+    assert_eq!(fitting.warnings().count(), 0, "{}", rendered(&fitting));
     warns(
         &with("upstreams: { web: { health: { type: tcp, path: /x }, nodes: [a:80] } }"),
         "does nothing",

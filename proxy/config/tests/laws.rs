@@ -78,9 +78,9 @@ proptest! {
     ) {
         let mut text = example();
         for (at, length, instead) in cuts {
-            let (from, to) = (at.index(text.len()), 0);
-            let from = (0..=from).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(to);
-            let to = (from..=text.len()).filter(|i| text.is_char_boundary(*i)).take(length + 1).last().unwrap_or(from);
+            let whole: Vec<usize> = (0..=text.len()).filter(|i| text.is_char_boundary(*i)).collect();
+            let from = at.index(whole.len());
+            let (from, to) = (whole[from], whole[(from + length).min(whole.len() - 1)]);
             text.replace_range(from..to, &instead);
         }
         let loaded = load_text(&text, "t.yaml", &no_env);

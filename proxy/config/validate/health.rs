@@ -2,6 +2,8 @@
 //!
 //! Nothing here may ask a node anything: a probe that would fail is no mistake of the file.
 
+use std::collections::HashSet;
+
 use http::HeaderValue;
 
 use super::words::{self, Choices};
@@ -71,13 +73,12 @@ fn read(keys: &HealthKeys, at: &At, problems: &mut Problems) -> Health {
     let timeout = words::positive(
         keys.timeout.as_deref(),
         &at.key("timeout"),
-        defaults::HEALTH_TIMEOUT,
+        // A probe is never still running when the next is due, unless the file asks for it.
+        defaults::HEALTH_TIMEOUT.min(interval),
         problems,
     );
     if timeout > interval {
-        let here = Some(at.key("timeout"))
-            .filter(At::given)
-            .unwrap_or_else(|| at.key("interval"));
+        let here = at.key("timeout");
         let what = "the timeout of a health check is longer than its interval";
         let help =
             "a probe would still run when the next is due: make `timeout` at most `interval`";
@@ -178,11 +179,12 @@ fn expect(keys: &HealthKeys, at: &At, problems: &mut Problems) -> Vec<(u16, u16)
         let problem = Problem::error(at.place(), "`expect` accepts no status code");
         problems.push(problem.help("write `expect: [200, 204]`, or remove the key for 200-399"));
     }
+    let mut seen = HashSet::new();
     let mut out = Vec::new();
     for (i, word) in words.iter().enumerate() {
         let Some(word) = word else { continue };
         match codes(word) {
-            Some(range) if out.contains(&range) => {}
+            Some(range) if !seen.insert(range) => {}
             Some(range) => out.push(range),
             None => {
                 let what = format!("\"{}\" is not a status code", shorten(word));

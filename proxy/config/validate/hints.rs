@@ -3,7 +3,7 @@
 //! Warnings only, and only for a configuration without errors. A hint must name what will happen and how to say
 //! "I mean it": one that is wrong often teaches people not to read them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Origins;
 use crate::base::node::Intent;
@@ -19,6 +19,11 @@ const MAX_PAIRS: usize = 1_000_000;
 /// Gives every hint there is.
 pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
     admin(config, &origins.root, problems);
+    let proxied = |route: &Route| match route.action {
+        Action::Proxy(to) => Some(to),
+        Action::Redirect { .. } => None,
+    };
+    let used: HashSet<usize> = config.routes.iter().filter_map(proxied).collect();
     for (i, (upstream, (at, _))) in config.upstreams.iter().zip(&origins.upstreams).enumerate() {
         nodes(upstream, at, problems);
         if !at.key("health").given() || at.key("health").is_blank() {
@@ -26,8 +31,7 @@ pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
             let help = "a node that hangs keeps its share of the traffic; add `health: { path: /healthz }`, or `health: off` if you mean it";
             problems.push(Problem::warning(at.key_place(), what).help(help));
         }
-        let used = |route: &Route| matches!(route.action, Action::Proxy(to) if to == i);
-        if !config.routes.iter().any(used) {
+        if !used.contains(&i) {
             let what = format!("no route leads to upstream `{}`", upstream.name);
             problems.push(
                 Problem::warning(at.key_place(), what).help("add a route with it, or remove it"),
@@ -78,35 +82,84 @@ fn nodes(upstream: &Upstream, at: &At, problems: &mut Problems) {
 /// A request looks at the routes of its own host first, then at those of wildcards, then at those of every host; so a
 /// route is out of reach when, for each of its hosts, an earlier route of the very same host takes all it could.
 fn shadows(routes: &[Route], places: &[At], problems: &mut Problems) {
-    let mut by_host: HashMap<Option<&HostPattern>, Vec<usize>> = HashMap::new();
-    let mut pairs = 0;
+    let mut earlier = Earlier::default();
     for (i, route) in routes.iter().enumerate() {
-        let hosts: Vec<Option<&HostPattern>> = match route.matcher.hosts.is_empty() {
-            true => vec![None],
-            false => route.matcher.hosts.iter().map(Some).collect(),
-        };
-        let mut covering = |host: &Option<&HostPattern>| {
-            let earlier = by_host.get(host)?;
-            pairs += earlier.len();
-            earlier
-                .iter()
-                .copied()
-                .find(|e| covers(&routes[*e].matcher, &route.matcher))
-        };
-        let by: Option<Vec<usize>> = hosts.iter().map(&mut covering).collect();
-        if pairs > MAX_PAIRS {
-            return;
-        }
-        if let Some(first) = by.and_then(|by| by.first().copied()) {
+        let takers: Option<Vec<usize>> = hosts(&route.matcher)
+            .map(|host| earlier.taker(host, &route.matcher, routes))
+            .collect();
+        if let Some(first) = takers.and_then(|takers| takers.first().copied()) {
             let what = format!("route \"{}\" can never match", route.name);
+            let other = format!("\"{}\" takes all its requests", routes[first].name);
             let problem = Problem::warning(places[i].place(), what)
-                .also(places[first].place(), format!("\"{}\" takes all its requests", routes[first].name))
+                .also(places[first].place(), other)
                 .help("the most specific route wins, then the earlier in the file: remove one, or narrow the other");
             problems.push(problem);
         }
-        for host in hosts {
-            by_host.entry(host).or_default().push(i);
+        earlier.add(i, &route.matcher);
+    }
+}
+
+/// The hosts of a match; `None` is every host.
+fn hosts(matcher: &Match) -> impl Iterator<Item = Option<&HostPattern>> {
+    let every = matcher.hosts.is_empty().then_some(None);
+    every.into_iter().chain(matcher.hosts.iter().map(Some))
+}
+
+/// A path condition as a key: its kind and its text.
+type PathKey<'a> = (u8, &'a str);
+
+/// The key of a path condition.
+fn path_key(path: &PathPattern) -> PathKey<'_> {
+    match path {
+        PathPattern::Any => (0, ""),
+        PathPattern::Prefix(path) => (1, path),
+        PathPattern::Exact(path) => (2, path),
+        PathPattern::Regex(regex) => (3, regex.as_str()),
+    }
+}
+
+/// Routes that come before, by what they could take from others.
+///
+/// The order puts the more specific path first, so that within one kind of host only a route with the very same path
+/// can take all of a later one. A route with several hosts is ranked by its most specific one and may come before
+/// anything.
+#[derive(Default)]
+struct Earlier<'a> {
+    alike: HashMap<(Option<&'a HostPattern>, PathKey<'a>), Vec<usize>>,
+    mixed: HashMap<Option<&'a HostPattern>, Vec<usize>>,
+    compared: usize,
+}
+
+impl<'a> Earlier<'a> {
+    fn add(&mut self, route: usize, matcher: &'a Match) {
+        for host in hosts(matcher) {
+            let key = (host, path_key(&matcher.path));
+            self.alike.entry(key).or_default().push(route);
+            if matcher.hosts.len() > 1 {
+                self.mixed.entry(host).or_default().push(route);
+            }
         }
+    }
+
+    /// The first route that takes every request of a host that this one could.
+    fn taker(
+        &mut self,
+        host: Option<&'a HostPattern>,
+        matcher: &'a Match,
+        routes: &[Route],
+    ) -> Option<usize> {
+        let alike = self.alike.get(&(host, path_key(&matcher.path)));
+        let all = alike.into_iter().chain(self.mixed.get(&host)).flatten();
+        for other in all {
+            self.compared += 1;
+            if self.compared > MAX_PAIRS {
+                return None;
+            }
+            if covers(&routes[*other].matcher, matcher) {
+                return Some(*other);
+            }
+        }
+        None
     }
 }
 

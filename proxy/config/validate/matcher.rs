@@ -3,6 +3,9 @@
 //! Conditions come out in the one form requests are compared with: hosts in lower case without port and trailing
 //! dot. Nothing here may accept a condition that no request can meet.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use http::{HeaderName, HeaderValue, Method};
 
 use super::addr;
@@ -45,17 +48,18 @@ pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Match {
 }
 
 /// Reads each word of a list; one that is given twice counts once.
-fn each<T: PartialEq>(
+fn each<T: Clone + Eq + Hash>(
     words: Option<&[Option<String>]>,
     at: &At,
     read: fn(&str) -> Result<T, addr::Refusal>,
     problems: &mut Problems,
 ) -> Vec<T> {
+    let mut seen = HashSet::new();
     let mut out = Vec::new();
     for (i, word) in words.unwrap_or_default().iter().enumerate() {
         let Some(word) = word else { continue };
         match read(word) {
-            Ok(value) if out.contains(&value) => {}
+            Ok(value) if !seen.insert(value.clone()) => {}
             Ok(value) => out.push(value),
             Err((what, help)) => {
                 problems.push(Problem::error(at.item_or_self(i).place(), what).help(help));
@@ -233,7 +237,8 @@ fn regex_refusal(word: &str, error: &regex::Error) -> addr::Refusal {
 
 /// Reads `headers`.
 fn headers(keys: &Keys, at: &At, problems: &mut Problems) -> Vec<(HeaderName, HeaderValue)> {
-    let mut out: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut out = Vec::new();
     for (name, word) in keys.headers.iter().flat_map(|h| &h.0) {
         let here = at.key(name);
         let Ok(field) = HeaderName::from_bytes(name.as_bytes()) else {
@@ -244,7 +249,7 @@ fn headers(keys: &Keys, at: &At, problems: &mut Problems) -> Vec<(HeaderName, He
             problems.push(problem.help("write it as X-Beta: letters, digits and -"));
             continue;
         };
-        if out.iter().any(|(other, _)| *other == field) {
+        if !seen.insert(field.clone()) {
             let problem = Problem::error(
                 here.key_place(),
                 format!("the header field \"{field}\" is given twice"),

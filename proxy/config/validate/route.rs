@@ -36,6 +36,7 @@ pub fn check_all(
             }
         };
     }
+    let upstreams = &Pools::new(upstreams);
     let mut names = Names::default();
     names.take_given(all, problems);
     let mut out = Vec::new();
@@ -99,7 +100,7 @@ fn no_routes(all: &Gathered, upstreams: &[RawUpstream]) -> Option<Problem> {
 }
 
 /// What a route does: one of `upstream` and `redirect`.
-fn action(keys: &Keys, at: &At, upstreams: &[Upstream], problems: &mut Problems) -> Option<Action> {
+fn action(keys: &Keys, at: &At, upstreams: &Pools<'_>, problems: &mut Problems) -> Option<Action> {
     let (proxy, redirect) = (at.key("upstream"), at.key("redirect"));
     match (proxy.given(), redirect.given()) {
         (true, true) => {
@@ -122,9 +123,9 @@ fn action(keys: &Keys, at: &At, upstreams: &[Upstream], problems: &mut Problems)
         }
         (true, false) => {
             let name = keys.upstream.as_deref()?;
-            let found = upstreams.iter().position(|u| u.name == name);
+            let found = upstreams.find(name);
             if found.is_none() {
-                problems.push(unknown_upstream(name, &proxy, upstreams));
+                problems.push(unknown_upstream(name, &proxy, upstreams, problems));
             }
             found.map(Action::Proxy)
         }
@@ -132,11 +133,33 @@ fn action(keys: &Keys, at: &At, upstreams: &[Upstream], problems: &mut Problems)
     }
 }
 
-fn unknown_upstream(name: &str, at: &At, upstreams: &[Upstream]) -> Problem {
+/// The upstreams by name: there may be as many as routes.
+struct Pools<'a>(HashMap<&'a str, usize>, &'a [Upstream]);
+
+impl<'a> Pools<'a> {
+    fn new(upstreams: &'a [Upstream]) -> Self {
+        let names = upstreams.iter().map(|u| u.name.as_str());
+        Pools(names.zip(0..).collect(), upstreams)
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.0.get(name).copied()
+    }
+
+    /// The names, in the order of the files.
+    fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.1.iter().map(|u| u.name.as_str())
+    }
+}
+
+fn unknown_upstream(name: &str, at: &At, upstreams: &Pools<'_>, problems: &Problems) -> Problem {
     const SHOWN: usize = 20;
-    let names = || upstreams.iter().map(|u| u.name.as_str());
-    let all: Vec<&str> = names().take(SHOWN).collect();
-    let more = if upstreams.len() > SHOWN { ", ..." } else { "" };
+    let all: Vec<&str> = upstreams.names().take(SHOWN).collect();
+    let more = if upstreams.1.len() > SHOWN {
+        ", ..."
+    } else {
+        ""
+    };
     let help = match all.is_empty() {
         true => format!(
             "add it: `upstreams: {{ {}: {{ nodes: [127.0.0.1:3000] }} }}`",
@@ -144,12 +167,15 @@ fn unknown_upstream(name: &str, at: &At, upstreams: &[Upstream]) -> Problem {
         ),
         false => format!("there is {}{more}", all.join(", ")),
     };
-    Problem::error(
-        at.place(),
-        format!("unknown upstream \"{}\"", shorten(name)),
-    )
-    .did_you_mean(closest(name, names()))
-    .help(help)
+    // Comparing with every name is work that nobody sees once enough has been told.
+    let guess = match problems.enough() {
+        true => None,
+        false => closest(name, upstreams.names()),
+    };
+    let what = format!("unknown upstream \"{}\"", shorten(name));
+    Problem::error(at.place(), what)
+        .did_you_mean(guess)
+        .help(help)
 }
 
 /// Reads `redirect:`.

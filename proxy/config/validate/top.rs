@@ -2,6 +2,7 @@
 //!
 //! Nothing here may open a port or a file: an address that is taken shows when it is bound.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -20,6 +21,9 @@ use crate::config::schema::{self, File};
 /// The most worker threads: far more than cores exist, so that a slip does not start a million.
 const MAX_THREADS: u32 = 1024;
 
+/// The most data ports: each costs a socket and a task, and is compared with every other.
+const MAX_LISTEN: usize = 256;
+
 /// `access_log.format`
 pub const LOG_FORMATS: Choices<LogFormat> = Choices {
     what: "log format",
@@ -37,6 +41,13 @@ pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
         let help =
             "add `listen: [{ addr: \"0.0.0.0:8080\" }]`, or 127.0.0.1:8080 for this machine only";
         problems.missing("listen", Problem::error(at.place(), what).help(help));
+    }
+    if entries.len() > MAX_LISTEN {
+        let what = format!("`listen` has more than {MAX_LISTEN} entries");
+        problems.push(
+            Problem::error(at.place(), what).help("listen on :PORT for every address at once"),
+        );
+        return Vec::new();
     }
     let mut out: Vec<Listen> = Vec::new();
     for (i, entry) in entries.iter().enumerate() {
@@ -143,6 +154,7 @@ pub fn threads(file: &File, root: &At, problems: &mut Problems) -> usize {
 /// `trusted_proxies:`
 pub fn trusted_proxies(file: &File, root: &At, problems: &mut Problems) -> Vec<IpNet> {
     let at = root.key("trusted_proxies");
+    let mut seen = HashSet::new();
     let mut out = Vec::new();
     for (i, word) in file.trusted_proxies.iter().flatten().enumerate() {
         let Some(word) = word else { continue };
@@ -150,7 +162,7 @@ pub fn trusted_proxies(file: &File, root: &At, problems: &mut Problems) -> Vec<I
             .parse::<IpNet>()
             .or_else(|_| word.parse::<IpAddr>().map(IpNet::from))
         {
-            Ok(net) if out.contains(&net.trunc()) => {}
+            Ok(net) if !seen.insert(net.trunc()) => {}
             Ok(net) => out.push(net.trunc()),
             Err(_) => {
                 let what = format!("\"{}\" is not an address range", shorten(word));

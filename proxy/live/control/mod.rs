@@ -11,81 +11,27 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::build::{self, Parts, Resolved};
-use super::hold::Hold;
-use super::lifecycle::Lifecycle;
-use super::overlay::{Change, Overlay};
-use super::snapshot::Snapshot;
-use super::source::Source;
-use crate::balance::node::{Input, Node, Transition};
-use crate::base::node::{Health, Intent};
 use crate::config::Loaded;
-use crate::config::checked::{Config, NodeAddr};
+use crate::config::checked::Config;
 use crate::config::diff::diff;
 use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
-use crate::telemetry::metrics::{Metrics, NodeGauges};
+use crate::live::build::{self, Parts, Resolved};
+use crate::live::hold::Hold;
+use crate::live::lifecycle::Lifecycle;
+use crate::live::overlay::{Change, Overlay};
+use crate::live::snapshot::Snapshot;
+use crate::live::source::Source;
+use crate::telemetry::metrics::Metrics;
 
-/// A node that no generation names any more, with requests left on it.
-#[derive(Debug, Clone)]
-pub struct Leaving {
-    /// Its state.
-    pub node: Arc<Node>,
-    /// Where it listens.
-    pub addr: SocketAddr,
-    /// When what is left will be cut.
-    pub ends: Instant,
-}
+mod nodes;
+mod reads;
+mod words;
 
-/// What came of a reload.
-#[derive(Debug)]
-pub enum Reloaded {
-    /// A new generation is in use.
-    Applied {
-        /// Its number.
-        generation: u64,
-        /// What changed, in words.
-        notes: Vec<String>,
-        /// What the operator should look at.
-        warnings: Vec<Problem>,
-    },
-    /// The files say what is in use already.
-    Unchanged,
-    /// The files are wrong: everything stays as it was.
-    Refused(Vec<Problem>),
-}
+pub use nodes::tell;
+pub use words::{LastReload, Leaving, Reloaded, VerbError};
 
-/// How the last reload went, for the stats port.
-#[derive(Debug, Clone)]
-pub struct LastReload {
-    /// When.
-    pub at: SystemTime,
-    /// What was wrong; empty when it was accepted.
-    pub problems: Vec<Problem>,
-}
-
-/// Why a verb could not be carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VerbError {
-    /// No upstream of this name.
-    UnknownUpstream(String),
-    /// No node of this id there.
-    UnknownNode(String),
-    /// The next generation could not be built.
-    Failed(String),
-}
-
-impl std::fmt::Display for VerbError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            VerbError::UnknownUpstream(name) => write!(f, "there is no upstream \"{name}\""),
-            VerbError::UnknownNode(name) => write!(f, "there is no node \"{name}\""),
-            VerbError::Failed(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for VerbError {}
+use nodes::has_node;
 
 /// Holds what is in use and changes it.
 #[derive(Debug)]
@@ -317,18 +263,6 @@ impl Control {
         }
     }
 
-    /// Names that want resolving.
-    pub fn names(&self) -> Vec<(String, u16)> {
-        let snapshot = self.hold.load();
-        let nodes = snapshot.config.upstreams.iter().flat_map(|u| &u.nodes);
-        nodes
-            .filter_map(|n| match &n.addr {
-                NodeAddr::Name { host, port } => Some((host.clone(), *port)),
-                NodeAddr::Socket(_) => None,
-            })
-            .collect()
-    }
-
     /// Builds and swaps in the next generation, then tells its nodes what is wanted of them.
     fn next_generation(
         &self,
@@ -358,196 +292,6 @@ impl Control {
         self.generation.send_replace(generation);
         Ok(generation)
     }
-
-    /// Tells the nodes of `next` what the operator wants of them, and starts their health anew where what was seen
-    /// no longer counts: another address, or no probe any more that could bring an unhealthy node back.
-    fn settle_nodes(&self, old: &Snapshot, next: &Snapshot, now: Instant) {
-        for (upstream, config) in next.upstreams.iter().zip(&next.config.upstreams) {
-            let before = old.upstreams.iter().position(|u| u.name == upstream.name);
-            let had_probes = before.is_some_and(|i| old.config.upstreams[i].health.is_some());
-            for (candidate, member) in upstream.pool.candidates().iter().zip(&upstream.members) {
-                let node = &candidate.node;
-                self.apply(node, Input::Intend(member.intent), now);
-                let moved = before
-                    .and_then(|i| address_of(&old.upstreams[i], node))
-                    .is_some_and(|addr| addr != member.addr);
-                if moved || (had_probes && config.health.is_none()) {
-                    let health = build::initial_health(config.health.as_ref());
-                    self.apply(node, Input::Restart(health), now);
-                }
-            }
-        }
-    }
-
-    /// Nodes of `old` that `next` does not name drain from now on.
-    fn dismiss(&self, old: &Snapshot, next: &Snapshot, now: Instant) -> Vec<Leaving> {
-        let mut leaving = Vec::new();
-        for (upstream, config) in old.upstreams.iter().zip(&old.config.upstreams) {
-            for (candidate, member) in upstream.pool.candidates().iter().zip(&upstream.members) {
-                if !has_node(next, &candidate.node) {
-                    self.apply(&candidate.node, Input::Intend(Intent::Drain), now);
-                    leaving.push(Leaving {
-                        node: candidate.node.clone(),
-                        addr: member.addr,
-                        ends: now + config.drain_timeout,
-                    });
-                }
-            }
-        }
-        leaving
-    }
-
-    /// Lets something happen to a node, and tells what changed.
-    pub fn apply(&self, node: &Arc<Node>, input: Input, now: Instant) {
-        if let Some(transition) = node.apply(input, now) {
-            tell(node, &transition, &self.metrics);
-        }
-    }
-
-    /// Ends drains whose time is over and forgets nodes that have left. Called several times a second.
-    pub fn tick(&self, now: Instant) {
-        let mut inner = self.inner.lock();
-        let mut cut = false;
-        inner.leaving.retain(|l| {
-            if l.node.in_flight() > 0 && now >= l.ends {
-                cut |= cut_rest(&l.node);
-            }
-            l.node.in_flight() > 0
-        });
-        drop(inner);
-        let snapshot = self.hold.load();
-        for (upstream, config) in snapshot.upstreams.iter().zip(&snapshot.config.upstreams) {
-            for candidate in upstream.pool.candidates() {
-                let node = &candidate.node;
-                if candidate.weight == 0
-                    && node.in_flight() > 0
-                    && node
-                        .view(now)
-                        .draining_since
-                        .is_some_and(|since| now >= since + config.drain_timeout)
-                {
-                    cut |= cut_rest(node);
-                }
-            }
-        }
-        if cut {
-            self.cut.send_modify(|epoch| *epoch += 1);
-        }
-    }
-
-    /// Nodes that no generation names any more, with requests left on them.
-    pub fn leaving(&self) -> Vec<Leaving> {
-        self.inner.lock().leaving.clone()
-    }
-
-    /// Number of entries changed at run time.
-    pub fn drift(&self) -> usize {
-        self.inner.lock().overlay.len()
-    }
-
-    /// How the last reload went.
-    pub fn last_reload(&self) -> LastReload {
-        self.inner.lock().last_reload.clone()
-    }
-
-    /// Files the configuration in use was read from.
-    pub fn files(&self) -> Vec<std::path::PathBuf> {
-        self.inner.lock().files.clone()
-    }
-
-    /// The whole configuration in use, as a file that loads again.
-    pub fn effective(&self) -> String {
-        self.inner.lock().effective.clone()
-    }
-
-    /// Files and folders whose change may matter.
-    pub fn watched(&self) -> Vec<std::path::PathBuf> {
-        self.inner.lock().watch.clone()
-    }
-
-    /// Where the configuration comes from.
-    pub fn source(&self) -> &Source {
-        &self.source
-    }
-
-    /// Moves when requests on some node are to be cut.
-    pub fn cuts(&self) -> watch::Receiver<u64> {
-        self.cut.subscribe()
-    }
-
-    /// Carries the generation in use.
-    pub fn generations(&self) -> watch::Receiver<u64> {
-        self.generation.subscribe()
-    }
-
-    /// Sets the gauges that mirror state.
-    pub fn mirror(&self, now: Instant) {
-        let snapshot = self.hold.load();
-        let leaving = self.leaving();
-        let gauges = |node: &Arc<Node>, weight| {
-            let view = node.view(now);
-            (node.clone(), view.intent, view.health, weight)
-        };
-        let nodes: Vec<_> = snapshot
-            .upstreams
-            .iter()
-            .flat_map(|u| u.pool.candidates())
-            .map(|c| gauges(&c.node, c.weight))
-            .chain(leaving.iter().map(|l| gauges(&l.node, 0)))
-            .collect();
-        self.metrics.mirror(
-            nodes
-                .iter()
-                .map(|(node, intent, health, weight)| NodeGauges {
-                    upstream: &node.upstream,
-                    node: &node.id,
-                    intent: *intent,
-                    health: *health,
-                    in_flight: node.in_flight(),
-                    weight: if *health == Health::Healthy {
-                        *weight
-                    } else {
-                        0
-                    },
-                    draining: *intent != Intent::Up,
-                }),
-            snapshot
-                .upstreams
-                .iter()
-                .map(|u| (&*u.name, u.pool.available(now))),
-            now,
-        );
-    }
-}
-
-/// Tells a change of a node's state: one line, one count.
-pub fn tell(node: &Node, t: &Transition, metrics: &Metrics) {
-    let (upstream, id) = (&node.upstream, &node.id);
-    let (from, to) = (words(t.from), words(t.to));
-    if t.to.1 == Health::Unhealthy || t.to.1 == Health::Ejected {
-        tracing::warn!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);
-    } else {
-        tracing::info!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);
-    }
-    metrics.node(upstream, id).changed(t.from, t.to);
-}
-
-fn words((intent, health): (Intent, Health)) -> String {
-    format!("{} {}", intent.as_str(), health.as_str())
-}
-
-fn cut_rest(node: &Arc<Node>) -> bool {
-    if node.is_cut() {
-        return false;
-    }
-    tracing::warn!(
-        "node {}/{}: its drain is over, {} requests are cut",
-        node.upstream,
-        node.id,
-        node.in_flight()
-    );
-    node.cut_in_flight();
-    true
 }
 
 fn is_target(entry: &crate::config::checked::Node, target: &str) -> bool {
@@ -555,23 +299,6 @@ fn is_target(entry: &crate::config::checked::Node, target: &str) -> bool {
         || target
             .strip_prefix(entry.id.as_str())
             .is_some_and(|rest| rest.starts_with('@'))
-}
-
-fn has_node(snapshot: &Snapshot, node: &Arc<Node>) -> bool {
-    snapshot
-        .upstreams
-        .iter()
-        .flat_map(|u| u.pool.candidates())
-        .any(|c| Arc::ptr_eq(&c.node, node))
-}
-
-fn address_of(upstream: &super::snapshot::Upstream, node: &Arc<Node>) -> Option<SocketAddr> {
-    let at = upstream
-        .pool
-        .candidates()
-        .iter()
-        .position(|c| Arc::ptr_eq(&c.node, node))?;
-    Some(upstream.members[at].addr)
 }
 
 fn unix_seconds(at: SystemTime) -> f64 {

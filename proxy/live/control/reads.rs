@@ -1,0 +1,112 @@
+//! What others may know of what is in use.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::{Control, LastReload, Leaving};
+use crate::balance::node::Node;
+use crate::base::node::{Health, Intent};
+use crate::config::checked::NodeAddr;
+use crate::live::source::Source;
+use crate::telemetry::metrics::NodeGauges;
+
+impl Control {
+    /// Names that want resolving.
+    pub fn names(&self) -> Vec<(String, u16)> {
+        let snapshot = self.hold.load();
+        let nodes = snapshot.config.upstreams.iter().flat_map(|u| &u.nodes);
+        nodes
+            .filter_map(|n| match &n.addr {
+                NodeAddr::Name { host, port } => Some((host.clone(), *port)),
+                NodeAddr::Socket(_) => None,
+            })
+            .collect()
+    }
+
+    /// Nodes that no generation names any more, with requests left on them.
+    pub fn leaving(&self) -> Vec<Leaving> {
+        self.inner.lock().leaving.clone()
+    }
+
+    /// Number of entries changed at run time.
+    pub fn drift(&self) -> usize {
+        self.inner.lock().overlay.len()
+    }
+
+    /// How the last reload went.
+    pub fn last_reload(&self) -> LastReload {
+        self.inner.lock().last_reload.clone()
+    }
+
+    /// Files the configuration in use was read from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.inner.lock().files.clone()
+    }
+
+    /// The whole configuration in use, as a file that loads again.
+    pub fn effective(&self) -> String {
+        self.inner.lock().effective.clone()
+    }
+
+    /// Files and folders whose change may matter.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        self.inner.lock().watch.clone()
+    }
+
+    /// Where the configuration comes from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Moves when requests on some node are to be cut.
+    pub fn cuts(&self) -> watch::Receiver<u64> {
+        self.cut.subscribe()
+    }
+
+    /// Carries the generation in use.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Sets the gauges that mirror state.
+    pub fn mirror(&self, now: Instant) {
+        let snapshot = self.hold.load();
+        let leaving = self.leaving();
+        let gauges = |node: &Arc<Node>, weight| {
+            let view = node.view(now);
+            (node.clone(), view.intent, view.health, weight)
+        };
+        let nodes: Vec<_> = snapshot
+            .upstreams
+            .iter()
+            .flat_map(|u| u.pool.candidates())
+            .map(|c| gauges(&c.node, c.weight))
+            .chain(leaving.iter().map(|l| gauges(&l.node, 0)))
+            .collect();
+        self.metrics.mirror(
+            nodes
+                .iter()
+                .map(|(node, intent, health, weight)| NodeGauges {
+                    upstream: &node.upstream,
+                    node: &node.id,
+                    intent: *intent,
+                    health: *health,
+                    in_flight: node.in_flight(),
+                    weight: if *health == Health::Healthy {
+                        *weight
+                    } else {
+                        0
+                    },
+                    draining: *intent != Intent::Up,
+                }),
+            snapshot
+                .upstreams
+                .iter()
+                .map(|u| (&*u.name, u.pool.available(now))),
+            now,
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! What the verbs say: how a reload went, why a verb failed, who is leaving.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::balance::node::Node;
+use crate::config::problem::Problem;
+
+/// A node that no generation names any more, with requests left on it.
+#[derive(Debug, Clone)]
+pub struct Leaving {
+    /// Its state.
+    pub node: Arc<Node>,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// When what is left will be cut.
+    pub ends: Instant,
+}
+
+/// What came of a reload.
+#[derive(Debug)]
+pub enum Reloaded {
+    /// A new generation is in use.
+    Applied {
+        /// Its number.
+        generation: u64,
+        /// What changed, in words.
+        notes: Vec<String>,
+        /// What the operator should look at.
+        warnings: Vec<Problem>,
+    },
+    /// The files say what is in use already.
+    Unchanged,
+    /// The files are wrong: everything stays as it was.
+    Refused(Vec<Problem>),
+}
+
+/// How the last reload went, for the stats port.
+#[derive(Debug, Clone)]
+pub struct LastReload {
+    /// When.
+    pub at: SystemTime,
+    /// What was wrong; empty when it was accepted.
+    pub problems: Vec<Problem>,
+}
+
+/// Why a verb could not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerbError {
+    /// No upstream of this name.
+    UnknownUpstream(String),
+    /// No node of this id there.
+    UnknownNode(String),
+    /// The next generation could not be built.
+    Failed(String),
+}
+
+impl std::fmt::Display for VerbError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            VerbError::UnknownUpstream(name) => write!(f, "there is no upstream \"{name}\""),
+            VerbError::UnknownNode(name) => write!(f, "there is no node \"{name}\""),
+            VerbError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for VerbError {}

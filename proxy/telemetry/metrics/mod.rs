@@ -1,0 +1,403 @@
+//! Every metric of the proxy: names, labels, and the handles that count.
+//!
+//! A handle is resolved once (per route, node, listener) and then counts without a look-up. No label value is ever
+//! chosen by a client: unknown methods share `OTHER`, codes outside 100–599 are not counted by code. Gauges that
+//! mirror a state (health, in flight) are set from that state when somebody asks, so they cannot drift.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use prometheus::core::Collector;
+use prometheus::{
+    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    histogram_opts, opts,
+};
+
+use crate::base::reason::Refusal;
+
+mod codes;
+mod nodes;
+mod reloads;
+mod routes;
+mod upstreams;
+
+pub use nodes::{NodeGauges, NodeMetrics};
+pub use reloads::ReloadMetrics;
+pub use routes::RouteMetrics;
+pub use upstreams::UpstreamMetrics;
+
+use nodes::NodeFamilies;
+use routes::RouteFamilies;
+use upstreams::UpstreamFamilies;
+
+/// Upper bounds of every duration histogram, in seconds.
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// How long the series of a removed node stay: long enough for a scrape interval and a look back.
+const REMOVED_NODE_STAYS: Duration = Duration::from_secs(600);
+
+/// All metrics of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    route: RouteFamilies,
+    connections_active: IntGaugeVec,
+    connections: IntCounterVec,
+    refused: Vec<(Refusal, IntCounter)>,
+    requests_in_flight: IntGauge,
+    node: NodeFamilies,
+    upstream: UpstreamFamilies,
+    /// Reloads, by result.
+    pub reloads: ReloadMetrics,
+    /// Access log lines dropped because the writer was behind.
+    pub log_dropped: IntCounter,
+    routes: Mutex<HashMap<String, Arc<RouteMetrics>>>,
+    nodes: Mutex<HashMap<(String, String), NodeEntry>>,
+}
+
+#[derive(Debug)]
+struct NodeEntry {
+    metrics: Arc<NodeMetrics>,
+    gone_since: Option<Instant>,
+}
+
+/// A request being worked on; counted out when dropped.
+#[derive(Debug)]
+pub struct RequestInFlight(IntGauge);
+
+impl Drop for RequestInFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Connections of one data port.
+#[derive(Debug, Clone)]
+pub struct ListenerMetrics {
+    /// Open now.
+    pub active: IntGauge,
+    /// Opened so far.
+    pub total: IntCounter,
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(opts!(name, help), labels))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(opts!(name, help), labels))
+}
+
+fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let options = histogram_opts!(name, help, BUCKETS.to_vec());
+    register(registry, HistogramVec::new(options, labels))
+}
+
+/// Registers a metric under the prefix of the registry.
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<C>,
+) -> C {
+    let metric = metric
+        .expect("invariant: metric names and labels are literals of this file, valid and tested");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("invariant: every metric of this file has a name of its own");
+    metric
+}
+
+impl Metrics {
+    /// All metrics, registered and at zero.
+    pub fn new(version: &str) -> Arc<Self> {
+        let registry = Registry::new_custom(Some("tidegate".into()), None)
+            .expect("invariant: the prefix is not empty");
+        let r = &registry;
+        gauges(
+            r,
+            "build_info",
+            "Version of the running program.",
+            &["version"],
+        )
+        .with_label_values(&[version])
+        .set(1);
+        let connections = counters(
+            r,
+            "connections_total",
+            "Client connections accepted.",
+            &["listener", "protocol"],
+        );
+        let refused = counters(
+            r,
+            "requests_refused_total",
+            "Requests refused before any node saw them.",
+            &["reason"],
+        );
+        let in_flight = IntGauge::new("http_requests_in_flight", "Requests being worked on.");
+        let dropped = IntCounter::new(
+            "access_log_dropped_total",
+            "Access log lines dropped because the writer was behind.",
+        );
+        Arc::new(Metrics {
+            route: RouteFamilies::new(r),
+            connections_active: gauges(
+                r,
+                "connections_active",
+                "Client connections open now.",
+                &["listener"],
+            ),
+            connections,
+            refused: Refusal::ALL
+                .iter()
+                .map(|why| (*why, refused.with_label_values(&[why.as_str()])))
+                .collect(),
+            requests_in_flight: register(r, in_flight),
+            node: NodeFamilies::new(r),
+            upstream: UpstreamFamilies::new(r),
+            reloads: ReloadMetrics::new(r),
+            log_dropped: register(r, dropped),
+            routes: Mutex::default(),
+            nodes: Mutex::default(),
+            registry,
+        })
+    }
+
+    /// The handles of a route; the same ones for the same name, across reloads.
+    pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
+        self.routes
+            .lock()
+            .entry(name.to_string())
+            .or_insert_with(|| Arc::new(self.route.handles(name)))
+            .clone()
+    }
+
+    /// The handles of a node; the same ones for the same name, across reloads.
+    pub fn node(&self, upstream: &str, id: &str) -> Arc<NodeMetrics> {
+        let mut nodes = self.nodes.lock();
+        let entry = nodes
+            .entry((upstream.to_string(), id.to_string()))
+            .or_insert_with(|| NodeEntry {
+                metrics: Arc::new(self.node.handles(upstream, id)),
+                gone_since: None,
+            });
+        entry.gone_since = None;
+        entry.metrics.clone()
+    }
+
+    /// The handles of a node that has some.
+    pub fn known_node(&self, upstream: &str, id: &str) -> Option<Arc<NodeMetrics>> {
+        let key = (upstream.to_string(), id.to_string());
+        self.nodes
+            .lock()
+            .get(&key)
+            .map(|entry| entry.metrics.clone())
+    }
+
+    /// The handles of an upstream.
+    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
+        self.upstream.handles(name)
+    }
+
+    /// The handles of a data port.
+    pub fn listener(&self, label: &str) -> ListenerMetrics {
+        ListenerMetrics {
+            active: self.connections_active.with_label_values(&[label]),
+            total: self.connections.with_label_values(&[label, "http/1.1"]),
+        }
+    }
+
+    /// Counts a request in; it is counted out when the guard drops, whatever happened to it.
+    pub fn begin_request(&self) -> RequestInFlight {
+        self.requests_in_flight.inc();
+        RequestInFlight(self.requests_in_flight.clone())
+    }
+
+    /// Requests being worked on. What the shutdown waits for.
+    pub fn in_flight(&self) -> i64 {
+        self.requests_in_flight.get()
+    }
+
+    /// Counts a refusal.
+    pub fn refused(&self, why: Refusal) {
+        if let Some((_, counter)) = self.refused.iter().find(|(r, _)| *r == why) {
+            counter.inc();
+        }
+    }
+
+    /// Connections open now and opened so far, over all data ports.
+    pub fn connection_totals(&self) -> (i64, u64) {
+        (
+            sum(&self.connections_active, |m| m.get_gauge().get_value()) as i64,
+            sum(&self.connections, |m| m.get_counter().get_value()) as u64,
+        )
+    }
+
+    /// Requests answered so far.
+    pub fn requests_total(&self) -> u64 {
+        sum(&self.route.requests, |m| m.get_counter().get_value()) as u64
+    }
+
+    /// Sets the gauges that mirror state. Nodes that are not named are gone; their series leave
+    /// [`REMOVED_NODE_STAYS`] later.
+    pub fn mirror<'a>(
+        &self,
+        nodes: impl Iterator<Item = NodeGauges<'a>>,
+        available: impl Iterator<Item = (&'a str, usize)>,
+        now: Instant,
+    ) {
+        let mut known = self.nodes.lock();
+        let mut present = std::collections::HashSet::new();
+        for gauges in nodes {
+            self.node.set(&gauges);
+            present.insert((gauges.upstream.to_string(), gauges.node.to_string()));
+        }
+        for (key, entry) in known.iter_mut() {
+            if present.contains(key) {
+                entry.gone_since = None;
+            } else if entry.gone_since.is_none() {
+                entry.gone_since = Some(now);
+                self.node.forget_gauges(&key.0, &key.1);
+            }
+        }
+        known.retain(|key, entry| {
+            let stays = entry
+                .gone_since
+                .is_none_or(|since| now.duration_since(since) < REMOVED_NODE_STAYS);
+            if !stays {
+                self.node.forget(&key.0, &key.1, &entry.metrics);
+            }
+            stays
+        });
+        for (name, n) in available {
+            self.upstream
+                .available
+                .with_label_values(&[name])
+                .set(n as i64);
+        }
+    }
+
+    /// The Prometheus text, `process_*` included.
+    pub fn text(&self) -> String {
+        let mut families = self.registry.gather();
+        families.extend(process_metrics());
+        let mut text = String::with_capacity(1 << 14);
+        // Writing into memory fails only for a family without metrics, which gather() leaves out.
+        let _ = TextEncoder::new().encode_utf8(&families, &mut text);
+        text
+    }
+}
+
+/// The usual `process_*` metrics, which carry no prefix.
+fn process_metrics() -> Vec<prometheus::proto::MetricFamily> {
+    static COLLECTOR: OnceLock<prometheus::process_collector::ProcessCollector> = OnceLock::new();
+    COLLECTOR
+        .get_or_init(prometheus::process_collector::ProcessCollector::for_self)
+        .collect()
+}
+
+fn sum(family: &impl Collector, value: impl Fn(&prometheus::proto::Metric) -> f64) -> f64 {
+    family
+        .collect()
+        .iter()
+        .flat_map(|f| f.get_metric())
+        .map(value)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::node::{Health, Intent};
+    use crate::base::reason::End;
+    use http::Method;
+
+    fn gauges_of(health: Health) -> NodeGauges<'static> {
+        NodeGauges {
+            upstream: "web",
+            node: "a",
+            intent: Intent::Up,
+            health,
+            in_flight: 3,
+            weight: 2,
+            draining: false,
+        }
+    }
+
+    #[test]
+    fn a_request_is_counted_by_route_method_and_code() {
+        let m = Metrics::new("1");
+        let route = m.route("shop");
+        route.finished(&Method::GET, 200, Duration::from_millis(3), (1, 2), End::Ok);
+        let odd = Method::from_bytes(b"BREW").unwrap();
+        route.finished(&odd, 418, Duration::ZERO, (0, 0), End::ClientAbort);
+        let text = m.text();
+        for line in [
+            r#"tidegate_http_requests_total{code="200",method="GET",route="shop"} 1"#,
+            r#"tidegate_http_requests_total{code="418",method="OTHER",route="shop"} 1"#,
+            r#"tidegate_http_request_duration_seconds_bucket{cache="none",route="shop",le="0.005"} 2"#,
+            r#"tidegate_http_response_bytes_total{route="shop"} 2"#,
+            r#"tidegate_client_aborts_total{route="shop"} 1"#,
+            r#"tidegate_build_info{version="1"} 1"#,
+            "\nprocess_open_fds ",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert_eq!(m.requests_total(), 2);
+    }
+
+    #[test]
+    fn node_gauges_mirror_the_state_and_leave_with_the_node() {
+        let m = Metrics::new("1");
+        let node = m.node("web", "a");
+        node.answered(200, Duration::ZERO);
+        node.failed(End::UpstreamReset);
+        node.changed((Intent::Up, Health::Healthy), (Intent::Up, Health::Ejected));
+        let t0 = Instant::now();
+        m.mirror(
+            [gauges_of(Health::Ejected)].into_iter(),
+            [("web", 0)].into_iter(),
+            t0,
+        );
+        let text = m.text();
+        for line in [
+            r#"tidegate_node_health{health="ejected",node="a",upstream="web"} 1"#,
+            r#"tidegate_node_health{health="healthy",node="a",upstream="web"} 0"#,
+            r#"tidegate_upstream_requests_in_flight{node="a",upstream="web"} 3"#,
+            r#"tidegate_node_ejections_total{node="a",reason="connect",upstream="web"} 1"#,
+            r#"tidegate_upstream_errors_total{node="a",reason="upstream_reset",upstream="web"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        m.mirror(std::iter::empty(), std::iter::empty(), t0);
+        let text = m.text();
+        assert!(!text.contains("node_health{"), "{text}");
+        assert!(text.contains(r#"upstream_requests_total{code="200",node="a""#));
+        m.mirror(
+            std::iter::empty(),
+            std::iter::empty(),
+            t0 + REMOVED_NODE_STAYS,
+        );
+        assert!(!m.text().contains(r#"node="a""#), "{}", m.text());
+    }
+
+    #[test]
+    fn a_node_that_comes_back_in_time_keeps_its_counts() {
+        let m = Metrics::new("1");
+        m.node("web", "a").answered(200, Duration::ZERO);
+        let t0 = Instant::now();
+        m.mirror(std::iter::empty(), std::iter::empty(), t0);
+        assert_eq!(m.node("web", "a").requests_total(), 1);
+        m.mirror(
+            std::iter::empty(),
+            std::iter::empty(),
+            t0 + REMOVED_NODE_STAYS,
+        );
+        assert_eq!(
+            m.node("web", "a").requests_total(),
+            1,
+            "its time starts again"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! What is counted for a route. Methods a client made up share one label.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use http::Method;
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+
+use super::codes::CodeCounters;
+use super::{counters, histograms};
+use crate::base::reason::End;
+
+/// Metrics by route.
+#[derive(Debug)]
+pub(super) struct RouteFamilies {
+    pub(super) requests: IntCounterVec,
+    duration: HistogramVec,
+    bytes_in: IntCounterVec,
+    bytes_out: IntCounterVec,
+    aborts: IntCounterVec,
+}
+
+impl RouteFamilies {
+    pub(super) fn new(r: &Registry) -> Self {
+        RouteFamilies {
+            requests: counters(
+                r,
+                "http_requests_total",
+                "Requests answered.",
+                &["route", "method", "code"],
+            ),
+            duration: histograms(
+                r,
+                "http_request_duration_seconds",
+                "From the head of a request to the end of its answer.",
+                &["route", "cache"],
+            ),
+            bytes_in: counters(
+                r,
+                "http_request_bytes_total",
+                "Body bytes received from clients.",
+                &["route"],
+            ),
+            bytes_out: counters(
+                r,
+                "http_response_bytes_total",
+                "Body bytes sent to clients.",
+                &["route"],
+            ),
+            aborts: counters(
+                r,
+                "client_aborts_total",
+                "Requests whose client left before the answer was complete.",
+                &["route"],
+            ),
+        }
+    }
+
+    pub(super) fn handles(&self, name: &str) -> RouteMetrics {
+        RouteMetrics {
+            name: name.to_string(),
+            family: self.requests.clone(),
+            by_method: std::array::from_fn(|_| OnceLock::new()),
+            duration: self.duration.with_label_values(&[name, "none"]),
+            bytes_in: self.bytes_in.with_label_values(&[name]),
+            bytes_out: self.bytes_out.with_label_values(&[name]),
+            aborts: self.aborts.with_label_values(&[name]),
+        }
+    }
+}
+
+/// Methods with a label of their own; any other counts as `OTHER`.
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::PATCH,
+    Method::CONNECT,
+    Method::TRACE,
+];
+
+/// What is counted for one route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    name: String,
+    family: IntCounterVec,
+    by_method: [OnceLock<CodeCounters>; METHODS.len() + 1],
+    duration: Histogram,
+    bytes_in: IntCounter,
+    bytes_out: IntCounter,
+    aborts: IntCounter,
+}
+
+impl RouteMetrics {
+    /// Counts a finished request.
+    pub fn finished(
+        &self,
+        method: &Method,
+        code: u16,
+        took: Duration,
+        bytes: (u64, u64),
+        end: End,
+    ) {
+        let at = METHODS
+            .iter()
+            .position(|m| m == method)
+            .unwrap_or(METHODS.len());
+        self.by_method[at]
+            .get_or_init(|| {
+                let label = METHODS.get(at).map_or("OTHER", Method::as_str);
+                CodeCounters::new(&self.family, &[&self.name, label])
+            })
+            .inc(code);
+        self.duration.observe(took.as_secs_f64());
+        self.bytes_in.inc_by(bytes.0);
+        self.bytes_out.inc_by(bytes.1);
+        if end == End::ClientAbort {
+            self.aborts.inc();
+        }
+    }
+}
