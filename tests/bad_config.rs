@@ -29,7 +29,7 @@ async fn a_file_cut_at_any_place_never_stops_what_serves() {
     }
     println!("{refused} refused, {taken} were whole files of their own");
     assert!(refused >= 36, "{refused} of 40");
-    load.stop().await.nothing_failed_of(50);
+    load.stop().await.nothing_failed_of(10);
 }
 
 #[tokio::test]
@@ -60,12 +60,7 @@ async fn what_no_editor_writes_is_refused_too() {
             "two documents",
             format!("{good}---\nthreads: 4\n").into_bytes(),
         ),
-        (
-            "no routes",
-            good.replace("routes:", "# routes:")
-                .replace("  - upstream", "# -")
-                .into(),
-        ),
+        ("no nodes", good.replace("nodes: [", "nodes: [] # ").into()),
     ] {
         fs::write(tide.path(), bytes).unwrap();
         let answer = tide.api("POST", "/api/v1/reload", "").await;

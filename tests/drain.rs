@@ -8,7 +8,7 @@ use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
 use crate::support::reply::Reply;
 use crate::support::wire::Broken;
-use crate::support::{Gate, check, eventually, ms};
+use crate::support::{Gate, check, eventually, ms, took_about};
 
 /// Two nodes, of which the first holds five requests until the gate opens.
 struct Held {
@@ -302,6 +302,68 @@ async fn a_node_that_is_down_is_neither_used_nor_probed_and_finishes_what_it_has
     }
     held.tide.verb("web/app-1", "undrain").await;
     held.tide.node_has("web/app-1", "health", "healthy").await;
+}
+
+#[tokio::test]
+async fn a_removed_node_is_cut_when_its_drain_ends_and_is_gone() {
+    let mut held = Held::with("drain: { timeout: 1s }").await;
+    let began = Instant::now();
+    let rest = Held::file("drain: { timeout: 1s }", nodes(&held.apps[1..]));
+    held.tide.apply(&rest).await;
+    for client in &mut held.waiting {
+        let cut = client.answer("GET").await;
+        assert!(!matches!(cut, Ok(ref a) if a.status == 200), "{cut:?}");
+    }
+    took_about(began, ms(1_000));
+    eventually("it is gone from the list", ms(5_000), async || {
+        let web = held.tide.json("/api/v1/upstreams/web").await;
+        check(web["nodes"].as_array().unwrap().len() == 1, &web)
+    })
+    .await;
+    held.tide
+        .metric_is("tidegate_http_requests_in_flight", &[], 0.0)
+        .await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_removed_and_named_again_goes_on_where_it_was() {
+    let mut held = Held::with("").await;
+    held.tide
+        .apply(&Held::file("", nodes(&held.apps[1..])))
+        .await;
+    assert_eq!(held.tide.node("web/app-1").await["removed"], true);
+    held.tide.apply(&Held::file("", nodes(&held.apps))).await;
+    let seen = held.tide.node("web/app-1").await;
+    assert_eq!(
+        (&seen["removed"], &seen["state"]),
+        (&false.into(), &"up".into()),
+        "{seen}"
+    );
+    assert_eq!(seen["in_flight"], 5, "{seen}");
+    held.gate.open();
+    for client in &mut held.waiting {
+        assert_eq!(client.answer("GET").await.unwrap().status, 200);
+    }
+    let tally = Load::at(400).count(40).run(held.tide.addr()).await;
+    tally.nothing_failed_of(40);
+    assert!(tally.of("app-1") >= 15, "{tally}");
+    held.tide.node_has("web/app-1", "in_flight", 0).await;
+}
+
+#[tokio::test]
+async fn an_operator_may_put_back_what_the_file_drains() {
+    let apps = Origin::several(2).await;
+    let list = format!("[{}, {}]", apps[0].with("state: drain"), apps[1]);
+    let tide = Tidegate::run(Held::file("", list)).await;
+    assert_eq!(tide.node("web/app-1").await["drift"], false);
+    let said = tide.verb("web/app-1", "undrain").await;
+    assert_eq!(
+        (&said["state"], &said["drift"]),
+        (&"up".into(), &true.into()),
+        "{said}"
+    );
+    let tally = Load::at(400).count(40).run(tide.addr()).await;
+    assert!(tally.of("app-1") >= 15, "{tally}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::support::load::Load;
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
 use crate::support::reply::{Reply, Step};
-use crate::support::{check, eventually, ms};
+use crate::support::{check, eventually, ms, pattern};
 
 const QUICK: &str = "health: { path: /healthz, interval: 100ms, timeout: 500ms, rise: 2, fall: 2 }";
 
@@ -163,6 +163,22 @@ async fn a_reload_forgets_no_nodes_health() {
     assert!(now >= since, "it is unhealthy since the same moment");
 }
 
+#[tokio::test]
+async fn it_is_not_ready_before_a_first_node_has_answered() {
+    let app = Origin::start("app-1").await;
+    app.set_health(500);
+    let tide = Tidegate::run_unready(web(QUICK, nodes([&app]))).await;
+    tide.node_has("web/app-1", "health", "unhealthy").await;
+    assert_eq!(tide.api("GET", "/readyz", "").await.status, 503);
+    app.set_health(200);
+    eventually("ready", ms(5_000), async || {
+        let ready = tide.api("GET", "/readyz", "").await;
+        check(ready.status == 200, ready.text())
+    })
+    .await;
+    assert_eq!(tide.get("/").await.status, 200);
+}
+
 // -- failures under load
 
 #[tokio::test]
@@ -192,6 +208,23 @@ async fn a_node_that_refuses_costs_no_post_and_none_runs_twice() {
         assert!(ids.insert(seen.id().to_owned()), "{} ran twice", seen.id());
     }
     assert_eq!(ids.len(), tally.sent);
+}
+
+#[tokio::test]
+async fn a_large_upload_does_not_suffer_from_a_node_that_refuses() {
+    let apps = [Origin::refusing("app-1"), Origin::start("app-2").await];
+    apps[1].answers(|_| Reply::mirror());
+    let list = format!("[{}, {}]", apps[0], apps[1].with("backup: true"));
+    let tide = Tidegate::run_unready(web("", list)).await;
+    for chunked in [false, true] {
+        let mut upload = Request::post("/", pattern(1 << 20));
+        if chunked {
+            upload = upload.chunked(30_000);
+        }
+        let answer = tide.ask(&upload).await;
+        assert!(answer.status == 200 && answer.body == pattern(1 << 20));
+    }
+    assert_eq!(apps[1].requests(), 2);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::support::client::{Client, Request, status_of};
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, one_node, web};
 use crate::support::reply::{Reply, Step, chunk};
-use crate::support::wire::Framing;
+use crate::support::wire::{Broken, Framing};
 use crate::support::{Gate, check, eventually, ms, pattern};
 
 #[tokio::test]
@@ -133,6 +133,60 @@ async fn an_upload_reaches_the_node_before_the_client_has_finished() {
 }
 
 #[tokio::test]
+async fn an_upload_that_breaks_off_never_looks_complete_to_the_node() {
+    let (app, tide) = one_node().await;
+    app.answers(|_| Reply::mirror());
+    let sized = Request::post("/", pattern(90_000));
+    for upload in [sized.clone(), sized.chunked(1_000)] {
+        let mut client = tide.connect().await;
+        client.send_bytes(&upload.head_bytes()).await.unwrap();
+        client
+            .send_bytes(&upload.body_bytes()[..50_000])
+            .await
+            .unwrap();
+        app.holds(1).await;
+        drop(client);
+        eventually("the node is let go", ms(3_000), async || {
+            check(app.in_flight() == 0, app.in_flight())
+        })
+        .await;
+    }
+    let seen = app.seen();
+    assert!(seen.len() == 2 && seen.iter().all(|s| !s.complete));
+    tide.metric_is("tidegate_http_requests_in_flight", &[], 0.0)
+        .await;
+}
+
+#[tokio::test]
+async fn requests_sent_in_one_go_are_answered_in_their_order_or_not_at_all() {
+    let (app, tide) = one_node().await;
+    app.answers(|seen| Reply::usual(seen).after(ms(30 - 10 * seen.serial as u64 % 30)));
+    let requests = [
+        Request::get("/1"),
+        Request::post("/2", "two"),
+        Request::get("/3"),
+    ];
+    let mut bytes = Vec::new();
+    for request in &requests {
+        bytes.extend(request.head_bytes());
+        bytes.extend(request.body_bytes());
+    }
+    let mut client = tide.connect().await;
+    client.send_bytes(&bytes).await.unwrap();
+    for (n, request) in requests.iter().enumerate() {
+        let answer = match client.answer("GET").await {
+            Err(Broken::Closed) if n > 0 => break,
+            answer => answer.unwrap(),
+        };
+        assert!(
+            answer.text().contains(request.its_id()),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_expects_100_continue_hears_it_from_the_node() {
     let (app, tide) = one_node().await;
     app.answers(|_| Reply::mirror());
@@ -176,6 +230,20 @@ async fn a_websocket_carries_bytes_both_ways() {
         check(app.in_flight() == 0, app.in_flight())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_the_node_refuses_is_an_ordinary_answer() {
+    let (_app, tide) = one_node().await;
+    let upgrade = Request::get("/chat")
+        .field("Connection", "Upgrade")
+        .field("Upgrade", "websocket");
+    let mut client = tide.connect().await;
+    let answer = client.ask(&upgrade).await.unwrap();
+    assert!(answer.status == 200 && answer.text().contains(upgrade.its_id()));
+    if answer.stays_open {
+        assert_eq!(client.ask(&Request::get("/")).await.unwrap().status, 200);
+    }
 }
 
 #[tokio::test]

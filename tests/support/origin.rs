@@ -22,11 +22,7 @@ type Script = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 pub struct Origin {
     shared: Arc<Shared>,
     addr: SocketAddr,
-    #[expect(
-        clippy::disallowed_types,
-        reason = "killing an origin waits for its listener to be gone"
-    )]
-    door: tokio::sync::Mutex<Door>,
+    door: Mutex<Door>,
 }
 
 enum Door {
@@ -93,35 +89,33 @@ impl Origin {
 
     /// Resets every connection and refuses new ones, as a killed process does.
     pub async fn kill(&self) {
-        let mut door = self.door.lock().await;
-        if let Door::Open(accepting) = std::mem::replace(&mut *door, Door::Moving) {
-            accepting.abort();
-            let _ = accepting.await;
-        }
-        *door = Door::Shut(bind(self.addr));
+        self.refuse().await;
         self.shared.deaths.send_modify(|n| *n += 1);
     }
 
     /// Refuses new connections; those that stand go on.
     pub async fn refuse(&self) {
-        let mut door = self.door.lock().await;
-        if let Door::Open(accepting) = std::mem::replace(&mut *door, Door::Moving) {
+        let door = self.move_door(Door::Moving);
+        if let Door::Open(accepting) = door {
             accepting.abort();
             let _ = accepting.await;
         }
-        *door = Door::Shut(bind(self.addr));
+        self.move_door(Door::Shut(bind(self.addr)));
     }
 
     /// Listens (again) on its port.
     pub async fn revive(&self) {
-        let mut door = self.door.lock().await;
-        match std::mem::replace(&mut *door, Door::Moving) {
-            Door::Shut(socket) => {
-                let listener = socket.listen(4_096).expect("its own port");
-                *door = Door::Open(tokio::spawn(accept(self.shared.clone(), listener)));
-            }
-            other => *door = other,
-        }
+        let door = self.move_door(Door::Moving);
+        let Door::Shut(socket) = door else {
+            panic!("{} listens already", self.name());
+        };
+        let listener = socket.listen(4_096).expect("its own port");
+        let accepting = tokio::spawn(accept(self.shared.clone(), listener));
+        self.move_door(Door::Open(accepting));
+    }
+
+    fn move_door(&self, to: Door) -> Door {
+        std::mem::replace(&mut self.door.lock().unwrap(), to)
     }
 
     /// What `/healthz` answers from now on.
