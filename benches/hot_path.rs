@@ -1,8 +1,9 @@
-//! What every request pays before a byte moves: finding its route and choosing its node.
+//! What every request pays before a byte moves: seeing one generation, finding its route, choosing its node.
 //!
 //! Numbers are only comparable on one machine. Nothing here may measure the network or wait.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -12,9 +13,19 @@ use tidegate::balance::pick::{Ask, Candidate, build};
 use tidegate::base::node::{Health, Intent};
 use tidegate::base::node_set::NodeSet;
 use tidegate::config::checked::{Action, Balance, HostPattern, Match, PathPattern, Route};
+use tidegate::live::control::Control;
+use tidegate::live::overlay::Change;
+use tidegate::live::source::Source;
 use tidegate::route::{RouteAsk, Table};
+use tidegate::telemetry::metrics::Metrics;
 
-criterion_group!(benches, route_match, node_pick);
+// The macro makes public functions without a word of their own.
+#[allow(missing_docs, reason = "made by the macro")]
+mod groups {
+    use super::*;
+    criterion_group!(benches, route_match, node_pick, snapshot_load);
+}
+use groups::benches;
 criterion_main!(benches);
 
 // -- route match ------------------------------------------------------------------------------------------------------
@@ -122,4 +133,38 @@ fn pool(n: usize) -> Vec<Candidate> {
 }
 
 // -- snapshot load ----------------------------------------------------------------------------------------------------
-// Comes with `live/`: one load of the current generation a request, alone and while another thread swaps it.
+
+/// What every request pays to see one generation: alone, and while another thread puts a new one in use all the time.
+fn snapshot_load(c: &mut Criterion) {
+    let text = "listen: [{ addr: \"127.0.0.1:0\" }]\naccess_log: { format: \"off\" }\nupstreams:\n  web: { nodes: [\"127.0.0.1:1\", \"127.0.0.1:2\"] }\nroutes:\n  - upstream: web\n";
+    let source = Source::Text {
+        name: "bench".into(),
+        text: text.into(),
+    };
+    let loaded = source.load();
+    let config = loaded
+        .config
+        .clone()
+        .expect("the configuration of the bench is right");
+    let metrics = Metrics::new("bench");
+    let control = Control::start(source, config, &loaded, metrics, Instant::now())
+        .expect("a log that is off opens");
+    let mut group = c.benchmark_group("snapshot");
+    group.bench_function("load", |b| b.iter(|| control.hold.load().generation));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut weight = 1;
+            while !stop.load(Relaxed) {
+                weight = weight % 2 + 1;
+                let changed = control.change("web", "127.0.0.1:1", Change::Weight(weight));
+                changed.expect("the node exists");
+            }
+        });
+        group.bench_function("load_while_swapping", |b| {
+            b.iter(|| control.hold.load().generation);
+        });
+        stop.store(true, Relaxed);
+    });
+    group.finish();
+}

@@ -2,6 +2,11 @@
 //!
 //! One binary, so that the proxy's libraries are linked once. A module is a subject; a test's name is a sentence.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic with a line number is what a failed test is"
+)]
+
 mod support;
 
 mod access_log;
