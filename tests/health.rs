@@ -228,6 +228,22 @@ async fn a_large_upload_does_not_suffer_from_a_node_that_refuses() {
 }
 
 #[tokio::test]
+async fn however_many_nodes_refuse_the_one_that_works_is_found() {
+    let dead: Vec<Origin> = (0..20)
+        .map(|n| Origin::refusing(&format!("dead-{n}")))
+        .collect();
+    let live = Origin::start("live").await;
+    let list = format!(
+        "{}, {}]",
+        nodes(&dead).trim_end_matches(']'),
+        live.with("backup: true")
+    );
+    let tide = Tidegate::run_unready(web("", list)).await;
+    let answer = tide.ask(&Request::post("/", "an order")).await;
+    assert_eq!((answer.status, answer.node()), (200, "live"));
+}
+
+#[tokio::test]
 async fn killing_one_of_three_nodes_fails_no_get() {
     let apps = Origin::several(3).await;
     for app in &apps {

@@ -187,6 +187,28 @@ async fn requests_sent_in_one_go_are_answered_in_their_order_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_request_sent_too_early_does_not_cost_the_one_before_it() {
+    let (app, tide) = one_node().await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.answers(move |seen| Reply::usual(seen).when(&held));
+    let mut client = tide.connect().await;
+    let first = Request::post("/1", "an order");
+    client.send(&first).await.unwrap();
+    app.holds(1).await;
+    client.send(&Request::get("/2")).await.unwrap();
+    // Its answer shows that the proxy had the time to notice the early bytes.
+    app.answers(Reply::usual);
+    tide.get("/3").await;
+    gate.open();
+    let answer = client
+        .answer("POST")
+        .await
+        .expect("the order was carried out");
+    assert!(answer.text().contains(first.its_id()), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn a_client_that_expects_100_continue_hears_it_from_the_node() {
     let (app, tide) = one_node().await;
     app.answers(|_| Reply::mirror());
