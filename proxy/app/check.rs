@@ -40,7 +40,7 @@ fn print_json(loaded: &Loaded) {
 
 fn print_text(loaded: &Loaded, path: &str) {
     for problem in &loaded.problems {
-        eprintln!("{problem}\n");
+        eprintln!("{problem}");
     }
     let (errors, warnings) = (loaded.errors().count(), loaded.warnings().count());
     match &loaded.config {
@@ -74,7 +74,7 @@ fn summary(config: &Config) -> String {
 pub fn config(args: &ConfigArgs) -> ExitCode {
     let loaded = Source::File(args.file.config.clone()).load();
     for problem in loaded.errors() {
-        eprintln!("{problem}\n");
+        eprintln!("{problem}");
     }
     match effective(&loaded) {
         Some(text) => {

@@ -66,7 +66,7 @@ fn start_and_serve(source: Source) -> Result<(), String> {
 
     let loaded = source.load();
     for problem in &loaded.problems {
-        eprintln!("{problem}\n");
+        eprintln!("{problem}");
     }
     let Some(config) = loaded.config.clone() else {
         return Err(format!(

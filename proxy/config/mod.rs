@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 
 use checked::Config;
 use files::Gather;
-use problem::{Place, Problem, Problems, Severity};
+use problem::{Problem, Problems, Severity};
 use source::Sources;
 use validate::Origins;
 
@@ -92,9 +92,9 @@ pub fn load_text(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -
     sources.took(name, text.as_bytes());
     match source::text(text.as_bytes().to_vec()) {
         Ok(text) => from_text(Path::new(name), name, &text, env, sources),
-        Err((what, help)) => {
+        Err(no) => {
             let mut problems = Problems::default();
-            problems.push(Problem::error(Place::file(name), format!("{name} {what}")).help(help));
+            problems.push(no.problem(name, None));
             finish(None, problems, sources, Path::new(name))
         }
     }

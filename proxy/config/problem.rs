@@ -184,6 +184,9 @@ fn show_place(
     }
     let (file, line, column) = (&place.file, place.line, place.column);
     writeln!(f, "{:gutter$}{arrow} {file}:{line}:{column}", "")?;
+    if place.text.is_empty() {
+        return Ok(()); // an empty line, or bytes nobody should see
+    }
     // A tab has no fixed width and a control character may move the cursor: neither may shift the carets.
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let shown: String = place.text.chars().map(plain).collect();

@@ -51,9 +51,7 @@ impl Sources {
         self.files.push(path.to_path_buf());
         self.bytes += bytes.len() as u64;
         self.took(&name, &bytes);
-        text(bytes).map_err(|(what, help)| {
-            Box::new(Problem::error(place(), format!("{name} {what}")).help(help))
-        })
+        text(bytes).map_err(|no| Box::new(no.problem(&name, named)))
     }
 
     /// Adds a text to the fingerprint.
@@ -89,36 +87,75 @@ fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Why bytes are no text.
+pub struct NotText {
+    what: &'static str,
+    help: &'static str,
+    /// Where it begins, from 1.
+    line: usize,
+    column: usize,
+}
+
+impl NotText {
+    /// The same as a problem of the file `name`, which `named` asked for.
+    pub fn problem(&self, name: &str, named: Option<&Place>) -> Problem {
+        let place = Place {
+            line: self.line,
+            column: self.column,
+            length: 1,
+            ..Place::file(name)
+        };
+        let problem = Problem::error(place, format!("{name} {}", self.what)).help(self.help);
+        match named {
+            Some(named) => problem.also(named.clone(), "asked for here"),
+            None => problem,
+        }
+    }
+}
+
 /// The bytes as text, without a byte order mark; else what is wrong and what to do.
-pub fn text(mut bytes: Vec<u8>) -> Result<String, (String, String)> {
-    let no = |what: &str, help: &str| Err((what.to_string(), help.to_string()));
+pub fn text(mut bytes: Vec<u8>) -> Result<String, NotText> {
+    let no = |what, help, before: &[u8]| {
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let start = before
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
+        Err(NotText {
+            what,
+            help,
+            line,
+            column: before.len() - start + 1,
+        })
+    };
     if bytes.len() as u64 > MAX_FILE {
         return no(
             "is larger than 4MiB",
             "this is hardly a configuration; split a really large one with `include`",
+            &[],
         );
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return no("is UTF-16", "save it as UTF-8");
+        return no("is UTF-16", "save it as UTF-8", &[]);
     }
     if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
         bytes.drain(..3);
     }
     let control = |b: &u8| (*b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || *b == 0x7f;
-    if bytes.iter().any(control) {
+    if let Some(at) = bytes.iter().position(control) {
         return no(
             "is not a text file: it holds control characters",
             "was another file meant? A configuration is plain text in UTF-8",
+            &bytes[..at],
         );
     }
     String::from_utf8(bytes).or_else(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..at]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
-        let what = format!("is not UTF-8: line {line} holds a byte that is no character");
-        no(&what, "save it as UTF-8")
+        no(
+            "is not UTF-8: it holds a byte that is no character",
+            "save it as UTF-8",
+            &error.as_bytes()[..at],
+        )
     })
 }
 

@@ -19,6 +19,8 @@ use crate::live::source::Source;
 const QUIET: Duration = Duration::from_millis(100);
 /// A folder that is never quiet is not waited for longer than this.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// A file changed within this time may have changed twice within one tick of its time stamp.
+const YOUNG: Duration = Duration::from_secs(2);
 /// From one look at the files to the next.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -34,20 +36,28 @@ pub async fn run(control: &Control) {
     let mut seen = look(&control.watched());
     loop {
         ears.listen_to(&control.watched());
-        tokio::select! {
-            () = heard.notified() => wait_for_quiet(&heard).await,
-            _ = looks.tick() => {}
+        let told = tokio::select! {
+            () = heard.notified() => true,
+            _ = looks.tick() => false,
+        };
+        if told {
+            wait_for_quiet(&heard).await;
         }
+        // Looked at before the files are read: what changes while they are read looks different the next time.
         let now = look(&control.watched());
-        if now != seen {
+        if now != seen || (told && is_young(&now)) {
             control.reload("a file changed", true);
-            // What is watched may have changed with it.
-            seen = look(&control.watched());
-            if seen != now {
-                looks.reset_immediately();
-            }
+            seen = now;
         }
     }
+}
+
+/// Whether a file changed so lately that a second change could look the same from outside.
+fn is_young(look: &Look) -> bool {
+    let now = SystemTime::now();
+    look.iter()
+        .filter_map(|(_, outside)| outside.as_ref())
+        .any(|(modified, ..)| now.duration_since(*modified).is_ok_and(|age| age < YOUNG))
 }
 
 async fn wait_for_quiet(heard: &Notify) {
