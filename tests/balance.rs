@@ -209,6 +209,10 @@ async fn a_backup_works_only_when_no_other_node_can() {
     );
     let health = "health: { path: /healthz, interval: 100ms, rise: 1, fall: 1 }";
     let tide = Tidegate::run(web(health, list)).await;
+    for app in &apps {
+        let node = format!("web/{}", app.name());
+        tide.node_has(&node, "health", "healthy").await;
+    }
     assert_eq!(shares(&tide, 30).await.get("app-3"), None);
     apps[0].set_health(500);
     tide.node_has("web/app-1", "health", "unhealthy").await;
