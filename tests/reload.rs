@@ -230,9 +230,20 @@ async fn a_file_added_to_or_changed_in_an_included_folder_counts() {
 async fn a_change_while_it_starts_is_not_lost() {
     let app = Origin::start("app-1").await;
     let yaml = web("", nodes([&app]));
-    for _ in 0..5 {
-        let tide = Tidegate::run_unready(marked("first", &yaml)).await;
-        tide.write(&marked("second", &yaml));
+    for n in 0..20 {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("tidegate.yaml");
+        let fresh = dir.path().join("fresh");
+        fs::write(&path, complete(&marked("first", &yaml))).unwrap();
+        fs::write(&fresh, complete(&marked("second", &yaml))).unwrap();
+        let gap = ms(2) * n;
+        let change = tokio::spawn(async move {
+            tokio::time::sleep(gap).await;
+            fs::rename(fresh, path).unwrap();
+        });
+        let tide = Tidegate::run_in(dir).await;
+        change.await.unwrap();
+        println!("changed {gap:?} after its start");
         serves(&tide, "second").await;
     }
 }
