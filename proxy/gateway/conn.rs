@@ -1,11 +1,12 @@
-//! What is known of one client connection, shared by its requests.
+//! What is known of one client connection, shared by its requests and by the task that watches over it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use crate::balance::node::Node;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -30,6 +31,9 @@ pub struct Conn {
     pub peer_value: HeaderValue,
     /// The node its current request is on.
     node: Mutex<Option<Arc<Node>>>,
+    begun: Instant,
+    /// Milliseconds after `begun`, plus one, since when it waits for a request; 0 while it has one.
+    waits_since: AtomicU64,
 }
 
 impl Conn {
@@ -44,6 +48,8 @@ impl Conn {
             peer_value: HeaderValue::from_str(&peer.to_string())
                 .expect("invariant: an address prints as digits, letters, dots and colons"),
             node: Mutex::new(None),
+            begun: Instant::now(),
+            waits_since: AtomicU64::new(1),
         }
     }
 
@@ -57,16 +63,30 @@ impl Conn {
         *self.node.lock() = None;
     }
 
-    /// Ends when the current request is to be cut because its node's drain is over.
-    pub async fn cut(&self, cuts: &mut watch::Receiver<u64>) {
-        loop {
-            if cuts.changed().await.is_err() {
-                return std::future::pending().await; // the process is ending anyway
-            }
-            if self.node.lock().as_ref().is_some_and(|n| n.is_cut()) {
-                return;
-            }
-        }
+    /// Whether its current request is to be cut because its node's drain is over.
+    pub fn is_cut(&self) -> bool {
+        self.node.lock().as_ref().is_some_and(|n| n.is_cut())
+    }
+
+    /// From now on it waits for a request.
+    pub fn waits(&self) {
+        let since = self.begun.elapsed().as_millis() as u64;
+        self.waits_since.store(since + 1, Relaxed);
+    }
+
+    /// From now on it has a request, or at least the beginning of one.
+    pub fn works(&self) {
+        self.waits_since.store(0, Relaxed);
+    }
+
+    /// How long it has been waiting for a request; `None` while it has one.
+    pub fn idle_for(&self) -> Option<Duration> {
+        let since = self.waits_since.load(Relaxed).checked_sub(1)?;
+        Some(
+            self.begun
+                .elapsed()
+                .saturating_sub(Duration::from_millis(since)),
+        )
     }
 }
 

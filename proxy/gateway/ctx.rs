@@ -168,10 +168,11 @@ impl Ctx {
     }
 
     /// The running attempt is over.
-    pub fn end_attempt(&mut self) {
-        if let Some(member) = self.member() {
-            let took = self.attempt.as_ref().map(|a| a.begun.elapsed());
-            member.metrics.attempt_took(took.unwrap_or_default());
+    pub fn end_attempt(&mut self, now: Instant) {
+        if let (Some(attempt), Some(member)) = (&self.attempt, self.member()) {
+            member
+                .metrics
+                .attempt_took(now.duration_since(attempt.begun));
         }
         self.attempt = None;
     }
@@ -179,8 +180,9 @@ impl Ctx {
     /// Tells how it ended. Only the first call counts.
     pub fn tell(&mut self, end: End) {
         if !std::mem::replace(&mut self.told, true) {
-            self.end_attempt();
-            finish::tell(self, end);
+            let now = Instant::now();
+            self.end_attempt(now);
+            finish::tell(self, end, now);
         }
     }
 

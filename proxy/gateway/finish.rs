@@ -1,13 +1,15 @@
 //! The end of a request: counted and told, once.
 
+use std::time::{Duration, Instant};
+
 use super::ctx::Ctx;
 use crate::base::reason::End;
 use crate::telemetry::finished::Finished;
 
 /// Counts a finished request and writes its line.
-pub fn tell(ctx: &Ctx, end: End) {
+pub fn tell(ctx: &Ctx, end: End, now: Instant) {
     let snapshot = &ctx.snapshot;
-    let took = ctx.begun.elapsed();
+    let took = now.duration_since(ctx.begun);
     let metrics = match ctx.route {
         Some(at) => &snapshot.route_metrics[at],
         None => &snapshot.no_route_metrics,
@@ -20,7 +22,7 @@ pub fn tell(ctx: &Ctx, end: End) {
     }
 }
 
-fn write_line(ctx: &Ctx, end: End, took: std::time::Duration) {
+fn write_line(ctx: &Ctx, end: End, took: Duration) {
     let snapshot = &ctx.snapshot;
     let upstream = ctx.upstream();
     let nodes: smallvec::SmallVec<[&str; 4]> = upstream

@@ -32,7 +32,7 @@ const SENT_AGAIN_AT_MOST: u32 = 2;
 /// # Errors
 /// When the client cannot be written to.
 pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-    ctx.chosen = choose(ctx);
+    ctx.chosen = choose(ctx, ctx.begun);
     if ctx.chosen.is_some() {
         return Ok(true);
     }
@@ -41,12 +41,12 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     Ok(false)
 }
 
-fn choose(ctx: &Ctx) -> Option<usize> {
+fn choose(ctx: &Ctx, now: Instant) -> Option<usize> {
     let ask = Ask {
         client: client_hash(ctx),
         random: fastrand::u64(..),
     };
-    ctx.upstream()?.pool.pick(&ask, &ctx.barred, Instant::now())
+    ctx.upstream()?.pool.pick(&ask, &ctx.barred, now)
 }
 
 /// The peer of the next attempt.
@@ -55,12 +55,13 @@ fn choose(ctx: &Ctx) -> Option<usize> {
 /// When no node is left to try.
 pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
-    ctx.end_attempt();
-    let chosen = ctx.chosen.take().or_else(|| choose(ctx)).or_else(|| {
+    let now = Instant::now();
+    ctx.end_attempt(now);
+    let chosen = ctx.chosen.take().or_else(|| choose(ctx, now)).or_else(|| {
         // The only node's old connection was closed: it may well be fine.
         ctx.fresh_connection.then(|| {
             ctx.barred.clear();
-            choose(ctx)
+            choose(ctx, now)
         })?
     });
     let Some(member) = chosen else {
@@ -87,7 +88,7 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     ctx.attempt = Some(Attempt {
         member,
         in_flight: node.begin(),
-        begun: Instant::now(),
+        begun: now,
         reused: false,
         answered: false,
     });
@@ -98,21 +99,25 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         peer.options.idle_timeout = Some(Duration::ZERO);
     }
     if let Some(deadline) = ctx.deadline {
-        bound_by(
-            &mut peer,
-            deadline.saturating_duration_since(Instant::now()),
-        );
+        bound_by(&mut peer, deadline.saturating_duration_since(now));
     }
     Ok(peer)
 }
 
 /// The connection stands.
 pub fn connected(ctx: &mut Ctx, reused: bool, control: &Control) {
-    let now = Instant::now();
     let Some(attempt) = &mut ctx.attempt else {
         return;
     };
     attempt.reused = reused;
+    if reused {
+        ctx.connect = Some(Duration::ZERO);
+        if let Some(upstream) = ctx.upstream() {
+            upstream.metrics.reuse.inc();
+        }
+        return;
+    }
+    let now = Instant::now();
     let took = now.duration_since(attempt.begun);
     let node = attempt.in_flight.node();
     if let Some(transition) = node.connected(now) {
@@ -120,14 +125,8 @@ pub fn connected(ctx: &mut Ctx, reused: bool, control: &Control) {
     }
     ctx.connect = Some(took);
     if let Some(upstream) = ctx.upstream() {
-        if reused {
-            upstream.metrics.reuse.inc();
-        } else {
-            upstream
-                .metrics
-                .connect_duration
-                .observe(took.as_secs_f64());
-        }
+        let connecting = &upstream.metrics.connect_duration;
+        connecting.observe(took.as_secs_f64());
     }
 }
 

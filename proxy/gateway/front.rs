@@ -22,7 +22,6 @@ use super::answer;
 use super::conn::{Conn, Port};
 use super::ctx::new_id;
 use crate::base::reason::{End, Refusal};
-use crate::config::checked::ClientTimeouts;
 use crate::live::control::Control;
 use crate::telemetry::finished::Finished;
 use crate::wire::head::{self, Bad};
@@ -34,6 +33,8 @@ const HEAD_ROOM: usize = 4 * 1024;
 /// How long an idle connection is still listened to once the process stops: a request that was on its way is
 /// answered instead of reset.
 const LAST_CALL: Duration = Duration::from_millis(200);
+/// Where the file sets no limit: a connection is looked at again after this.
+const LONG: Duration = Duration::from_secs(3600);
 /// How long a refused client may take to read the refusal.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// How much later than the whole-request limit the connection is cut: time for the 504 to be written.
@@ -69,15 +70,21 @@ impl Front {
     async fn serve(&self, mut stream: Stream, conn: &Arc<Conn>, shutdown: &ShutdownWatch) {
         let mut buffer = BytesMut::new();
         loop {
+            conn.waits();
             let limits = self.control.hold.load().config.timeouts;
-            let waited = wait_for_head(&mut stream, &mut buffer, &limits, shutdown).await;
+            // After the last call nobody waits for another request.
+            let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
+            let patience = last.then_some(LAST_CALL);
+            let waited =
+                wait_for_head(&mut stream, &mut buffer, conn, limits.header, patience).await;
             match waited {
                 Waited::Head => {}
                 Waited::Gone => return,
                 Waited::Refused(why) => return self.refuse(stream, conn, why).await,
             }
             let mut session = ServerSession::new_http1(stream);
-            session.set_pipelined_prefix(buffer.split());
+            // Taken whole: a split would make the two halves share, and pay for sharing.
+            session.set_pipelined_prefix(std::mem::take(&mut buffer));
             session.set_connection_user_context(Some(Box::new(conn.clone())));
             let done = self.proxy.process_new_http(session, shutdown);
             let reused = match limits.request {
@@ -145,11 +152,14 @@ impl ServerApp for Front {
             .get_socket_digest()
             .and_then(|d| d.peer_addr().and_then(|a| a.as_inet().map(|a| a.ip())));
         let conn = Arc::new(Conn::new(self.port.clone(), peer));
-        let mut cuts = self.control.cuts();
+        // A task of its own: what it waits for is not looked at each time a byte arrives.
+        let mut keeper = tokio::spawn(keep(conn.clone(), self.control.clone(), shutdown.clone()));
         tokio::select! {
+            biased;
             () = self.serve(stream, &conn, shutdown) => {}
-            () = conn.cut(&mut cuts) => {}
+            _ = &mut keeper => {}
         }
+        keeper.abort();
         None
     }
 
@@ -158,18 +168,56 @@ impl ServerApp for Front {
     }
 }
 
-/// Reads until a whole, acceptable head is in `buffer`.
+/// Watches over a connection; ends when it is to be closed: it idled too long, its node's drain is over, or the
+/// process stops and no request was on its way.
+async fn keep(conn: Arc<Conn>, control: Arc<Control>, mut shutdown: ShutdownWatch) {
+    let mut cuts = control.cuts();
+    loop {
+        let limit = control.hold.load().config.timeouts.idle;
+        let left = limit.map(|limit| limit.saturating_sub(conn.idle_for().unwrap_or_default()));
+        if left == Some(Duration::ZERO) {
+            return;
+        }
+        tokio::select! {
+            changed = cuts.changed() => {
+                if changed.is_err() || conn.is_cut() {
+                    return;
+                }
+            }
+            () = stopping(&mut shutdown) => break,
+            () = tokio::time::sleep(left.unwrap_or(LONG)) => {}
+        }
+    }
+    tokio::time::sleep(LAST_CALL).await;
+    // With a request it goes on: the answer closes it, or the end of a drain does.
+    while conn.idle_for().is_none() && !conn.is_cut() {
+        if cuts.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends when the process stops accepting.
+async fn stopping(shutdown: &mut ShutdownWatch) {
+    // An error means that nobody can stop us any more, because the process is gone.
+    let _ = shutdown.wait_for(|stopping| *stopping).await;
+}
+
+/// Reads until a whole, acceptable head is in `buffer`. The first byte has `patience`, where there is a limit that
+/// the connection's keeper does not watch; from then on the head has `limit`.
 async fn wait_for_head(
     stream: &mut Stream,
     buffer: &mut BytesMut,
-    limits: &ClientTimeouts,
-    shutdown: &ShutdownWatch,
+    conn: &Conn,
+    limit: Option<Duration>,
+    patience: Option<Duration>,
 ) -> Waited {
     buffer.reserve(HEAD_ROOM);
-    if buffer.is_empty() && !first_bytes(stream, buffer, limits.idle, shutdown).await {
+    if !matches!(within(patience, stream.read_buf(buffer)).await, Some(Ok(n)) if n > 0) {
         return Waited::Gone;
     }
-    let deadline = limits.header.map(|limit| Instant::now() + limit);
+    conn.works();
+    let mut deadline = None;
     let mut searched = 0;
     loop {
         let skip = head::empty_lines(buffer);
@@ -188,45 +236,18 @@ async fn wait_for_head(
             return Waited::Refused(Refusal::HeaderTooLarge);
         }
         buffer.reserve(HEAD_ROOM);
-        let read = stream.read_buf(buffer);
-        let read = match deadline {
-            None => read.await,
-            Some(at) => match timeout(at.saturating_duration_since(Instant::now()), read).await {
-                Ok(read) => read,
-                Err(_) => return Waited::Refused(Refusal::HeaderTimeout),
-            },
-        };
-        if !matches!(read, Ok(n) if n > 0) {
-            return Waited::Gone;
+        // Most heads come in one piece and need no deadline.
+        let deadline = deadline.get_or_insert_with(|| limit.map(|limit| Instant::now() + limit));
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        match within(left, stream.read_buf(buffer)).await {
+            None => return Waited::Refused(Refusal::HeaderTimeout),
+            Some(Ok(n)) if n > 0 => {}
+            Some(_) => return Waited::Gone,
         }
     }
 }
 
-/// Waits for the first bytes of a request. `false`: there will be none.
-async fn first_bytes(
-    stream: &mut Stream,
-    buffer: &mut BytesMut,
-    idle: Option<Duration>,
-    shutdown: &ShutdownWatch,
-) -> bool {
-    let mut shutdown = shutdown.clone();
-    let read = stream.read_buf(buffer);
-    tokio::pin!(read);
-    let got = tokio::select! {
-        biased;
-        got = within(idle, &mut read) => got,
-        () = stopping(&mut shutdown) => within(Some(LAST_CALL), &mut read).await,
-    };
-    matches!(got, Some(Ok(n)) if n > 0)
-}
-
-/// Ends when the process stops accepting.
-async fn stopping(shutdown: &mut ShutdownWatch) {
-    // An error means that nobody can stop us any more, because the process is gone.
-    let _ = shutdown.wait_for(|stopping| *stopping).await;
-}
-
-async fn within<F: Future + Unpin>(limit: Option<Duration>, work: F) -> Option<F::Output> {
+async fn within<F: Future>(limit: Option<Duration>, work: F) -> Option<F::Output> {
     match limit {
         Some(limit) => timeout(limit, work).await.ok(),
         None => Some(work.await),

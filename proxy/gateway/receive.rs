@@ -1,5 +1,7 @@
 //! The node's answer arrives.
 
+use std::time::Instant;
+
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
@@ -18,8 +20,9 @@ pub fn answered(answer: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     }
     if let Some(attempt) = &mut ctx.attempt {
         attempt.answered = true;
-        let took = attempt.begun.elapsed();
-        ctx.ttfb = Some(ctx.begun.elapsed());
+        let now = Instant::now();
+        let took = now.duration_since(attempt.begun);
+        ctx.ttfb = Some(now.duration_since(ctx.begun));
         if let Some(member) = ctx.member() {
             member.metrics.answered(status.as_u16(), took);
         }

@@ -12,12 +12,13 @@ use http::{StatusCode, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// The request's own id, the same as in the log.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+// Given as text in the usual letter case: pingora keeps the case of every field, and copies that of a `HeaderName`.
+const X_FORWARDED_FOR: &str = "X-Forwarded-For";
+const X_FORWARDED_PROTO: &str = "X-Forwarded-Proto";
+const X_FORWARDED_HOST: &str = "X-Forwarded-Host";
+const X_REAL_IP: &str = "X-Real-IP";
+const X_REQUEST_ID: &str = "X-Request-Id";
+const VIA: &str = "Via";
 
 const VIA_1_1: HeaderValue = HeaderValue::from_static("1.1 tidegate");
 const VIA_1_0: HeaderValue = HeaderValue::from_static("1.0 tidegate");
@@ -62,7 +63,7 @@ pub fn to_node(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
     if !told.trusted || !req.headers.contains_key(X_FORWARDED_HOST) {
         match &host {
             Some(host) => req.insert_header(X_FORWARDED_HOST, host.clone())?,
-            None => drop(req.remove_header(&X_FORWARDED_HOST)),
+            None => drop(req.remove_header(X_FORWARDED_HOST)),
         }
     }
     if told.client == told.peer_addr {
@@ -74,9 +75,9 @@ pub fn to_node(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
         append_forwarded(req, told, host.as_ref())?;
     }
     req.insert_header(X_REQUEST_ID, told.id.clone())?;
-    req.append_header(header::VIA, via(told.version))?;
+    req.append_header(VIA, via(told.version))?;
     if host.is_none_or(|h| h.is_empty()) {
-        req.insert_header(header::HOST, told.default_host.clone())?;
+        req.insert_header("Host", told.default_host.clone())?;
     }
     Ok(())
 }
@@ -105,7 +106,7 @@ fn append_forwarded(
     if let Some(host) = host.and_then(|h| h.to_str().ok()) {
         let _ = write!(element, ";host=\"{host}\"");
     }
-    req.append_header(header::FORWARDED, element)?;
+    req.append_header("Forwarded", element)?;
     Ok(())
 }
 
@@ -147,7 +148,7 @@ pub fn from_node(resp: &mut ResponseHeader) -> Result<()> {
             resp.remove_header(name);
         }
     }
-    resp.append_header(header::VIA, VIA_1_1)?;
+    resp.append_header(VIA, VIA_1_1)?;
     Ok(())
 }
 
