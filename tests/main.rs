@@ -27,3 +27,4 @@ mod routing;
 mod shutdown;
 mod strangers;
 mod time_limits;
+mod watching;
