@@ -1,11 +1,12 @@
 //! Who may use a verb: callers on this machine, and no web page that a browser there happens to show.
 //!
 //! A page of another site can make a browser send a POST to the stats port; it cannot keep the browser from saying
-//! where the request comes from (`Origin`).
+//! where the request comes from (`Origin`), nor under which name it called us (`Host`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -18,6 +19,10 @@ pub async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
+    if !is_our_name(request.headers()) {
+        let detail = "call the stats port by its address or as localhost; another name could be a web page's trick";
+        return Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response();
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         if !peer.ip().to_canonical().is_loopback() {
             let detail = "changes are taken from this machine only; call the stats port from there, or through a tunnel";
@@ -44,6 +49,20 @@ pub async fn guard(
     response
 }
 
+/// Whether we are called by an address, or as `localhost`. A page whose name was rebound to our address still has to
+/// say its own name here.
+fn is_our_name(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else {
+        return true; // HTTP/1.0: no browser speaks it
+    };
+    let Ok(authority) = host.to_str().unwrap_or_default().parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+}
+
 fn is_foreign_page(headers: &HeaderMap) -> bool {
     let text = |name| {
         headers
@@ -60,6 +79,23 @@ fn is_foreign_page(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_rebound_to_our_address_is_not_ours() {
+        for (host, ours) in [
+            ("127.0.0.1:9900", true),
+            ("[::1]:9900", true),
+            ("LocalHost:9900", true),
+            ("10.0.0.5", true),
+            ("evil.example:9900", false),
+            ("localhost.evil.example", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            assert_eq!(is_our_name(&headers), ours, "{host}");
+        }
+    }
 
     #[test]
     fn only_our_own_page_may_post() {

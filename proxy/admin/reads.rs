@@ -73,6 +73,7 @@ pub async fn config(State(control): Shared) -> Json<ConfigView> {
             .iter()
             .map(|f| f.display().to_string())
             .collect(),
+        waits_for_restart: control.waits_for_restart(),
         effective: control.effective(),
     })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use crate::balance::node::View;
-use crate::base::node::{Health, Intent};
+use crate::base::node::Intent;
 use crate::live::control::{Control, Leaving};
 use crate::live::snapshot::{Snapshot, Upstream};
 
@@ -23,6 +23,7 @@ pub struct Status {
     generation: u64,
     drift: usize,
     config: ConfigStatus,
+    waits_for_restart: Vec<String>,
     requests: Requests,
     connections: Connections,
     upstreams: Vec<UpstreamSummary>,
@@ -153,6 +154,8 @@ pub struct ConfigView {
     pub loaded_at: String,
     /// Every file read.
     pub files: Vec<String>,
+    /// What the file says but only a restart puts in use.
+    pub waits_for_restart: Vec<String>,
     /// The whole of it, defaults included.
     pub effective: String,
 }
@@ -190,6 +193,7 @@ impl Status {
                     errors: last.problems.iter().map(ToString::to_string).collect(),
                 },
             },
+            waits_for_restart: control.waits_for_restart(),
             requests: Requests {
                 total: control.metrics.requests_total(),
                 in_flight: control.metrics.in_flight(),
@@ -262,7 +266,6 @@ fn member(upstream: &Upstream, at: usize, drain_timeout: Duration, now: Instant)
             .saturating_duration_since(now)
             .as_secs_f64(),
     });
-    let takes_new = member.intent == Intent::Up && view.health != Health::Unhealthy;
     NodeView {
         id: candidate.node.id.to_string(),
         addr: member.addr.to_string(),
@@ -270,7 +273,7 @@ fn member(upstream: &Upstream, at: usize, drain_timeout: Duration, now: Instant)
         health: view.health.as_str(),
         since_seconds: now.duration_since(view.since).as_secs_f64(),
         weight: member.weight,
-        effective_weight: if takes_new { candidate.weight } else { 0 },
+        effective_weight: candidate.effective_weight(now),
         backup: upstream.pool.is_backup(at),
         in_flight,
         requests_total: member.metrics.requests_total(),
@@ -305,7 +308,7 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
         removed: true,
         drain: Some(DrainView {
             remaining: node.in_flight(),
-            ends_in_seconds: leaving.ends.saturating_duration_since(now).as_secs_f64(),
+            ends_in_seconds: leaving.ends().saturating_duration_since(now).as_secs_f64(),
         }),
     }
 }

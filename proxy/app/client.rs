@@ -146,6 +146,9 @@ fn status_text(status: &Value, upstreams: &Value) -> String {
     for why in status["not_ready"].as_array().into_iter().flatten() {
         text.push_str(&format!("  not ready: {}\n", word(why)));
     }
+    for waits in status["waits_for_restart"].as_array().into_iter().flatten() {
+        text.push_str(&format!("  {}\n", word(waits)));
+    }
     for error in status["config"]["last_reload"]["errors"]
         .as_array()
         .into_iter()
@@ -330,9 +333,15 @@ pub fn diff(args: &DiffArgs) -> ExitCode {
 
 fn differences(args: &DiffArgs) -> Result<ExitCode, Failed> {
     let running = Proxy::at(&args.admin).get("/api/v1/config")?;
+    let waiting: Vec<&str> = running["waits_for_restart"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let text = running["effective"].as_str().unwrap_or_default();
     let no_variables = |_: &str| None;
-    let running = config::load_text(text, "running", &no_variables)
+    let in_use = config::load_text(text, "running", &no_variables)
         .config
         .ok_or("the running configuration cannot be read by this version of tidegate")?;
     let loaded = Source::File(args.file.config.clone()).load();
@@ -340,19 +349,24 @@ fn differences(args: &DiffArgs) -> Result<ExitCode, Failed> {
     let Some(file) = loaded.config else {
         return Err(format!("the file cannot be used\n\n{}", texts.join("\n\n")));
     };
-    let changes = diff::diff(&running, &file);
+    let changes = diff::diff(&in_use, &file);
     if args.admin.output == Output::Json {
         let list: Vec<_> = changes
             .iter()
             .map(|c| json!({ "text": c.to_string(), "needs_restart": c.needs_restart }))
             .collect();
-        println!("{:#}", json!({ "changes": list }));
-    } else if changes.is_empty() {
+        let answer = json!({ "changes": list, "waits_for_restart": waiting });
+        println!("{answer:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if changes.is_empty() && waiting.is_empty() {
         println!("no difference");
-    } else {
-        for change in &changes {
-            println!("{change}");
-        }
+    }
+    for change in &changes {
+        println!("{change}");
+    }
+    for line in waiting {
+        println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,8 +28,8 @@ use crate::{admin, jobs};
 
 /// Idle connections kept to all nodes together. pingora's 128 would make busy pools open new ones all the time.
 const KEPT_CONNECTIONS: usize = 4_096;
-/// Attempts of one request, over all nodes: a fail-safe behind our own rules.
-const MOST_ATTEMPTS: usize = 16;
+/// Attempts of one request. Our own rules end sooner: each node is tried once, however many there are.
+const MOST_ATTEMPTS: usize = usize::MAX;
 /// One write for a head and an ordinary body.
 const WRITE_BUFFER: usize = 16 * 1024;
 const READ_BUFFER: usize = 16 * 1024;

@@ -65,8 +65,8 @@ impl Pool {
     /// The position of the node a request goes to, or `None` when no node may take it.
     ///
     /// `tried` are positions the request has already tried: they are never chosen again. Among the rest the best
-    /// class wins: known good before not yet probed before just refused, and in each of them primaries before
-    /// backups.
+    /// class wins: primaries known good, then primaries not yet probed, then backups, then nodes that just refused a
+    /// connection.
     pub fn pick(&self, ask: &Ask, tried: &[usize], now: Instant) -> Option<usize> {
         let mut best = u8::MAX;
         let mut usable = NodeSet::with_len(self.candidates.len());
@@ -78,7 +78,7 @@ impl Pool {
             if fitness == Fitness::Unfit {
                 continue;
             }
-            let rank = (fitness as u8) * 2 + u8::from(self.backup[i]);
+            let rank = rank(fitness, self.backup[i]);
             if rank < best {
                 best = rank;
                 usable = NodeSet::with_len(self.candidates.len());
@@ -104,6 +104,20 @@ impl Pool {
         self.candidates
             .iter()
             .any(|c| c.weight > 0 && c.node.fitness(now) != Fitness::Unfit)
+    }
+}
+
+/// The order in which classes of nodes are used. A primary that was not yet probed comes before a backup that was:
+/// a backup is for when no primary can be used, and this one can.
+fn rank(fitness: Fitness, backup: bool) -> u8 {
+    match (fitness, backup) {
+        (Fitness::Good, false) => 0,
+        (Fitness::Untried, false) => 1,
+        (Fitness::Good, true) => 2,
+        (Fitness::Untried, true) => 3,
+        (Fitness::LastResort, false) => 4,
+        (Fitness::LastResort, true) => 5,
+        (Fitness::Unfit, _) => u8::MAX,
     }
 }
 

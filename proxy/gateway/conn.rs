@@ -20,6 +20,9 @@ pub struct Port {
     pub metrics: ListenerMetrics,
 }
 
+/// In place of a time: the connection is being closed and takes no more requests.
+const CLOSING: u64 = u64::MAX;
+
 /// One client connection. Counted as open while it lives.
 #[derive(Debug)]
 pub struct Conn {
@@ -74,14 +77,30 @@ impl Conn {
         self.waits_since.store(since + 1, Relaxed);
     }
 
-    /// From now on it has a request, or at least the beginning of one.
-    pub fn works(&self) {
-        self.waits_since.store(0, Relaxed);
+    /// From now on it has a request, or at least the beginning of one. `false`: it came too late, the connection is
+    /// being closed.
+    pub fn works(&self) -> bool {
+        self.waits_since.swap(0, Relaxed) != CLOSING || {
+            self.waits_since.store(CLOSING, Relaxed);
+            false
+        }
+    }
+
+    /// Closes it, unless it has a request by now or has waited less than `at_least`. Whoever is first, this or a
+    /// request, wins: no request is taken in and then dropped.
+    pub fn close_if_idle(&self, at_least: Duration) -> bool {
+        let since = self.waits_since.load(Relaxed);
+        self.idle_for().is_some_and(|idle| idle >= at_least)
+            && self
+                .waits_since
+                .compare_exchange(since, CLOSING, Relaxed, Relaxed)
+                .is_ok()
     }
 
     /// How long it has been waiting for a request; `None` while it has one.
     pub fn idle_for(&self) -> Option<Duration> {
-        let since = self.waits_since.load(Relaxed).checked_sub(1)?;
+        let since = self.waits_since.load(Relaxed);
+        let since = since.checked_sub(1).filter(|_| since != CLOSING)?;
         Some(
             self.begun
                 .elapsed()

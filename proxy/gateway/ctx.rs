@@ -59,8 +59,10 @@ pub struct Ctx {
     pub attempt: Option<Attempt>,
     /// Times it was sent again after a node may have seen it.
     pub sent_again: u32,
-    /// The next attempt has to open a connection of its own.
-    pub fresh_connection: bool,
+    /// Nodes whose connection timed out.
+    pub slow_connects: u32,
+    /// The node whose old connection turned out to be closed: the next attempt opens a connection of its own.
+    pub stale: Option<usize>,
     /// Time to connect, last attempt.
     pub connect: Option<Duration>,
     /// From arrival to the first byte of the node's answer.
@@ -133,7 +135,8 @@ impl Ctx {
             chosen: None,
             attempt: None,
             sent_again: 0,
-            fresh_connection: false,
+            slow_connects: 0,
+            stale: None,
             connect: None,
             ttfb: None,
             failure: None,

@@ -26,6 +26,9 @@ use crate::upstream::peer::bound_by;
 /// How often a request is sent again after a node may have seen it: once because an old connection had been closed
 /// meanwhile, once because a node died.
 const SENT_AGAIN_AT_MOST: u32 = 2;
+/// How many nodes may keep a request waiting until their connection times out. A refusal takes no time, so refusing
+/// nodes are not counted.
+const SLOW_CONNECTS_AT_MOST: u32 = 3;
 
 /// Chooses the first node. `false`: there is none, and the client has been told.
 ///
@@ -57,15 +60,12 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
     let now = Instant::now();
     ctx.end_attempt(now);
-    let chosen = ctx.chosen.take().or_else(|| choose(ctx, now)).or_else(|| {
-        // The only node's old connection was closed: it may well be fine.
-        ctx.fresh_connection.then(|| {
-            ctx.barred.clear();
-            choose(ctx, now)
-        })?
-    });
+    let stale = ctx.stale.take();
+    // With nobody else left, the node whose old connection was closed may well be fine.
+    let chosen = ctx.chosen.take().or_else(|| choose(ctx, now)).or(stale);
     let Some(member) = chosen else {
-        return Error::e_explain(ErrorType::ConnectError, "no node is left to try");
+        let error = Error::explain(ErrorType::ConnectError, "no node is left to try");
+        return Err(error.into_up());
     };
     ctx.tried.push(member);
     ctx.barred.push(member);
@@ -93,7 +93,7 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         answered: false,
     });
     let mut peer = Box::new(upstream.members[member].peer.clone());
-    if ctx.fresh_connection {
+    if stale.is_some() {
         // A group of its own has no old connections, and what is not kept leaves none behind.
         peer.group_key = u64::MAX;
         peer.options.idle_timeout = Some(Duration::ZERO);
@@ -143,7 +143,8 @@ pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -
         };
         control.apply(attempt.in_flight.node(), input, Instant::now());
     }
-    error.set_retry(!ctx.is_overdue());
+    ctx.slow_connects += u32::from(why == End::UpstreamTimeout);
+    error.set_retry(ctx.slow_connects < SLOW_CONNECTS_AT_MOST && !ctx.is_overdue());
     error
 }
 
@@ -167,7 +168,7 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
         && classify::may_send_again(why, &ctx.head.method, body_is_kept);
     if again {
         ctx.sent_again += 1;
-        ctx.fresh_connection = attempt.reused;
+        ctx.stale = attempt.reused.then_some(attempt.member);
     }
     error.set_retry(again);
     error

@@ -33,8 +33,9 @@ const HEAD_ROOM: usize = 4 * 1024;
 /// How long an idle connection is still listened to once the process stops: a request that was on its way is
 /// answered instead of reset.
 const LAST_CALL: Duration = Duration::from_millis(200);
-/// Where the file sets no limit: a connection is looked at again after this.
-const LONG: Duration = Duration::from_secs(3600);
+/// How often the keeper of a connection looks, at most and at least.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(30);
 /// How long a refused client may take to read the refusal.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// How much later than the whole-request limit the connection is cut: time for the 504 to be written.
@@ -71,12 +72,11 @@ impl Front {
         let mut buffer = BytesMut::new();
         loop {
             conn.waits();
-            let limits = self.control.hold.load().config.timeouts;
+            let header = self.control.hold.load().config.timeouts.header;
             // After the last call nobody waits for another request.
             let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
-            let waited =
-                wait_for_head(&mut stream, &mut buffer, conn, limits.header, patience).await;
+            let waited = wait_for_head(&mut stream, &mut buffer, conn, header, patience).await;
             match waited {
                 Waited::Head => {}
                 Waited::Gone => return,
@@ -87,7 +87,8 @@ impl Front {
             session.set_pipelined_prefix(std::mem::take(&mut buffer));
             session.set_connection_user_context(Some(Box::new(conn.clone())));
             let done = self.proxy.process_new_http(session, shutdown);
-            let reused = match limits.request {
+            // The limit of the generation that the request sees, or, in the instant of a swap, of its neighbour.
+            let reused = match self.control.hold.load().config.timeouts.request {
                 // Dropping the request ends it; its own drop tells how.
                 Some(limit) => timeout(limit + CUT_AFTER_LIMIT, done).await.unwrap_or(None),
                 None => done.await,
@@ -103,6 +104,7 @@ impl Front {
     /// Answers a refused head, tells it, and closes once the client has had the time to read the answer.
     async fn refuse(&self, mut stream: Stream, conn: &Conn, why: Refusal) {
         let id = new_id();
+        self.tell_refusal(conn, why, &id);
         let answer = answer::on_the_wire(why.status(), &id);
         let written = timeout(REFUSAL_PATIENCE, async {
             stream.write_all(&answer).await?;
@@ -113,12 +115,15 @@ impl Front {
             Ok::<_, std::io::Error>(())
         });
         let _ = written.await;
+    }
+
+    fn tell_refusal(&self, conn: &Conn, why: Refusal, id: &str) {
         self.control.metrics.refused(why);
         let snapshot = self.control.hold.load();
         if snapshot.log.wants(true, || 0.0) {
             snapshot.log.tell(&Finished {
                 at: SystemTime::now(),
-                id: &id,
+                id,
                 client: conn.peer,
                 listener: &self.port.label,
                 route: "",
@@ -175,7 +180,7 @@ async fn keep(conn: Arc<Conn>, control: Arc<Control>, mut shutdown: ShutdownWatc
     loop {
         let limit = control.hold.load().config.timeouts.idle;
         let left = limit.map(|limit| limit.saturating_sub(conn.idle_for().unwrap_or_default()));
-        if left == Some(Duration::ZERO) {
+        if left == Some(Duration::ZERO) && conn.close_if_idle(limit.unwrap_or_default()) {
             return;
         }
         tokio::select! {
@@ -185,12 +190,13 @@ async fn keep(conn: Arc<Conn>, control: Arc<Control>, mut shutdown: ShutdownWatc
                 }
             }
             () = stopping(&mut shutdown) => break,
-            () = tokio::time::sleep(left.unwrap_or(LONG)) => {}
+            // Looked at now and then, because the limit may have changed.
+            () = tokio::time::sleep(left.unwrap_or(LONGEST).clamp(SHORTEST, LONGEST)) => {}
         }
     }
     tokio::time::sleep(LAST_CALL).await;
     // With a request it goes on: the answer closes it, or the end of a drain does.
-    while conn.idle_for().is_none() && !conn.is_cut() {
+    while !conn.close_if_idle(Duration::ZERO) && !conn.is_cut() {
         if cuts.changed().await.is_err() {
             return;
         }
@@ -216,7 +222,9 @@ async fn wait_for_head(
     if !matches!(within(patience, stream.read_buf(buffer)).await, Some(Ok(n)) if n > 0) {
         return Waited::Gone;
     }
-    conn.works();
+    if !conn.works() {
+        return Waited::Gone;
+    }
     let mut deadline = None;
     let mut searched = 0;
     loop {

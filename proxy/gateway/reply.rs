@@ -1,6 +1,6 @@
 //! The answer leaves for the client.
 
-use http::{Version, header};
+use http::{StatusCode, Version, header};
 use pingora::Error;
 use pingora::ErrorSource;
 use pingora::http::ResponseHeader;
@@ -34,7 +34,7 @@ pub fn ending(error: &Error, ctx: &Ctx) -> End {
         return end;
     }
     let end = classify::ending(error);
-    let towards_a_node = *error.esource() != ErrorSource::Downstream && end != End::ClientAbort;
+    let towards_a_node = *error.esource() == ErrorSource::Upstream;
     if towards_a_node && ctx.is_overdue() {
         return End::RequestTimeout;
     }
@@ -55,9 +55,7 @@ fn is_answered(ctx: &Ctx) -> bool {
 pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
     let end = ending(error, ctx);
     ctx.end = Some(end);
-    let begun = session
-        .response_written()
-        .is_some_and(|head| !head.status.is_informational() || head.status.as_u16() == 101);
+    let begun = session.response_written().is_some_and(is_final);
     let status = end_status(end, ctx).filter(|_| !begun);
     if let Some(status) = status {
         // The connection is closed after it: say so.
@@ -75,8 +73,13 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
     }
 }
 
+/// Whether nothing follows this head but its body.
+fn is_final(head: &ResponseHeader) -> bool {
+    !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
+}
+
 /// When every node timed out while connecting, the client learns of a timeout, not of a bad gateway.
-fn end_status(end: End, ctx: &Ctx) -> Option<http::StatusCode> {
+fn end_status(end: End, ctx: &Ctx) -> Option<StatusCode> {
     match (end, ctx.failure) {
         (End::RetryExhausted, Some(last)) => last.status(),
         _ => end.status(),
@@ -85,7 +88,7 @@ fn end_status(end: End, ctx: &Ctx) -> Option<http::StatusCode> {
 
 /// The request is over: `error` is what ended it, if anything did.
 pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
-    if let Some(head) = session.response_written() {
+    if let Some(head) = session.response_written().filter(|head| is_final(head)) {
         ctx.status = head.status.as_u16();
     }
     ctx.bytes_in = session.body_bytes_read() as u64;

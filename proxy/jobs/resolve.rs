@@ -24,20 +24,32 @@ pub async fn run(control: &Control) {
     let mut generations = control.generations();
     let mut complained = HashSet::new();
     loop {
-        generations.borrow_and_update();
-        let names: BTreeSet<(String, u16)> = control.names().into_iter().collect();
+        let names = wanted(control);
         complained.retain(|name| names.contains(name));
         let mut missing = false;
-        for name in names {
+        for name in &names {
             // One after the other: a handful of names, and the resolver is not to be stormed.
-            missing |= !resolve(control, &name, &mut complained).await;
+            missing |= !resolve(control, name, &mut complained).await;
         }
         let pause = if missing { EVERY_WHILE_MISSING } else { EVERY };
-        // A new generation may name something new.
-        if matches!(timeout(pause, generations.changed()).await, Ok(Err(_))) {
-            return;
-        }
+        // A new generation may name something new; one that only has other addresses, which is what a look-up leads
+        // to, must not lead to the next look-up.
+        let something_new = async {
+            loop {
+                if generations.changed().await.is_err() {
+                    std::future::pending::<()>().await; // the process is ending
+                }
+                if wanted(control) != names {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(pause, something_new).await;
     }
+}
+
+fn wanted(control: &Control) -> BTreeSet<(String, u16)> {
+    control.names().into_iter().collect()
 }
 
 /// `false`: no address this time.

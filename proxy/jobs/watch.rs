@@ -34,6 +34,8 @@ pub async fn run(control: &Control) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = look(&control.watched());
+    // What changed between the first reading and this look.
+    control.reload("a file changed during the start", true);
     loop {
         ears.listen_to(&control.watched());
         let told = tokio::select! {

@@ -94,10 +94,10 @@ fn upstream(
     let mut unresolved = Vec::new();
     let (mut candidates, mut members) = (Vec::new(), Vec::new());
     for (entry, node) in config.nodes.iter().enumerate() {
-        let over = parts.overlay.of(&name, &node.id);
-        let intent = over.intent.unwrap_or(node.state);
-        let weight = over.weight.unwrap_or(node.weight);
         for (id, addr) in addresses(node, parts.resolved, &mut unresolved) {
+            let over = parts.overlay.of(&name, &id);
+            let intent = over.intent.unwrap_or(node.state);
+            let weight = over.weight.unwrap_or(node.weight);
             let shared = known.remove(id.as_str()).unwrap_or_else(|| {
                 let health = initial_health(config.health.as_ref());
                 Arc::new(Node::new(

@@ -5,8 +5,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use http::Version;
 use prometheus::IntCounter;
@@ -26,7 +28,8 @@ const GATHER: Duration = Duration::from_millis(10);
 enum Message {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
-    Reopen,
+    /// Nothing to write: look at what else is wanted.
+    Wake,
 }
 
 /// The access log of one configuration; kept over a reload that does not change it.
@@ -34,6 +37,7 @@ enum Message {
 pub struct AccessLog {
     config: checked::AccessLog,
     writer: Option<SyncSender<Message>>,
+    reopen: Arc<AtomicBool>,
     dropped: IntCounter,
 }
 
@@ -43,20 +47,23 @@ impl AccessLog {
     /// # Errors
     /// When the file cannot be opened for appending.
     pub fn open(config: &checked::AccessLog, dropped: IntCounter) -> io::Result<Self> {
+        let reopen = Arc::new(AtomicBool::new(false));
         let writer = match config.format {
             LogFormat::Off => None,
             LogFormat::Json => {
                 let sink = Sink::open(&config.path)?;
                 let (sender, receiver) = sync_channel(WAITING_LINES);
+                let wish = reopen.clone();
                 std::thread::Builder::new()
                     .name("access-log".into())
-                    .spawn(move || write_lines(&receiver, sink))?;
+                    .spawn(move || write_lines(&receiver, sink, &wish))?;
                 Some(sender)
             }
         };
         Ok(AccessLog {
             config: config.clone(),
             writer,
+            reopen,
             dropped,
         })
     }
@@ -90,15 +97,25 @@ impl AccessLog {
     pub fn flush(&self) {
         let Some(writer) = &self.writer else { return };
         let (done, wait) = sync_channel(1);
-        if writer.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(FLUSH_PATIENCE);
+        let begun = Instant::now();
+        let mut flush = Message::Flush(done);
+        // A full queue whose reader is stuck must not keep the process from ending.
+        while let Err(TrySendError::Full(back)) = writer.try_send(flush) {
+            if begun.elapsed() >= FLUSH_PATIENCE {
+                return;
+            }
+            flush = back;
+            pause(GATHER);
         }
+        let _ = wait.recv_timeout(FLUSH_PATIENCE.saturating_sub(begun.elapsed()));
     }
 
     /// Opens the file anew, for log rotation.
     pub fn reopen(&self) {
+        self.reopen.store(true, Relaxed);
         if let Some(writer) = &self.writer {
-            let _ = writer.try_send(Message::Reopen);
+            // With a full queue the writer is awake anyway, and sees the wish.
+            let _ = writer.try_send(Message::Wake);
         }
     }
 }
@@ -141,15 +158,14 @@ impl Sink {
 /// Writes until every sender is gone.
 ///
 /// After a first line it waits a moment for more: one write for many lines, and no wake-up for each.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this thread serves no connection"
-)]
-fn write_lines(receiver: &Receiver<Message>, mut sink: Sink) {
+fn write_lines(receiver: &Receiver<Message>, mut sink: Sink, reopen: &AtomicBool) {
     let mut complained = false;
     while let Ok(first) = receiver.recv() {
         if matches!(first, Message::Line(_)) {
-            std::thread::sleep(GATHER);
+            pause(GATHER);
+        }
+        if reopen.swap(false, Relaxed) {
+            sink.reopen();
         }
         let mut next = Some(first);
         while let Some(message) = next {
@@ -159,15 +175,20 @@ fn write_lines(receiver: &Receiver<Message>, mut sink: Sink) {
                     let _ = sink.writer().flush();
                     let _ = done.send(());
                 }
-                Message::Reopen => {
-                    let _ = sink.writer().flush();
-                    sink.reopen();
-                }
+                Message::Wake => {}
             }
             next = receiver.try_recv().ok();
         }
         complain(sink.writer().flush(), &mut complained);
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only on threads that serve no connection: the writer's, and the main one at the end"
+)]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// Says once that lines are lost, until one is written again.

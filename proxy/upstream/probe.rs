@@ -4,6 +4,7 @@
 //! decides what a result means for the node: that is `balance/node`.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use http::HeaderValue;
 use pingora::connectors::http::v1::Connector;
@@ -15,6 +16,9 @@ use tokio::time::timeout;
 use super::classify::connect_failure_in_words;
 use super::peer::peer;
 use crate::config::checked::{Health, NodeTimeouts, Probe};
+
+/// One for all probes: making one reads the system's certificates. It keeps no connection.
+static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 
 /// Asks `addr` once. `Err` says what went wrong, in words for the operator.
 pub async fn probe(addr: SocketAddr, health: &Health) -> Result<(), String> {
@@ -54,8 +58,7 @@ async fn http(
         write: Some(health.timeout),
         idle: std::time::Duration::ZERO,
     };
-    let connector = Connector::new(None);
-    let (mut session, _) = connector
+    let (mut session, _) = CONNECTOR
         .get_http_session(&peer(addr, &limits))
         .await
         .map_err(|e| connect_failure_in_words(&e).to_string())?;

@@ -121,11 +121,6 @@ impl Node {
         InFlight(self.clone())
     }
 
-    /// Its drain is over: what is still in flight is to be cut.
-    pub fn cut_in_flight(&self) {
-        self.cut.store(true, Relaxed);
-    }
-
     /// Whether requests in flight on it are to be cut.
     pub fn is_cut(&self) -> bool {
         self.cut.load(Relaxed)
@@ -211,6 +206,13 @@ impl Node {
                 }
                 _ => return None,
             },
+            Input::DrainIsOver { limit } => {
+                let over = s.draining_since.is_some_and(|since| now >= since + limit);
+                if s.intent != Intent::Up && over {
+                    self.cut.store(true, Relaxed);
+                }
+                return None;
+            }
             Input::Restart(health) => {
                 (s.passes, s.fails, s.ejections) = (0, 0, 0);
                 s.last_check = None;

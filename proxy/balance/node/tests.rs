@@ -113,7 +113,11 @@ fn a_drain_remembers_when_it_began_until_the_node_is_up_again() {
     n.apply(Input::Intend(Intent::Drain), now);
     n.apply(Input::Intend(Intent::Down), now + Duration::from_secs(5));
     assert_eq!(n.view(now).draining_since, Some(now));
-    n.cut_in_flight();
+    let limit = Duration::from_secs(9);
+    n.apply(Input::DrainIsOver { limit }, now + Duration::from_secs(8));
+    assert!(!n.is_cut(), "not yet");
+    n.apply(Input::DrainIsOver { limit }, now + limit);
+    assert!(n.is_cut());
     n.apply(Input::Intend(Intent::Up), now);
     assert_eq!(n.view(now).draining_since, None);
     assert!(!n.is_cut());

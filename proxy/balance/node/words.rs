@@ -2,7 +2,7 @@
 //!
 //! Values only: what they lead to is decided in [`super::Node::apply`].
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::node::{Health, Intent};
 
@@ -68,6 +68,11 @@ pub enum Input {
     Connected,
     /// Time passed: an ejection may be over.
     Settle,
+    /// Its drain has lasted too long, if it began `limit` ago or earlier: what is left on it is to be cut.
+    DrainIsOver {
+        /// How long a drain may take.
+        limit: Duration,
+    },
     /// Its address or its health check changed: what was seen of it no longer counts.
     Restart(Health),
 }

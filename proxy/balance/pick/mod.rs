@@ -4,8 +4,9 @@
 //! [`super::pool`]'s), never reads the clock and draws no random numbers (the caller passes both in).
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::node::Node;
+use super::node::{Fitness, Node};
 use crate::base::node_set::NodeSet;
 use crate::config::checked::Balance;
 
@@ -28,6 +29,16 @@ pub struct Candidate {
     pub weight: u32,
     /// A hash of its identity that is the same on every machine.
     pub hash: u64,
+}
+
+impl Candidate {
+    /// The share of new requests it is given now: its weight, or nothing while it is not known to be fine.
+    pub fn effective_weight(&self, now: Instant) -> u32 {
+        match self.node.fitness(now) {
+            Fitness::Good => self.weight,
+            Fitness::Untried | Fitness::LastResort | Fitness::Unfit => 0,
+        }
+    }
 }
 
 /// What a pick may depend on beside the nodes.

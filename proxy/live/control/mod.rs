@@ -12,14 +12,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::Loaded;
-use crate::config::checked::Config;
+use crate::config::checked::{Admin, Config, Listen};
 use crate::config::diff::diff;
 use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
 use crate::live::build::{self, Parts, Resolved};
 use crate::live::hold::Hold;
 use crate::live::lifecycle::Lifecycle;
-use crate::live::overlay::{Change, Overlay};
+use crate::live::overlay::{Change, Overlay, entry_named};
 use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
@@ -43,11 +43,33 @@ pub struct Control {
     /// How far the process is in its life.
     pub lifecycle: Arc<Lifecycle>,
     source: Source,
+    /// What only a restart changes.
+    started_with: StartedWith,
+    /// Held while the files are read.
+    reloading: Mutex<()>,
     inner: Mutex<Inner>,
     /// Moves when requests on some node are to be cut.
     cut: watch::Sender<u64>,
     /// Carries the generation in use, for jobs that follow it.
     generation: watch::Sender<u64>,
+}
+
+/// What the process was started with and only a restart changes.
+#[derive(Debug)]
+struct StartedWith {
+    listen: Vec<Listen>,
+    admin: Option<Admin>,
+    threads: usize,
+}
+
+impl StartedWith {
+    fn of(config: &Config) -> Self {
+        StartedWith {
+            listen: config.listen.clone(),
+            admin: config.admin.clone(),
+            threads: config.threads,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -78,6 +100,7 @@ impl Control {
         now: Instant,
     ) -> io::Result<Self> {
         let at = SystemTime::now();
+        let started_with = StartedWith::of(&config);
         let (overlay, resolved) = (Overlay::default(), Resolved::new());
         let parts = Parts {
             config: Arc::new(config),
@@ -96,6 +119,8 @@ impl Control {
             metrics,
             lifecycle: Arc::new(Lifecycle::new(now)),
             source,
+            reloading: Mutex::new(()),
+            started_with,
             inner: Mutex::new(Inner {
                 in_use: loaded.fingerprint,
                 last_seen: loaded.fingerprint,
@@ -120,8 +145,10 @@ impl Control {
     /// `why` is who asked, for the log. With `only_if_new`, files that look as they did at the last look are left
     /// alone, even when they were refused then: a watcher asks that way, so that one mistake is told once.
     pub fn reload(&self, why: &str, only_if_new: bool) -> Reloaded {
-        let mut inner = self.inner.lock();
+        let _one_at_a_time = self.reloading.lock();
+        // Read before the lock that the stats port needs: a slow disk must not make the process look dead.
         let loaded = self.source.load();
+        let mut inner = self.inner.lock();
         if only_if_new && loaded.fingerprint == inner.last_seen {
             return Reloaded::Unchanged;
         }
@@ -178,6 +205,8 @@ impl Control {
             }
             Err(e) => {
                 inner.overlay = saved;
+                // The file may be right and the disk wrong: to be tried again.
+                inner.last_seen = inner.in_use;
                 let place = Place::file(&self.source.name());
                 let problem = Problem::error(place, format!("cannot open the access log: {e}"))
                     .help("look at `access_log.path`: its folder must exist and be writable");
@@ -226,13 +255,10 @@ impl Control {
             .iter()
             .find(|u| u.name == upstream)
             .ok_or_else(|| VerbError::UnknownUpstream(upstream.into()))?;
-        let entry = config
-            .nodes
-            .iter()
-            .find(|n| is_target(n, target))
+        let entry = entry_named(&config.nodes, target)
             .ok_or_else(|| VerbError::UnknownNode(format!("{upstream}/{target}")))?;
         let saved = inner.overlay.clone();
-        inner.overlay.set(upstream, entry, change);
+        inner.overlay.set(upstream, target, entry, change);
         let config = snapshot.config.clone();
         if let Err(e) = self.next_generation(&mut inner, config, snapshot.loaded_at) {
             inner.overlay = saved;
@@ -285,20 +311,18 @@ impl Control {
         let generation = next.generation;
         self.hold.swap(next);
         let next = self.hold.load();
-        self.settle_nodes(&old, &next, now);
+        self.settle_nodes(&old, &next, &inner.leaving, now);
         inner.leaving.retain(|l| !has_node(&next, &l.node));
         inner.leaving.extend(self.dismiss(&old, &next, now));
+        for gone in &old.upstreams {
+            if next.upstreams.iter().all(|u| u.name != gone.name) {
+                self.metrics.upstream_left(&gone.name);
+            }
+        }
         self.metrics.reloads.in_use(generation, inner.overlay.len());
         self.generation.send_replace(generation);
         Ok(generation)
     }
-}
-
-fn is_target(entry: &crate::config::checked::Node, target: &str) -> bool {
-    entry.id == target
-        || target
-            .strip_prefix(entry.id.as_str())
-            .is_some_and(|rest| rest.starts_with('@'))
 }
 
 fn unix_seconds(at: SystemTime) -> f64 {

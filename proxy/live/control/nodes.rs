@@ -4,29 +4,41 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Control, Leaving};
 use crate::balance::node::{Input, Node, Transition};
 use crate::base::node::{Health, Intent};
 use crate::live::build;
-use crate::live::snapshot::{Snapshot, Upstream};
+use crate::live::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 
 impl Control {
     /// Tells the nodes of `next` what the operator wants of them, and starts their health anew where what was seen
     /// no longer counts: another address, or no probe any more that could bring an unhealthy node back.
-    pub(super) fn settle_nodes(&self, old: &Snapshot, next: &Snapshot, now: Instant) {
+    pub(super) fn settle_nodes(
+        &self,
+        old: &Snapshot,
+        next: &Snapshot,
+        leaving: &[Leaving],
+        now: Instant,
+    ) {
         for (upstream, config) in next.upstreams.iter().zip(&next.config.upstreams) {
-            let before = old.upstreams.iter().position(|u| u.name == upstream.name);
-            let had_probes = before.is_some_and(|i| old.config.upstreams[i].health.is_some());
             for (candidate, member) in upstream.pool.candidates().iter().zip(&upstream.members) {
                 let node = &candidate.node;
                 self.apply(node, Input::Intend(member.intent), now);
-                let moved = before
-                    .and_then(|i| address_of(&old.upstreams[i], node))
+                let moved = address_in(old, node)
+                    .or_else(|| {
+                        leaving
+                            .iter()
+                            .find(|l| Arc::ptr_eq(&l.node, node))
+                            .map(|l| l.addr)
+                    })
                     .is_some_and(|addr| addr != member.addr);
-                if moved || (had_probes && config.health.is_none()) {
+                let health = node.view(now).health;
+                let stuck = config.health.is_none()
+                    && matches!(health, Health::Unhealthy | Health::Checking);
+                if moved || stuck {
                     let health = build::initial_health(config.health.as_ref());
                     self.apply(node, Input::Restart(health), now);
                 }
@@ -44,7 +56,8 @@ impl Control {
                     leaving.push(Leaving {
                         node: candidate.node.clone(),
                         addr: member.addr,
-                        ends: now + config.drain_timeout,
+                        since: now,
+                        limit: config.drain_timeout,
                     });
                 }
             }
@@ -59,36 +72,53 @@ impl Control {
         }
     }
 
-    /// Ends drains whose time is over and forgets nodes that have left. Called several times a second.
+    /// Ends drains and ejections whose time is over, and forgets nodes that have left. Called several times a second.
     pub fn tick(&self, now: Instant) {
-        let mut inner = self.inner.lock();
-        let mut cut = false;
-        inner.leaving.retain(|l| {
-            if l.node.in_flight() > 0 && now >= l.ends {
-                cut |= cut_rest(&l.node);
-            }
-            l.node.in_flight() > 0
-        });
-        drop(inner);
         let snapshot = self.hold.load();
+        let mut cut = false;
         for (upstream, config) in snapshot.upstreams.iter().zip(&snapshot.config.upstreams) {
             for candidate in upstream.pool.candidates() {
-                let node = &candidate.node;
-                if candidate.weight == 0
-                    && node.in_flight() > 0
-                    && node
-                        .view(now)
-                        .draining_since
-                        .is_some_and(|since| now >= since + config.drain_timeout)
-                {
-                    cut |= cut_rest(node);
-                }
+                self.apply(&candidate.node, Input::Settle, now);
+                cut |= end_drain(&candidate.node, config.drain_timeout, now);
             }
         }
+        self.inner.lock().leaving.retain(|leaving| {
+            cut |= end_drain(&leaving.node, leaving.limit, now);
+            // A request that holds an older generation may still come to it for a moment.
+            let stays = leaving.node.in_flight() > 0 || now < leaving.since + LATECOMERS;
+            if !stays {
+                let node = &leaving.node;
+                self.metrics.node_left(&node.upstream, &node.id, now);
+            }
+            stays
+        });
         if cut {
             self.cut.send_modify(|epoch| *epoch += 1);
         }
+        self.metrics.forget_gone(now);
     }
+}
+
+/// How long a removed node is kept in sight although it is empty: a request that began on an older generation and is
+/// tried again there must be seen and counted.
+const LATECOMERS: Duration = Duration::from_secs(1);
+
+/// Whether requests on it are to be cut now, because its drain is over.
+fn end_drain(node: &Arc<Node>, limit: Duration, now: Instant) -> bool {
+    if node.in_flight() == 0 {
+        return false;
+    }
+    let already = node.is_cut();
+    node.apply(Input::DrainIsOver { limit }, now);
+    if node.is_cut() && !already {
+        tracing::warn!(
+            "node {}/{}: its drain is over, {} requests are cut",
+            node.upstream,
+            node.id,
+            node.in_flight()
+        );
+    }
+    node.is_cut()
 }
 
 /// Tells a change of a node's state: one line, one count.
@@ -107,20 +137,6 @@ fn words((intent, health): (Intent, Health)) -> String {
     format!("{} {}", intent.as_str(), health.as_str())
 }
 
-fn cut_rest(node: &Arc<Node>) -> bool {
-    if node.is_cut() {
-        return false;
-    }
-    tracing::warn!(
-        "node {}/{}: its drain is over, {} requests are cut",
-        node.upstream,
-        node.id,
-        node.in_flight()
-    );
-    node.cut_in_flight();
-    true
-}
-
 pub(super) fn has_node(snapshot: &Snapshot, node: &Arc<Node>) -> bool {
     snapshot
         .upstreams
@@ -129,11 +145,10 @@ pub(super) fn has_node(snapshot: &Snapshot, node: &Arc<Node>) -> bool {
         .any(|c| Arc::ptr_eq(&c.node, node))
 }
 
-fn address_of(upstream: &Upstream, node: &Arc<Node>) -> Option<SocketAddr> {
-    let at = upstream
-        .pool
-        .candidates()
-        .iter()
-        .position(|c| Arc::ptr_eq(&c.node, node))?;
-    Some(upstream.members[at].addr)
+fn address_in(snapshot: &Snapshot, node: &Arc<Node>) -> Option<SocketAddr> {
+    snapshot.upstreams.iter().find_map(|upstream| {
+        let mut candidates = upstream.pool.candidates().iter();
+        let at = candidates.position(|c| Arc::ptr_eq(&c.node, node))?;
+        Some(upstream.members[at].addr)
+    })
 }

@@ -36,6 +36,20 @@ impl Control {
         self.inner.lock().overlay.len()
     }
 
+    /// What the file says but only a restart puts in use, in words.
+    pub fn waits_for_restart(&self) -> Vec<String> {
+        let (config, old) = (&self.hold.load().config, &self.started_with);
+        [
+            (config.listen != old.listen, "listen"),
+            (config.admin != old.admin, "admin"),
+            (config.threads != old.threads, "threads"),
+        ]
+        .into_iter()
+        .filter(|(changed, _)| *changed)
+        .map(|(_, key)| format!("`{key}` was changed in the file: takes effect after a restart"))
+        .collect()
+    }
+
     /// How the last reload went.
     pub fn last_reload(&self) -> LastReload {
         self.inner.lock().last_reload.clone()
@@ -83,7 +97,7 @@ impl Control {
             .upstreams
             .iter()
             .flat_map(|u| u.pool.candidates())
-            .map(|c| gauges(&c.node, c.weight))
+            .map(|c| gauges(&c.node, c.effective_weight(now)))
             .chain(leaving.iter().map(|l| gauges(&l.node, 0)))
             .collect();
         self.metrics.mirror(
@@ -106,7 +120,6 @@ impl Control {
                 .upstreams
                 .iter()
                 .map(|u| (&*u.name, u.pool.available(now))),
-            now,
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::balance::node::Node;
 use crate::config::problem::Problem;
@@ -14,8 +14,17 @@ pub struct Leaving {
     pub node: Arc<Node>,
     /// Where it listens.
     pub addr: SocketAddr,
-    /// When what is left will be cut.
-    pub ends: Instant,
+    /// When it was removed.
+    pub since: Instant,
+    /// How long its drain may take.
+    pub limit: Duration,
+}
+
+impl Leaving {
+    /// When what is left on it is cut.
+    pub fn ends(&self) -> Instant {
+        self.since + self.limit
+    }
 }
 
 /// What came of a reload.

@@ -239,29 +239,40 @@ impl Metrics {
         sum(&self.route.requests, |m| m.get_counter().get_value()) as u64
     }
 
-    /// Sets the gauges that mirror state. Nodes that are not named are gone; their series leave
-    /// [`REMOVED_NODE_STAYS`] later.
+    /// Sets the gauges that mirror state.
     pub fn mirror<'a>(
         &self,
         nodes: impl Iterator<Item = NodeGauges<'a>>,
         available: impl Iterator<Item = (&'a str, usize)>,
-        now: Instant,
     ) {
-        let mut known = self.nodes.lock();
-        let mut present = std::collections::HashSet::new();
         for gauges in nodes {
             self.node.set(&gauges);
-            present.insert((gauges.upstream.to_string(), gauges.node.to_string()));
         }
-        for (key, entry) in known.iter_mut() {
-            if present.contains(key) {
-                entry.gone_since = None;
-            } else if entry.gone_since.is_none() {
-                entry.gone_since = Some(now);
-                self.node.forget_gauges(&key.0, &key.1);
-            }
+        for (name, n) in available {
+            self.upstream
+                .available
+                .with_label_values(&[name])
+                .set(n as i64);
         }
-        known.retain(|key, entry| {
+    }
+
+    /// A node is gone: its state at once, its counts [`REMOVED_NODE_STAYS`] later, unless it comes back.
+    pub fn node_left(&self, upstream: &str, id: &str, now: Instant) {
+        let key = (upstream.to_string(), id.to_string());
+        if let Some(entry) = self.nodes.lock().get_mut(&key) {
+            entry.gone_since = Some(now);
+            self.node.forget_gauges(upstream, id);
+        }
+    }
+
+    /// An upstream is gone: so is what is said of its nodes together.
+    pub fn upstream_left(&self, name: &str) {
+        let _ = self.upstream.available.remove_label_values(&[name]);
+    }
+
+    /// Forgets the counts of nodes that have been gone for long enough.
+    pub fn forget_gone(&self, now: Instant) {
+        self.nodes.lock().retain(|key, entry| {
             let stays = entry
                 .gone_since
                 .is_none_or(|since| now.duration_since(since) < REMOVED_NODE_STAYS);
@@ -270,12 +281,6 @@ impl Metrics {
             }
             stays
         });
-        for (name, n) in available {
-            self.upstream
-                .available
-                .with_label_values(&[name])
-                .set(n as i64);
-        }
     }
 
     /// The Prometheus text, `process_*` included.
@@ -358,7 +363,6 @@ mod tests {
         m.mirror(
             [gauges_of(Health::Ejected)].into_iter(),
             [("web", 0)].into_iter(),
-            t0,
         );
         let text = m.text();
         for line in [
@@ -370,15 +374,13 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
-        m.mirror(std::iter::empty(), std::iter::empty(), t0);
+        m.node_left("web", "a", t0);
+        m.upstream_left("web");
         let text = m.text();
         assert!(!text.contains("node_health{"), "{text}");
+        assert!(!text.contains("nodes_available{"), "{text}");
         assert!(text.contains(r#"upstream_requests_total{code="200",node="a""#));
-        m.mirror(
-            std::iter::empty(),
-            std::iter::empty(),
-            t0 + REMOVED_NODE_STAYS,
-        );
+        m.forget_gone(t0 + REMOVED_NODE_STAYS);
         assert!(!m.text().contains(r#"node="a""#), "{}", m.text());
     }
 
@@ -387,17 +389,9 @@ mod tests {
         let m = Metrics::new("1");
         m.node("web", "a").answered(200, Duration::ZERO);
         let t0 = Instant::now();
-        m.mirror(std::iter::empty(), std::iter::empty(), t0);
+        m.node_left("web", "a", t0);
         assert_eq!(m.node("web", "a").requests_total(), 1);
-        m.mirror(
-            std::iter::empty(),
-            std::iter::empty(),
-            t0 + REMOVED_NODE_STAYS,
-        );
-        assert_eq!(
-            m.node("web", "a").requests_total(),
-            1,
-            "its time starts again"
-        );
+        m.forget_gone(t0 + REMOVED_NODE_STAYS);
+        assert_eq!(m.node("web", "a").requests_total(), 1, "it is back");
     }
 }
