@@ -42,6 +42,11 @@ pub async fn redirect(session: &mut Session, status: StatusCode, location: &str)
 }
 
 async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Result<()> {
+    // The body nobody wants is read (for a bounded time) and the connection kept, so that the answer reaches the
+    // client instead of being lost to a reset. A client that waits for 100 will not send one.
+    if !session.req_header().headers.contains_key(header::EXPECT) {
+        session.set_close_on_response_before_downstream_finish(false);
+    }
     session.write_response_header(Box::new(head), false).await?;
     // The session itself leaves a body out where a method has none.
     session.write_response_body(Some(body), true).await

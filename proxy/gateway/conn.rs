@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use parking_lot::Mutex;
 
+use super::early::Early;
 use crate::balance::node::Node;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -32,6 +33,8 @@ pub struct Conn {
     pub peer: IpAddr,
     /// The same as a field value, for the requests passed on.
     pub peer_value: HeaderValue,
+    /// What the client sends behind a request.
+    pub early: Early,
     /// The node its current request is on.
     node: Mutex<Option<Arc<Node>>>,
     begun: Instant,
@@ -50,6 +53,7 @@ impl Conn {
             peer,
             peer_value: HeaderValue::from_str(&peer.to_string())
                 .expect("invariant: an address prints as digits, letters, dots and colons"),
+            early: Early::default(),
             node: Mutex::new(None),
             begun: Instant::now(),
             waits_since: AtomicU64::new(1),

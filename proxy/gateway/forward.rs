@@ -49,7 +49,20 @@ fn choose(ctx: &Ctx, now: Instant) -> Option<usize> {
         client: client_hash(ctx),
         random: fastrand::u64(..),
     };
-    ctx.upstream()?.pool.pick(&ask, &ctx.barred, now)
+    let pool = &ctx.upstream()?.pool;
+    if ctx.barred.is_empty() {
+        return pool.pick(&ask, &[], now);
+    }
+    // The request's generation may be seconds old by now: nodes drained since then come last.
+    let mut barred = ctx.barred.clone();
+    let candidates = pool.candidates().iter().enumerate();
+    barred.extend(
+        candidates
+            .filter(|(_, c)| !c.node.is_up())
+            .map(|(at, _)| at),
+    );
+    pool.pick(&ask, &barred, now)
+        .or_else(|| pool.pick(&ask, &ctx.barred, now))
 }
 
 /// The peer of the next attempt.

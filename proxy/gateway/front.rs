@@ -21,10 +21,11 @@ use super::Gateway;
 use super::answer;
 use super::conn::{Conn, Port};
 use super::ctx::new_id;
+use super::early::{Early, Held};
 use crate::base::reason::{End, Refusal};
 use crate::live::control::Control;
 use crate::telemetry::finished::Finished;
-use crate::wire::head::{self, Bad};
+use crate::wire::head::{self, Bad, Body, Good};
 
 /// The largest request head that is read.
 const MAX_HEAD: usize = 64 * 1024;
@@ -50,8 +51,13 @@ pub struct Front {
 
 /// What waiting for a head came to.
 enum Waited {
-    /// A whole head is in the buffer.
-    Head,
+    /// A whole head is in the buffer; so much of what follows it belongs to the request.
+    Head {
+        /// Bytes of the head.
+        end: usize,
+        /// How the body is framed.
+        body: Body,
+    },
     /// Nothing to answer: the client left, idled too long, or the process stops.
     Gone,
     /// To be refused.
@@ -77,11 +83,12 @@ impl Front {
             let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
             let waited = wait_for_head(&mut stream, &mut buffer, conn, header, patience).await;
-            match waited {
-                Waited::Head => {}
+            let (end, body) = match waited {
+                Waited::Head { end, body } => (end, body),
                 Waited::Gone => return,
                 Waited::Refused(why) => return self.refuse(stream, conn, why).await,
-            }
+            };
+            hold_back(&mut buffer, end, body, &conn.early);
             let mut session = ServerSession::new_http1(stream);
             // Taken whole: a split would make the two halves share, and pay for sharing.
             session.set_pipelined_prefix(std::mem::take(&mut buffer));
@@ -94,6 +101,7 @@ impl Front {
                 None => done.await,
             };
             conn.is_off();
+            conn.early.let_through();
             match reused {
                 Some(reused) => stream = reused.consume().0,
                 None => return,
@@ -157,6 +165,7 @@ impl ServerApp for Front {
             .get_socket_digest()
             .and_then(|d| d.peer_addr().and_then(|a| a.as_inet().map(|a| a.ip())));
         let conn = Arc::new(Conn::new(self.port.clone(), peer));
+        let stream: Stream = Box::new(Held::new(stream, conn.early.clone()));
         // A task of its own: what it waits for is not looked at each time a byte arrives.
         let mut keeper = tokio::spawn(keep(conn.clone(), self.control.clone(), shutdown.clone()));
         tokio::select! {
@@ -222,21 +231,28 @@ async fn wait_for_head(
     if !matches!(within(patience, stream.read_buf(buffer)).await, Some(Ok(n)) if n > 0) {
         return Waited::Gone;
     }
-    if !conn.works() {
-        return Waited::Gone;
-    }
     let mut deadline = None;
     let mut searched = 0;
+    let mut begun = false;
     loop {
         let skip = head::empty_lines(buffer);
         if skip > 0 {
             let _ = buffer.split_to(skip);
             searched = 0;
         }
-        if let Some(end) = head::end(buffer, searched) {
+        if !begun && !buffer.is_empty() {
+            begun = true;
+            if !conn.works() {
+                return Waited::Gone;
+            }
+        }
+        if let Some(end) = head::end(buffer, searched).filter(|end| *end <= MAX_HEAD) {
             return match head::check(&buffer[..end]) {
-                Ok(()) => Waited::Head,
                 Err(bad) => Waited::Refused(refusal(bad)),
+                Ok(Good { body, absolute }) => Waited::Head {
+                    end: if absolute { reduce(buffer, end) } else { end },
+                    body,
+                },
             };
         }
         searched = buffer.len();
@@ -244,6 +260,13 @@ async fn wait_for_head(
             return Waited::Refused(Refusal::HeaderTooLarge);
         }
         buffer.reserve(HEAD_ROOM);
+        if !begun {
+            // Only empty lines so far: it still waits for a request.
+            if !matches!(within(patience, stream.read_buf(buffer)).await, Some(Ok(n)) if n > 0) {
+                return Waited::Gone;
+            }
+            continue;
+        }
         // Most heads come in one piece and need no deadline.
         let deadline = deadline.get_or_insert_with(|| limit.map(|limit| Instant::now() + limit));
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -253,6 +276,34 @@ async fn wait_for_head(
             Some(_) => return Waited::Gone,
         }
     }
+}
+
+/// Keeps the request in `buffer` and holds back what follows it.
+fn hold_back(buffer: &mut BytesMut, end: usize, body: Body, early: &Early) {
+    match body {
+        Body::Sized(length) => {
+            let whole = end + length;
+            let rest = if buffer.len() > whole {
+                buffer.split_off(whole)
+            } else {
+                BytesMut::new()
+            };
+            early.hold_after(whole - buffer.len(), rest);
+        }
+        // Only who reads the chunks knows where they end.
+        Body::Chunked => early.let_through(),
+    }
+}
+
+/// Puts the head of `end` bytes in `buffer` into origin-form; its new length.
+fn reduce(buffer: &mut BytesMut, end: usize) -> usize {
+    let Some(mut head) = head::to_origin_form(&buffer[..end]) else {
+        return end;
+    };
+    let new_end = head.len();
+    head.extend_from_slice(&buffer[end..]);
+    *buffer = head;
+    new_end
 }
 
 async fn within<F: Future>(limit: Option<Duration>, work: F) -> Option<F::Output> {

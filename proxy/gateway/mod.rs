@@ -33,6 +33,7 @@ mod accept;
 mod answer;
 pub mod conn;
 mod ctx;
+mod early;
 mod finish;
 mod forward;
 pub mod front;

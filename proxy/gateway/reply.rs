@@ -13,6 +13,13 @@ use crate::upstream::classify;
 
 /// Fits the answer's head to the client and to the state of the process.
 pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // From here on the client speaks another protocol, and may be silent for as long as the node is not.
+        if let Some(conn) = &ctx.conn {
+            conn.early.let_through();
+        }
+        session.set_read_timeout(None);
+    }
     if head.status.is_informational() {
         return;
     }

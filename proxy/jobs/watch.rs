@@ -47,7 +47,9 @@ pub async fn run(control: &Control) {
         }
         // Looked at before the files are read: what changes while they are read looks different the next time.
         let now = look(&control.watched());
-        if now != seen || (told && is_young(&now)) {
+        // What could not be used may be readable now, without looking any different.
+        let refused = !control.last_reload().problems.is_empty();
+        if now != seen || refused || (told && is_young(&now)) {
             control.reload("a file changed", true);
             seen = now;
         }

@@ -53,10 +53,10 @@ impl AccessLog {
             LogFormat::Json => {
                 let sink = Sink::open(&config.path)?;
                 let (sender, receiver) = sync_channel(WAITING_LINES);
-                let wish = reopen.clone();
+                let (wish, lost) = (reopen.clone(), dropped.clone());
                 std::thread::Builder::new()
                     .name("access-log".into())
-                    .spawn(move || write_lines(&receiver, sink, &wish))?;
+                    .spawn(move || write_lines(&receiver, sink, &wish, &lost))?;
                 Some(sender)
             }
         };
@@ -158,7 +158,12 @@ impl Sink {
 /// Writes until every sender is gone.
 ///
 /// After a first line it waits a moment for more: one write for many lines, and no wake-up for each.
-fn write_lines(receiver: &Receiver<Message>, mut sink: Sink, reopen: &AtomicBool) {
+fn write_lines(
+    receiver: &Receiver<Message>,
+    mut sink: Sink,
+    reopen: &AtomicBool,
+    dropped: &IntCounter,
+) {
     let mut complained = false;
     while let Ok(first) = receiver.recv() {
         if matches!(first, Message::Line(_)) {
@@ -167,10 +172,14 @@ fn write_lines(receiver: &Receiver<Message>, mut sink: Sink, reopen: &AtomicBool
         if reopen.swap(false, Relaxed) {
             sink.reopen();
         }
+        let (mut lines, mut failed) = (0, None);
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Line(line) => complain(sink.writer().write_all(&line), &mut complained),
+                Message::Line(line) => {
+                    lines += 1;
+                    failed = failed.or(sink.writer().write_all(&line).err());
+                }
                 Message::Flush(done) => {
                     let _ = sink.writer().flush();
                     let _ = done.send(());
@@ -179,7 +188,11 @@ fn write_lines(receiver: &Receiver<Message>, mut sink: Sink, reopen: &AtomicBool
             }
             next = receiver.try_recv().ok();
         }
-        complain(sink.writer().flush(), &mut complained);
+        failed = failed.or(sink.writer().flush().err());
+        if failed.is_some() {
+            dropped.inc_by(lines);
+        }
+        complain(failed, &mut complained);
     }
 }
 
@@ -192,13 +205,13 @@ fn pause(time: Duration) {
 }
 
 /// Says once that lines are lost, until one is written again.
-fn complain(written: io::Result<()>, complained: &mut bool) {
-    match written {
-        Ok(()) => *complained = false,
-        Err(e) if !std::mem::replace(complained, true) => {
+fn complain(failed: Option<io::Error>, complained: &mut bool) {
+    match failed {
+        None => *complained = false,
+        Some(e) if !std::mem::replace(complained, true) => {
             tracing::error!("access log: cannot write: {e}; lines are lost until it works again");
         }
-        Err(_) => {}
+        Some(_) => {}
     }
 }
 

@@ -4,7 +4,9 @@
 //! passes here passes there, so every refusal has our words, is counted and is logged. Nothing is repaired: a head
 //! is good or refused.
 
+use bytes::{BufMut, BytesMut};
 use http::Method;
+use http::uri::Authority;
 use memchr::memchr_iter;
 
 /// Header fields of one request.
@@ -46,11 +48,29 @@ pub fn empty_lines(bytes: &[u8]) -> usize {
         .sum()
 }
 
+/// What a good head says that the connection has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Good {
+    /// How its body is framed.
+    pub body: Body,
+    /// Its target is in absolute-form (RFC 9112 §3.2.2): [`to_origin_form`] before it goes on.
+    pub absolute: bool,
+}
+
+/// How the body of a request is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// This many bytes, perhaps none.
+    Sized(usize),
+    /// By chunks.
+    Chunked,
+}
+
 /// Whether the complete head in `bytes` may come in.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(bytes: &[u8]) -> Result<(), Bad> {
+pub fn check(bytes: &[u8]) -> Result<Good, Bad> {
     if memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r') {
         return Err(Bad::Syntax);
     }
@@ -71,7 +91,49 @@ pub fn check(bytes: &[u8]) -> Result<(), Bad> {
         return Err(Bad::Method);
     }
     let framing = Framing::of(request.headers)?;
-    framing.check(minor, target, method)
+    framing.check(minor, target, method)?;
+    Ok(Good {
+        body: framing.body(),
+        absolute: !target.starts_with('/') && target != "*",
+    })
+}
+
+/// The head in `bytes`, which [`check`] found to be good and in absolute-form, in origin-form: the node gets the path,
+/// and the authority as `Host` where there was none (RFC 9112 §3.2.2).
+pub fn to_origin_form(bytes: &[u8]) -> Option<BytesMut> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    request.parse(bytes).ok()?;
+    let (method, target) = (request.method?, request.path?);
+    let (_, rest) = target.split_once("://")?;
+    let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(path_at);
+    let has_host = request
+        .headers
+        .iter()
+        .any(|f| f.name.eq_ignore_ascii_case("host"));
+    let line_end = memchr::memchr(b'\n', bytes)?;
+    let mut head = BytesMut::with_capacity(bytes.len() + authority.len() + 16);
+    head.put_slice(method.as_bytes());
+    head.put_u8(b' ');
+    match path.as_bytes().first() {
+        None if method == Method::OPTIONS.as_str() => head.put_u8(b'*'),
+        Some(b'/') => {}
+        _ => head.put_u8(b'/'),
+    }
+    head.put_slice(path.as_bytes());
+    head.put_slice(if request.version? == 1 {
+        b" HTTP/1.1\r\n"
+    } else {
+        b" HTTP/1.0\r\n"
+    });
+    if !has_host {
+        head.put_slice(b"Host: ");
+        head.put_slice(authority.as_bytes());
+        head.put_slice(b"\r\n");
+    }
+    head.put_slice(&bytes[line_end + 1..]);
+    Some(head)
 }
 
 /// A well-formed request line of another version, or one that is not well formed.
@@ -113,6 +175,15 @@ impl<'a> Framing<'a> {
         Ok(framing)
     }
 
+    /// Only after [`Self::check`].
+    fn body(&self) -> Body {
+        let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse().ok();
+        match (self.coding, self.length) {
+            (Some(_), _) => Body::Chunked,
+            (None, length) => Body::Sized(length.and_then(number).unwrap_or(0)),
+        }
+    }
+
     fn check(&self, minor: u8, target: &str, method: &str) -> Result<(), Bad> {
         let host_is_fine = match self.host {
             None => minor == 0,
@@ -132,40 +203,29 @@ impl<'a> Framing<'a> {
     }
 }
 
-/// A host with an optional port: what RFC 3986 allows in an authority, without user information.
+/// A host with an optional port: an authority of RFC 3986 §3.2 without user information.
 fn is_host(value: &[u8]) -> bool {
+    let plain = |b: &u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']')
+    };
+    // The common case is decided by a look at the letters; brackets and colons need the whole grammar.
     !value.is_empty()
-        && value.iter().all(|b| {
-            b.is_ascii_alphanumeric()
-                || matches!(
-                    b,
-                    b'-' | b'.'
-                        | b'_'
-                        | b'~'
-                        | b':'
-                        | b'['
-                        | b']'
-                        | b'%'
-                        | b'!'
-                        | b'$'
-                        | b'&'
-                        | b'\''
-                        | b'('
-                        | b')'
-                        | b'*'
-                        | b'+'
-                        | b';'
-                        | b'='
-                )
-        })
+        && value.iter().all(plain)
+        && (memchr::memchr3(b':', b'[', b']', value).is_none() || is_authority(value))
+}
+
+fn is_authority(value: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(value) else {
+        return false;
+    };
+    let after_host = &authority.as_str()[authority.host().len()..];
+    let port = after_host.strip_prefix(':');
+    after_host.is_empty() || port.is_some_and(|p| p.is_empty() || p.parse::<u16>().is_ok())
 }
 
 /// Origin-form, absolute-form for the same authority as `Host`, or `*` for OPTIONS (RFC 9112 §3.2).
 fn target_is_fine(target: &str, method: &str, host: Option<&[u8]>) -> bool {
-    let clean = target
-        .bytes()
-        .all(|b| b.is_ascii_graphic() && b != b'#' && b != b'\\');
-    if !clean {
+    if !is_clean(target.as_bytes()) {
         return false;
     }
     if target.starts_with('/') {
@@ -188,11 +248,28 @@ fn target_is_fine(target: &str, method: &str, host: Option<&[u8]>) -> bool {
     })
 }
 
+/// Bytes that may stand in a path or a query (RFC 3986 §3.3, §3.4), and the brackets that forms put there. A `%`
+/// stands before two digits.
+fn is_clean(target: &[u8]) -> bool {
+    let allowed = |b: u8| {
+        b.is_ascii_graphic()
+            && !matches!(
+                b,
+                b'#' | b'\\' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}'
+            )
+    };
+    let escape = |at: usize| {
+        let digits = target.get(at + 1..at + 3);
+        digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit))
+    };
+    target.iter().all(|b| allowed(*b)) && memchr_iter(b'%', target).all(escape)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn verdict(head: &str) -> Result<(), Bad> {
+    fn verdict(head: &str) -> Result<Good, Bad> {
         check(head.replace('\n', "\r\n").as_bytes())
     }
 
@@ -227,7 +304,7 @@ mod tests {
             "GET http://a.b/x HTTP/1.1\nHost: a.b\n\n",
             "BREW / HTTP/1.1\nHost: a\n\n",
         ] {
-            assert_eq!(verdict(head), Ok(()), "{head}");
+            assert!(verdict(head).is_ok(), "{head}");
         }
     }
 
@@ -238,6 +315,17 @@ mod tests {
             "GET / HTTP/1.1\nHost: a\nHost: a\n\n",
             "GET / HTTP/1.1\nHost: a, b\n\n",
             "GET / HTTP/1.1\nHost: u@a\n\n",
+            "GET / HTTP/1.1\nHost: [::1\n\n",
+            "GET / HTTP/1.1\nHost: a:b\n\n",
+            "GET / HTTP/1.1\nHost: a:65536\n\n",
+            "GET / HTTP/1.1\nHost: a:1:2\n\n",
+            "GET http://[/ HTTP/1.0\n\n",
+            "GET http://a[b/ HTTP/1.0\n\n",
+            "GET /<x> HTTP/1.1\nHost: a\n\n",
+            "GET /?a=\"b\" HTTP/1.1\nHost: a\n\n",
+            "GET /` HTTP/1.1\nHost: a\n\n",
+            "GET /%zz HTTP/1.1\nHost: a\n\n",
+            "GET /%4 HTTP/1.1\nHost: a\n\n",
             "GET /a b HTTP/1.1\nHost: a\n\n",
             "GET /#f HTTP/1.1\nHost: a\n\n",
             "GET * HTTP/1.1\nHost: a\n\n",
@@ -260,5 +348,44 @@ mod tests {
             verdict("CONNECT a:1 HTTP/1.1\nHost: a\n\n"),
             Err(Bad::Method)
         );
+    }
+
+    #[test]
+    fn the_framing_of_the_body_is_told() {
+        let body = |fields: &str| {
+            let head = format!("POST / HTTP/1.1\nHost: a\n{fields}\n");
+            verdict(&head).map(|good| good.body)
+        };
+        assert_eq!(body(""), Ok(Body::Sized(0)));
+        assert_eq!(body("Content-Length: 17\n"), Ok(Body::Sized(17)));
+        assert_eq!(body("Transfer-Encoding: chunked\n"), Ok(Body::Chunked));
+    }
+
+    #[test]
+    fn absolute_form_becomes_origin_form() {
+        for (from, to) in [
+            (
+                "GET http://a.b/x?y HTTP/1.1\nHost: a.b\n\n",
+                "GET /x?y HTTP/1.1\nHost: a.b\n\n",
+            ),
+            (
+                "GET HTTP://a.b HTTP/1.0\nX: y\n\n",
+                "GET / HTTP/1.0\nHost: a.b\nX: y\n\n",
+            ),
+            (
+                "GET http://a.b?q HTTP/1.0\n\n",
+                "GET /?q HTTP/1.0\nHost: a.b\n\n",
+            ),
+            (
+                "OPTIONS http://a.b:80 HTTP/1.1\nHost: a.b:80\n\n",
+                "OPTIONS * HTTP/1.1\nHost: a.b:80\n\n",
+            ),
+        ] {
+            assert!(verdict(from).unwrap().absolute);
+            let from = from.replace('\n', "\r\n");
+            let got = to_origin_form(from.as_bytes()).unwrap();
+            assert_eq!(got, to.replace('\n', "\r\n").as_bytes());
+            assert!(!check(&got).unwrap().absolute);
+        }
     }
 }

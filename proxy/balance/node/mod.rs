@@ -47,6 +47,8 @@ pub struct Node {
     fitness: AtomicU8,
     /// Milliseconds after `born` at which an ejection ends; 0 when there is none.
     ejected_until_ms: AtomicU64,
+    /// Whether the operator wants it up, whatever generation a request sees.
+    up: AtomicBool,
     /// Requests still in flight are to be cut: its drain is over.
     cut: AtomicBool,
     born: Instant,
@@ -83,6 +85,7 @@ impl Node {
             in_flight: AtomicUsize::new(0),
             fitness: AtomicU8::new(Fitness::from(health) as u8),
             ejected_until_ms: AtomicU64::new(0),
+            up: AtomicBool::new(intent == Intent::Up),
             cut: AtomicBool::new(false),
             born: now,
             state: Mutex::new(State {
@@ -121,6 +124,12 @@ impl Node {
         InFlight(self.clone())
     }
 
+    /// Whether the operator wants it up now. A request that goes on to another node asks this too: its own generation
+    /// may be seconds old.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Relaxed)
+    }
+
     /// Whether requests in flight on it are to be cut.
     pub fn is_cut(&self) -> bool {
         self.cut.load(Relaxed)
@@ -144,6 +153,7 @@ impl Node {
                     Intent::Up => None,
                     Intent::Drain | Intent::Down => s.draining_since.or(Some(now)),
                 };
+                self.up.store(intent == Intent::Up, Relaxed);
                 if intent == Intent::Up {
                     self.cut.store(false, Relaxed);
                 }
