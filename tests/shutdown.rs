@@ -225,7 +225,7 @@ async fn an_upload_under_way_may_finish() {
 #[tokio::test]
 async fn a_long_answer_under_way_arrives_whole() {
     let (app, tide) = with_shutdown("grace: 20s").await;
-    let body: Vec<u8> = (0..4 << 20).map(|i: usize| (i % 251) as u8).collect();
+    let body: Vec<u8> = (0..16 << 20).map(|i: usize| (i % 251) as u8).collect();
     let whole = body.clone();
     app.answers(move |_| Reply::text(whole.clone()));
     let mut client = Client::connect_narrow(tide.addr()).await.unwrap();

@@ -104,6 +104,9 @@ fn change(
     change: Change,
 ) -> Result<Json<NodeView>, Problem> {
     let before = find_node(control, upstream, node)?;
+    if before.removed && change == Change::Intent(Intent::Drain) {
+        return Ok(Json(before)); // it is draining already, and that is all it can do
+    }
     control.change(upstream, node, change)?;
     let after = find_node(control, upstream, node)?;
     tracing::info!(

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::cli::{CheckArgs, ConfigArgs, Output};
+use super::say;
 use crate::config::Loaded;
 use crate::config::checked::{Action, Config};
 use crate::config::effective::effective;
@@ -35,19 +36,19 @@ fn print_json(loaded: &Loaded) {
         "problems": loaded.problems,
         "files": loaded.files,
     });
-    println!("{answer:#}");
+    say::line(format_args!("{answer:#}"));
 }
 
 fn print_text(loaded: &Loaded, path: &str) {
     for problem in &loaded.problems {
-        eprintln!("{problem}");
+        say::complain(format_args!("{problem}"));
     }
     let (errors, warnings) = (loaded.errors().count(), loaded.warnings().count());
     match &loaded.config {
-        None => eprintln!("{path}: {errors} errors, {warnings} warnings"),
+        None => say::complain(format_args!("{path}: {errors} errors, {warnings} warnings")),
         Some(config) => {
-            print!("{}", summary(config));
-            println!("{path}: fine, {warnings} warnings");
+            say::out(format_args!("{}", summary(config)));
+            say::line(format_args!("{path}: fine, {warnings} warnings"));
         }
     }
 }
@@ -74,11 +75,11 @@ fn summary(config: &Config) -> String {
 pub fn config(args: &ConfigArgs) -> ExitCode {
     let loaded = Source::File(args.file.config.clone()).load();
     for problem in loaded.errors() {
-        eprintln!("{problem}");
+        say::complain(format_args!("{problem}"));
     }
     match effective(&loaded) {
         Some(text) => {
-            print!("{text}");
+            say::out(format_args!("{text}"));
             ExitCode::SUCCESS
         }
         None => ExitCode::FAILURE,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::say;
 use crate::base::units;
 use crate::live::source::Source;
 
@@ -116,9 +117,9 @@ impl RunArgs {
     /// The exit code, once the caller has been told why.
     pub fn source(&self) -> Result<Source, ExitCode> {
         if self.cache.is_some() {
-            eprintln!(
+            say::complain(format_args!(
                 "error: --cache is not supported yet\n  = help: leave it out; answers are passed on uncached"
-            );
+            ));
             return Err(ExitCode::FAILURE);
         }
         Ok(match &self.listen {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::cli::{AdminArgs, DiffArgs, DrainArgs, NodeArgs, Output, StatusArgs, WeightArgs};
+use super::say;
 use crate::config;
 use crate::config::diff;
 use crate::live::source::Source;
@@ -51,6 +52,13 @@ impl<'a> Proxy<'a> {
         self.understood(answer)
     }
 
+    fn is_somebody_else(&self) -> Failed {
+        format!(
+            "{} does not answer like a tidegate stats port\n  = help: --admin ADDR or TIDEGATE_ADMIN says where it is",
+            self.addr
+        )
+    }
+
     fn understood(
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -65,7 +73,7 @@ impl<'a> Proxy<'a> {
         let body: Value = answer
             .body_mut()
             .read_json()
-            .map_err(|_| format!("{} does not answer like a tidegate stats port", self.addr))?;
+            .map_err(|_| self.is_somebody_else())?;
         if status.is_success() {
             return Ok(body);
         }
@@ -82,7 +90,7 @@ impl<'a> Proxy<'a> {
 
 fn ended(result: Result<ExitCode, Failed>) -> ExitCode {
     result.unwrap_or_else(|why| {
-        eprintln!("error: {why}");
+        say::complain(format_args!("error: {why}"));
         ExitCode::FAILURE
     })
 }
@@ -91,19 +99,19 @@ fn ended(result: Result<ExitCode, Failed>) -> ExitCode {
 pub fn reload(args: &AdminArgs) -> ExitCode {
     ended(Proxy::at(args).post("/api/v1/reload", None).map(|answer| {
         if args.output == Output::Json {
-            println!("{answer:#}");
+            say::line(format_args!("{answer:#}"));
             return ExitCode::SUCCESS;
         }
-        println!(
+        say::line(format_args!(
             "{}: generation {}",
             answer["result"].as_str().unwrap_or_default(),
             answer["generation"]
-        );
+        ));
         for line in answer["notes"].as_array().into_iter().flatten() {
-            println!("  {}", line.as_str().unwrap_or_default());
+            say::line(format_args!("  {}", line.as_str().unwrap_or_default()));
         }
         for line in answer["warnings"].as_array().into_iter().flatten() {
-            eprintln!("{}\n", line.as_str().unwrap_or_default());
+            say::complain(format_args!("{}\n", line.as_str().unwrap_or_default()));
         }
         ExitCode::SUCCESS
     }))
@@ -113,14 +121,17 @@ pub fn reload(args: &AdminArgs) -> ExitCode {
 pub fn status(args: &StatusArgs) -> ExitCode {
     let proxy = Proxy::at(&args.admin);
     ended(proxy.get("/api/v1/status").and_then(|status| {
+        if status["generation"].as_u64().is_none() {
+            return Err(proxy.is_somebody_else());
+        }
         let upstreams = proxy.get("/api/v1/upstreams")?;
         match args.admin.output {
             Output::Json => {
                 let mut all = status;
                 all["upstreams"] = upstreams["upstreams"].clone();
-                println!("{all:#}");
+                say::line(format_args!("{all:#}"));
             }
-            Output::Text => print!("{}", status_text(&status, &upstreams)),
+            Output::Text => say::out(format_args!("{}", status_text(&status, &upstreams))),
         }
         Ok(ExitCode::SUCCESS)
     }))
@@ -232,25 +243,25 @@ fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
     loop {
         let (left, draining) = what_is_left(&args.node)?;
         if !draining {
-            eprintln!(
+            say::complain(format_args!(
                 "{} was given requests again before it was empty",
                 args.node.node
-            );
+            ));
             return Ok(ExitCode::FAILURE);
         }
         if left == 0 {
-            println!(
+            say::line(format_args!(
                 "{} is empty after {:.1} s",
                 args.node.node,
                 begun.elapsed().as_secs_f64()
-            );
+            ));
             return Ok(ExitCode::SUCCESS);
         }
         if begun.elapsed() >= limit {
-            eprintln!(
+            say::complain(format_args!(
                 "{} still has {left} requests after {limit:?}",
                 args.node.node
-            );
+            ));
             return Ok(ExitCode::FAILURE);
         }
         std::thread::sleep(LOOK.min(limit.saturating_sub(begun.elapsed())));
@@ -312,18 +323,18 @@ fn escaped(segment: &str) -> String {
 
 fn print_node(args: &NodeArgs, node: &Value) {
     if args.admin.output == Output::Json {
-        println!("{node:#}");
+        say::line(format_args!("{node:#}"));
         return;
     }
     let word = |key: &str| node[key].as_str().unwrap_or_default();
-    println!(
+    say::line(format_args!(
         "{}: {} {}, weight {}, {} requests in flight",
         args.node,
         word("state"),
         word("health"),
         node["weight"],
         node["in_flight"]
-    );
+    ));
 }
 
 /// `tidegate diff`
@@ -356,17 +367,17 @@ fn differences(args: &DiffArgs) -> Result<ExitCode, Failed> {
             .map(|c| json!({ "text": c.to_string(), "needs_restart": c.needs_restart }))
             .collect();
         let answer = json!({ "changes": list, "waits_for_restart": waiting });
-        println!("{answer:#}");
+        say::line(format_args!("{answer:#}"));
         return Ok(ExitCode::SUCCESS);
     }
     if changes.is_empty() && waiting.is_empty() {
-        println!("no difference");
+        say::line(format_args!("no difference"));
     }
     for change in &changes {
-        println!("{change}");
+        say::line(format_args!("{change}"));
     }
     for line in waiting {
-        println!("{line}");
+        say::line(format_args!("{line}"));
     }
     Ok(ExitCode::SUCCESS)
 }

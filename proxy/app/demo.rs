@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::routing::get;
 
 use super::cli::DemoArgs;
+use super::say;
 use super::{listen, server};
 use crate::live::source::Source;
 
@@ -25,7 +26,7 @@ pub fn demo(args: &DemoArgs) -> ExitCode {
     match prepare(args) {
         Ok(()) => server::run(Source::File(args.file.clone())),
         Err(why) => {
-            eprintln!("error: {why}");
+            say::complain(format_args!("error: {why}"));
             ExitCode::FAILURE
         }
     }
@@ -40,7 +41,7 @@ fn prepare(args: &DemoArgs) -> Result<(), String> {
         start_app(format!("app-{}", i + 1), listener)?;
     }
     let written = write_file(args, &apps)?;
-    print!("{}", welcome(args, &apps, written));
+    say::out(format_args!("{}", welcome(args, &apps, written)));
     Ok(())
 }
 

@@ -15,6 +15,8 @@ mod client;
 mod demo;
 /// Opening ports.
 mod listen;
+/// What commands print.
+mod say;
 /// The server.
 mod server;
 /// What a signal does.
@@ -58,5 +60,7 @@ fn log_to_stderr() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // A log that cannot be written (its reader left) must cost nothing else.
+        .log_internal_errors(false)
         .try_init();
 }

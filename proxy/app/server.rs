@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::listen;
+use super::say;
 use super::signals::Signals;
 use crate::config::checked::Config;
 use crate::gateway::Gateway;
@@ -49,7 +50,7 @@ pub fn run(source: Source) -> ExitCode {
     match start_and_serve(source) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("error: {why}");
+            say::complain(format_args!("error: {why}"));
             ExitCode::FAILURE
         }
     }
@@ -66,7 +67,7 @@ fn start_and_serve(source: Source) -> Result<(), String> {
 
     let loaded = source.load();
     for problem in &loaded.problems {
-        eprintln!("{problem}");
+        say::complain(format_args!("{problem}"));
     }
     let Some(config) = loaded.config.clone() else {
         return Err(format!(

@@ -20,14 +20,39 @@ mod watch;
 /// How often drains are looked at. Well below the second within which a drain must be felt.
 const TICK: Duration = Duration::from_millis(100);
 
+/// After a fault of its own, a job starts again this much later.
+const PAUSE_AFTER_FAULT: Duration = Duration::from_secs(1);
+
 /// Runs every job until the process ends.
 pub async fn run(control: Arc<Control>) {
     tokio::join!(
-        watch::run(&control),
-        probes::run(&control),
-        resolve::run(&control),
-        ticks(&control),
+        for_ever("watching files", &control, |c| async move {
+            watch::run(&c).await
+        }),
+        for_ever("probing nodes", &control, |c| async move {
+            probes::run(&c).await
+        }),
+        for_ever("resolving names", &control, |c| async move {
+            resolve::run(&c).await
+        }),
+        for_ever(
+            "ending drains",
+            &control,
+            |c| async move { ticks(&c).await }
+        ),
     );
+}
+
+/// Runs a job; one that panics is started again, and takes no other with it.
+async fn for_ever<F: Future<Output = ()> + Send + 'static>(
+    what: &str,
+    control: &Arc<Control>,
+    job: impl Fn(Arc<Control>) -> F,
+) {
+    while let Err(fault) = tokio::spawn(job(control.clone())).await {
+        tracing::error!("{what} failed: {fault}; it is started again");
+        tokio::time::sleep(PAUSE_AFTER_FAULT).await;
+    }
 }
 
 async fn ticks(control: &Control) {

@@ -46,7 +46,7 @@ pub async fn run(control: &Arc<Control>) {
         for target in targets(&control.hold.load()) {
             let key = (target.node.upstream.clone(), target.node.id.clone());
             let kept = before.remove(&key).and_then(|(old, task)| {
-                if old.is_same(&target) {
+                if old.is_same(&target) && !task.is_finished() {
                     return Some(task);
                 }
                 task.abort();
@@ -62,9 +62,14 @@ pub async fn run(control: &Arc<Control>) {
         for (_, (_, task)) in before {
             task.abort();
         }
-        while tasks.try_join_next().is_some() {}
-        if generations.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = generations.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            // Ended by an abort of ours, or by a fault: then it is started again.
+            Some(_) = tasks.join_next() => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Version;
 use prometheus::IntCounter;
@@ -19,8 +19,9 @@ use crate::config::checked::{self, LogFormat, LogPath};
 
 /// Lines that may wait for the writer: a second of a busy proxy, about 4 MiB.
 const WAITING_LINES: usize = 16_384;
-/// How long a flush at the end of the process may take before it is given up.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a flush at the end of the process may take before it is given up, and how often a full queue is tried.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+const FLUSH_TRIES: usize = 100;
 
 /// How long lines are gathered before they are written together.
 const GATHER: Duration = Duration::from_millis(10);
@@ -93,21 +94,23 @@ impl AccessLog {
         }
     }
 
-    /// Waits until everything told so far is written, or [`FLUSH_PATIENCE`] has passed.
+    /// Waits until everything told so far is written, or it is clear that it will not be.
     pub fn flush(&self) {
         let Some(writer) = &self.writer else { return };
         let (done, wait) = sync_channel(1);
-        let begun = Instant::now();
         let mut flush = Message::Flush(done);
         // A full queue whose reader is stuck must not keep the process from ending.
-        while let Err(TrySendError::Full(back)) = writer.try_send(flush) {
-            if begun.elapsed() >= FLUSH_PATIENCE {
-                return;
+        for _ in 0..FLUSH_TRIES {
+            match writer.try_send(flush) {
+                Ok(()) => {
+                    let _ = wait.recv_timeout(FLUSH_PATIENCE);
+                    return;
+                }
+                Err(TrySendError::Full(back)) => flush = back,
+                Err(TrySendError::Disconnected(_)) => return,
             }
-            flush = back;
             pause(GATHER);
         }
-        let _ = wait.recv_timeout(FLUSH_PATIENCE.saturating_sub(begun.elapsed()));
     }
 
     /// Opens the file anew, for log rotation.
