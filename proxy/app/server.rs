@@ -12,8 +12,9 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
+use pingora::upstreams::peer::HttpPeer;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::listen;
 use super::say;
@@ -22,6 +23,7 @@ use crate::config::checked::Config;
 use crate::gateway::Gateway;
 use crate::gateway::conn::Port;
 use crate::gateway::front::Front;
+use crate::gateway::retire;
 use crate::live::control::Control;
 use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
@@ -34,6 +36,8 @@ const MOST_ATTEMPTS: usize = usize::MAX;
 /// One write for a head and an ordinary body.
 const WRITE_BUFFER: usize = 16 * 1024;
 const READ_BUFFER: usize = 16 * 1024;
+/// Removed nodes whose idle connections wait to be closed.
+const RETIRED_NODES: usize = 1_024;
 /// How often the stopping process looks whether it is empty.
 const LOOK: Duration = Duration::from_millis(10);
 /// Idle connections are gone by then: the front's last call and a little.
@@ -78,12 +82,13 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let ports = open_ports(&config)?;
     let threads = config.threads;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    let control = Control::start(source, config, &loaded, metrics, Instant::now())
+    let (retire, retired) = mpsc::channel(RETIRED_NODES);
+    let control = Control::start(source, config, &loaded, metrics, retire, Instant::now())
         .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
     let control = Arc::new(control);
 
     let stop_accepting = watch::Sender::new(false);
-    let data = data_path(ports.data, threads, &control, &stop_accepting)?;
+    let data = data_path(ports.data, threads, &control, &stop_accepting, retired)?;
     side_thread("jobs", jobs::run(control.clone()))?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;
@@ -118,6 +123,7 @@ fn data_path(
     threads: usize,
     control: &Arc<Control>,
     stop_accepting: &watch::Sender<bool>,
+    retired: mpsc::Receiver<HttpPeer>,
 ) -> Result<Runtime, String> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
@@ -133,6 +139,11 @@ fn data_path(
     });
     let _in_runtime = runtime.enter();
     let proxy = Arc::new(http_proxy(&settings, Gateway::new(control.clone())));
+    runtime.spawn(retire::run(
+        proxy.clone(),
+        retired,
+        stop_accepting.subscribe(),
+    ));
     for listener in listeners {
         let addr = listener
             .local_addr()

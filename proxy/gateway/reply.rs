@@ -58,6 +58,14 @@ fn is_answered(ctx: &Ctx) -> bool {
     ctx.attempt.as_ref().is_some_and(|a| a.answered)
 }
 
+/// For a request that no client sent.
+pub fn nobody_to_tell() -> FailToProxy {
+    FailToProxy {
+        error_code: 0,
+        can_reuse_downstream: false,
+    }
+}
+
 /// Tells the client that its request failed, if it can still be told.
 pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
     let end = ending(error, ctx);

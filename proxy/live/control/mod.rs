@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Loaded;
 use crate::config::checked::{Admin, Config, Listen};
@@ -50,6 +51,8 @@ pub struct Control {
     inner: Mutex<Inner>,
     /// Moves when requests on some node are to be cut.
     cut: watch::Sender<u64>,
+    /// Takes nodes that are gone, so that idle connections to them are closed.
+    retired: mpsc::Sender<HttpPeer>,
     /// Carries the generation in use, for jobs that follow it.
     generation: watch::Sender<u64>,
 }
@@ -97,6 +100,7 @@ impl Control {
         config: Config,
         loaded: &Loaded,
         metrics: Arc<Metrics>,
+        retired: mpsc::Sender<HttpPeer>,
         now: Instant,
     ) -> io::Result<Self> {
         let at = SystemTime::now();
@@ -135,6 +139,7 @@ impl Control {
                     problems: Vec::new(),
                 },
             }),
+            retired,
             cut: watch::Sender::new(0),
             generation: watch::Sender::new(generation),
         })

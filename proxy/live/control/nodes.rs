@@ -56,6 +56,7 @@ impl Control {
                     leaving.push(Leaving {
                         node: candidate.node.clone(),
                         addr: member.addr,
+                        peer: member.peer.clone(),
                         since: now,
                         limit: config.drain_timeout,
                     });
@@ -89,6 +90,10 @@ impl Control {
             if !stays {
                 let node = &leaving.node;
                 self.metrics.node_left(&node.upstream, &node.id, now);
+                if !is_in_use(&snapshot, leaving.addr) {
+                    // With a full queue the connections end by their own idle limit.
+                    let _ = self.retired.try_send(leaving.peer.clone());
+                }
             }
             stays
         });
@@ -143,6 +148,11 @@ pub(super) fn has_node(snapshot: &Snapshot, node: &Arc<Node>) -> bool {
         .iter()
         .flat_map(|u| u.pool.candidates())
         .any(|c| Arc::ptr_eq(&c.node, node))
+}
+
+fn is_in_use(snapshot: &Snapshot, addr: SocketAddr) -> bool {
+    let mut members = snapshot.upstreams.iter().flat_map(|u| &u.members);
+    members.any(|m| m.addr == addr)
 }
 
 fn address_in(snapshot: &Snapshot, node: &Arc<Node>) -> Option<SocketAddr> {
