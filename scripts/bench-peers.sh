@@ -150,9 +150,9 @@ tidegate_conf json "${ports[6]}" "${ports[7]}" "{ path: $dir/tidegate.log, forma
 start json "$tidegate" run -c "$dir/json.yaml"
 measure 'Tidegate, access log' "${ports[6]}"
 
-echo "machine: $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)"
+echo "machine: $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | sed -n 1p)"
 echo "nginx: $(nginx -v 2>&1 | sed 's/.*: //')"
-if command -v haproxy >/dev/null; then haproxy -v | head -n 1; fi
+if command -v haproxy >/dev/null; then haproxy -v | sed -n 1p; fi
 "$tidegate" --version
 echo
 # In the background, so that a signal ends the wait, and with it everything else, at once.
