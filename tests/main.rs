@@ -18,6 +18,7 @@ mod drain;
 mod failures;
 mod fields;
 mod floors;
+mod front;
 mod health;
 mod pool;
 mod proxying;

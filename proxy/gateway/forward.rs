@@ -53,16 +53,14 @@ fn choose(ctx: &Ctx, now: Instant) -> Option<usize> {
     if ctx.barred.is_empty() {
         return pool.pick(&ask, &[], now);
     }
-    // The request's generation may be seconds old by now: nodes drained since then come last.
+    // The request's generation may be seconds old by now: nodes drained since then get nothing new, unless all of
+    // them were, because a reload replaced every node.
     let mut barred = ctx.barred.clone();
     let candidates = pool.candidates().iter().enumerate();
-    barred.extend(
-        candidates
-            .filter(|(_, c)| !c.node.is_up())
-            .map(|(at, _)| at),
-    );
-    pool.pick(&ask, &barred, now)
-        .or_else(|| pool.pick(&ask, &ctx.barred, now))
+    let drained = candidates.filter(|(_, c)| !c.node.is_up());
+    barred.extend(drained.map(|(at, _)| at));
+    let any_up = pool.candidates().iter().any(|c| c.node.is_up());
+    pool.pick(&ask, if any_up { &barred } else { &ctx.barred }, now)
 }
 
 /// The peer of the next attempt.
