@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Request};
+use crate::support::client::{Answer, Client, Request};
 use crate::support::load::Load;
 use crate::support::origin::{Origin, nodes};
-use crate::support::proxy::{Tidegate, web};
+use crate::support::proxy::{Tidegate, one_node, web};
 use crate::support::reply::Reply;
 use crate::support::{Gate, check, eventually, ms};
 
@@ -507,4 +507,67 @@ async fn the_stats_port_answers_while_the_data_port_is_busy() {
     assert!(began.elapsed() < ms(500), "{:?}", began.elapsed());
     gate.open();
     load.done().await.nothing_failed_of(400);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_ours_is_not_answered() {
+    let (_app, tide) = one_node().await;
+    let mut client = Client::connect(tide.admin()).await.unwrap();
+    for (host, status) in [
+        ("evil.test:9900", 421),
+        ("localhost:9900", 200),
+        ("127.0.0.1", 200),
+    ] {
+        let request = Request::get("/api/v1/status").host(host);
+        assert_eq!(client.ask(&request).await.unwrap().status, status, "{host}");
+    }
+    let rebound = Request::post("/api/v1/upstreams/web/nodes/app-1/down", "")
+        .host("evil.test")
+        .field("Origin", "http://evil.test");
+    assert_eq!(client.ask(&rebound).await.unwrap().status, 421);
+    assert_eq!(tide.node("web/app-1").await["state"], "up");
+}
+
+#[tokio::test]
+async fn what_only_a_restart_changes_is_told_until_then() {
+    let (app, tide) = one_node().await;
+    assert_eq!(tide.status().await["waits_for_restart"], json!([]));
+    let threads = format!("threads: 7\n{}", web("", nodes([&app])));
+    tide.apply(&threads).await;
+    let waits = tide.status().await["waits_for_restart"].to_string();
+    assert!(waits.contains("threads"), "{waits}");
+    let path = tide.path().display().to_string();
+    let diff = tide.command(&["diff", "-c", &path]).await;
+    assert!(diff.out.contains("restart"), "{}", diff.all());
+    tide.apply(&web("", nodes([&app]))).await;
+    assert_eq!(tide.status().await["waits_for_restart"], json!([]));
+}
+
+#[tokio::test]
+async fn one_address_of_a_name_is_drained_alone() {
+    let app = Origin::start("app-1").await;
+    let port = app.addr().port();
+    let list = format!("[{{ addr: \"localhost:{port}\", id: app }}]");
+    let tide = Tidegate::run(web("", list)).await;
+    let ids = async || -> Vec<String> {
+        let web = tide.json("/api/v1/upstreams/web").await;
+        let nodes = web["nodes"].as_array().unwrap().clone();
+        nodes
+            .iter()
+            .map(|n| n["id"].as_str().unwrap().into())
+            .collect()
+    };
+    let known = ids().await;
+    assert!(known.contains(&"app@127.0.0.1".to_string()), "{known:?}");
+    tide.verb("web/app@127.0.0.1", "drain").await;
+    for id in ids().await {
+        let state = if id == "app@127.0.0.1" { "drain" } else { "up" };
+        assert_eq!(
+            tide.node(&format!("web/{id}")).await["state"],
+            state,
+            "{id}"
+        );
+    }
+    tide.verb("web/app", "undrain").await;
+    assert_eq!(tide.node("web/app@127.0.0.1").await["state"], "up");
 }
