@@ -80,8 +80,7 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     };
     ctx.tried.push(member);
     ctx.barred.push(member);
-    let snapshot = ctx.snapshot.clone();
-    let Some(upstream) = ctx.upstream.map(|at| &snapshot.upstreams[at]) else {
+    let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,
             "a request without upstream is proxied",

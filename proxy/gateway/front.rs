@@ -78,7 +78,7 @@ impl Front {
         let mut buffer = BytesMut::new();
         loop {
             conn.waits();
-            let header = self.control.hold.load().config.timeouts.header;
+            let header = self.control.hold.look(|now| now.config.timeouts.header);
             // After the last call nobody waits for another request.
             let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
@@ -95,7 +95,8 @@ impl Front {
             session.set_connection_user_context(Some(Box::new(conn.clone())));
             let done = self.proxy.process_new_http(session, shutdown);
             // The limit of the generation that the request sees, or, in the instant of a swap, of its neighbour.
-            let reused = match self.control.hold.load().config.timeouts.request {
+            let limit = self.control.hold.look(|now| now.config.timeouts.request);
+            let reused = match limit {
                 // Dropping the request ends it; its own drop tells how.
                 Some(limit) => timeout(limit + CUT_AFTER_LIMIT, done).await.unwrap_or(None),
                 None => done.await,
@@ -187,7 +188,7 @@ impl ServerApp for Front {
 async fn keep(conn: Arc<Conn>, control: Arc<Control>, mut shutdown: ShutdownWatch) {
     let mut cuts = control.cuts();
     loop {
-        let limit = control.hold.load().config.timeouts.idle;
+        let limit = control.hold.look(|now| now.config.timeouts.idle);
         let left = limit.map(|limit| limit.saturating_sub(conn.idle_for().unwrap_or_default()));
         if left == Some(Duration::ZERO) && conn.close_if_idle(limit.unwrap_or_default()) {
             return;

@@ -23,6 +23,11 @@ impl Hold {
         self.0.load_full()
     }
 
+    /// One look at the generation in use, without taking it along.
+    pub fn look<T>(&self, at: impl FnOnce(&Snapshot) -> T) -> T {
+        at(&self.0.load())
+    }
+
     /// From now on, requests see `next`. Those that loaded the old one keep it until they end.
     pub(super) fn swap(&self, next: Snapshot) {
         self.0.store(Arc::new(next));
