@@ -1,6 +1,6 @@
 //! What is wrong, where, why, and what to do about it.
 //!
-//! Everything the configuration has to say to an operator is a [`Problem`]; it renders in the look of a compiler's
+//! Everything the configuration has to say to an operator is a `Problem`; it renders in the look of a compiler's
 //! diagnostics and serialises for `check -o json`. Nothing here may decide what is wrong: it only tells.
 
 use std::collections::HashSet;

@@ -2,17 +2,17 @@
 //!
 //! | moment | hook | file |
 //! |---|---|---|
-//! | connection, head read, handed over | `ServerApp::process_new` | [`front`] |
-//! | arrives: who, which limits | `early_request_filter` | [`accept`] |
-//! | belongs: route, or answered here | `request_filter` | [`accept`] |
-//! | admitted: first node chosen | `proxy_upstream_filter` | [`forward`] |
-//! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | [`forward`] |
-//! | sent: the fields the node gets | `upstream_request_filter` | [`forward`] |
-//! | answered | `upstream_response_filter` | [`receive`] |
-//! | replied | `response_filter`, `response_body_filter`, `fail_to_proxy` | [`reply`], [`answer`] |
-//! | told | `logging`, or the request's own drop | [`finish`] |
+//! | connection, head read, handed over | `ServerApp::process_new` | `front` |
+//! | arrives: who, which limits | `early_request_filter` | `accept` |
+//! | belongs: route, or answered here | `request_filter` | `accept` |
+//! | admitted: first node chosen | `proxy_upstream_filter` | `forward` |
+//! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward` |
+//! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
+//! | answered | `upstream_response_filter` | `receive` |
+//! | replied | `response_filter`, `response_body_filter`, `fail_to_proxy` | `reply`, `answer` |
+//! | told | `logging`, or the request's own drop | `finish` |
 //!
-//! A request that [`retire`] makes up, to get at idle connections, passes by all of this.
+//! A request that `retire` makes up, to get at idle connections, passes by all of this.
 //!
 //! Each hook is a few lines that call the stage; no hook decides anything itself.
 

@@ -17,7 +17,7 @@ const MAX_FIELDS: usize = 100;
 pub enum Bad {
     /// Not the grammar of RFC 9112, or framed in more than one way.
     Syntax,
-    /// More than [`MAX_FIELDS`] fields.
+    /// More than 100 fields.
     TooManyFields,
     /// A method the proxy does not carry (CONNECT, TRACE).
     Method,

@@ -1,13 +1,13 @@
 //! A node's life: what we see of it (health) crossed with what the operator wants of it (intent).
 //!
-//! Both axes change in one function, [`Node::apply`], which says what changed; everything else (metrics, log lines,
+//! Both axes change in one function, `Node::apply`, which says what changed; everything else (metrics, log lines,
 //! the stats page) is derived from its answer. A node outlives the snapshots that name it, so its health and its
 //! requests in flight survive a reload. It never knows its address or weight: those belong to a generation of the
-//! configuration and live in [`super::pool::Member`].
+//! configuration and live in `live/snapshot`.
 //!
 //! | intent \ health | healthy | checking | ejected | unhealthy |
 //! |---|---|---|---|---|
-//! | up    | [`Fitness::Good`] | [`Fitness::Untried`] | [`Fitness::LastResort`] | [`Fitness::Unfit`] |
+//! | up    | `Fitness::Good` | `Fitness::Untried` | `Fitness::LastResort` | `Fitness::Unfit` |
 //! | drain | no new requests, those in flight finish, probed | as left | as left | as left |
 //! | down  | no new requests, those in flight finish, not probed | as left | as left | as left |
 //!

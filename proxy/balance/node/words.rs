@@ -1,6 +1,6 @@
 //! What can happen to a node, and what is said of it.
 //!
-//! Values only: what they lead to is decided in [`super::Node::apply`].
+//! Values only: what they lead to is decided in `super::Node::apply`.
 
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ pub enum Input {
     Restart(Health),
 }
 
-/// One change of a node's state, as [`Node::apply`] reports it.
+/// One change of a node's state, as `Node::apply` reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// Before.

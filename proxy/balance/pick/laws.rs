@@ -1,6 +1,6 @@
 //! What every algorithm owes the pool, checked against all of them, and what their own tests share.
 //!
-//! Tests only. It must never know an algorithm by name beyond [`Balance`]: a new one is held to the same laws.
+//! Tests only. It must never know an algorithm by name beyond `Balance`: a new one is held to the same laws.
 
 use std::time::Instant;
 

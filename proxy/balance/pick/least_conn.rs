@@ -4,7 +4,7 @@
 //! nginx's `least_conn` they are turns of smooth weighted round robin among the tied, so an idle pool is shared by
 //! weight like a `round_robin` one.
 //!
-//! It must never count requests itself: [`super::super::node::Node`] does, whatever becomes of them. Counts move while
+//! It must never count requests itself: `super::super::node::Node` does, whatever becomes of them. Counts move while
 //! they are read, so two picks at the same moment may choose the same node; the next pick sees both.
 
 use parking_lot::Mutex;

@@ -1,7 +1,7 @@
 //! How one node is chosen out of those that may be chosen now: one algorithm a file, behind one trait.
 //!
 //! A picker sees positions, weights and requests in flight; it never decides who may be chosen (that is
-//! [`super::pool`]'s), never reads the clock and draws no random numbers (the caller passes both in).
+//! `super::pool`'s), never reads the clock and draws no random numbers (the caller passes both in).
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! At random, each node alike, whatever its weight.
 //!
 //! The yardstick for the other algorithms, and the choice of people whose nodes are alike. It must never look at
-//! weights (that is [`super::weighted_random`]) nor draw numbers itself.
+//! weights (that is `super::weighted_random`) nor draw numbers itself.
 
 use super::weighted_random::scale;
 use super::{Ask, Candidate, Pick};

@@ -1,7 +1,7 @@
 //! Smooth weighted round robin: in turn, in proportion to the weights, never in bursts.
 //!
 //! Exact, not on average: while the usable nodes stay the same, every run of first tries as long as the sum of their
-//! weights meets each node exactly as often as its weight (the proof opens [`super::swrr`]). Two things could bend
+//! weights meets each node exactly as often as its weight (the proof opens `super::swrr`). Two things could bend
 //! that, and neither may:
 //!
 //! - A change of the usable nodes. Credits earned among other nodes would send bursts to some and starve others for a

@@ -1,7 +1,7 @@
 //! At random in proportion to the weights.
 //!
 //! No state, so nothing to share between threads: the choice of large fleets of proxies, where many exact sequences
-//! would beat in time. It must never draw numbers itself; the same [`Ask`] always chooses the same node.
+//! would beat in time. It must never draw numbers itself; the same `Ask` always chooses the same node.
 
 use super::{Ask, Candidate, Pick};
 use crate::base::node_set::NodeSet;

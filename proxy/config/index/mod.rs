@@ -1,7 +1,7 @@
 //! Where every value of a YAML file stands.
 //!
 //! `serde_yaml` gives values without positions; one pass over parser events gives positions without values. The
-//! index is the second half: a tree of places that mirrors the tree of values, walked with [`At`] by the same keys.
+//! index is the second half: a tree of places that mirrors the tree of values, walked with `At` by the same keys.
 //! The pass also refuses what could cost unbounded time or memory (deep nesting, alias bombs) before any value
 //! exists. Nothing here may interpret a value.
 

@@ -256,7 +256,7 @@ impl Metrics {
         }
     }
 
-    /// A node is gone: its state at once, its counts [`REMOVED_NODE_STAYS`] later, unless it comes back.
+    /// A node is gone: its state at once, its counts ten minutes later, unless it comes back.
     pub fn node_left(&self, upstream: &str, id: &str, now: Instant) {
         let key = (upstream.to_string(), id.to_string());
         if let Some(entry) = self.nodes.lock().get_mut(&key) {
