@@ -43,13 +43,22 @@ fn print_text(loaded: &Loaded, path: &str) {
     for problem in &loaded.problems {
         say::complain(format_args!("{problem}"));
     }
-    let (errors, warnings) = (loaded.errors().count(), loaded.warnings().count());
+    let errors = counted(loaded.errors().count(), "error");
+    let warnings = counted(loaded.warnings().count(), "warning");
     match &loaded.config {
-        None => say::complain(format_args!("{path}: {errors} errors, {warnings} warnings")),
+        None => say::complain(format_args!("{path}: {errors}, {warnings}")),
         Some(config) => {
             say::out(format_args!("{}", summary(config)));
-            say::line(format_args!("{path}: fine, {warnings} warnings"));
+            say::line(format_args!("{path}: fine, {warnings}"));
         }
+    }
+}
+
+fn counted(n: usize, what: &str) -> String {
+    match n {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{n} {what}s"),
     }
 }
 
@@ -60,9 +69,9 @@ fn summary(config: &Config) -> String {
         let target = match &route.action {
             Action::Proxy(upstream) => {
                 let upstream = &config.upstreams[*upstream];
-                let nodes = upstream.nodes.len();
+                let nodes = counted(upstream.nodes.len(), "node");
                 let balance = upstream.balance.as_str();
-                format!("upstream {} ({balance}, {nodes} nodes)", upstream.name)
+                format!("upstream {} ({balance}, {nodes})", upstream.name)
             }
             Action::Redirect { to, status } => format!("{} to {to}", status.as_u16()),
         };
