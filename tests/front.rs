@@ -4,7 +4,7 @@ use crate::support::client::{Client, Request};
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, one_node, one_node_with, web};
 use crate::support::reply::Reply;
-use crate::support::{check, eventually, ms};
+use crate::support::{Gate, check, eventually, ms, pattern};
 
 /// Whatever is sent, and how it is answered: all of it, as text.
 async fn said_to(tide: &Tidegate, bytes: &[u8]) -> String {
@@ -186,4 +186,53 @@ async fn a_retry_avoids_a_node_that_was_drained_meanwhile() {
     let answer = asked.await.unwrap().unwrap();
     assert_eq!(answer.status, 502, "both others were tried in vain");
     assert_eq!(apps[drained].requests(), 0, "it was empty and stays so");
+}
+
+#[tokio::test]
+async fn much_that_comes_early_is_neither_lost_nor_mixed_up() {
+    let (app, tide) = one_node().await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.answers(move |seen| match seen.target() {
+        "/slow" => Reply::text("slow").when(&held),
+        _ => Reply::mirror(),
+    });
+    let mut client = tide.connect().await;
+    client.send(&Request::get("/slow")).await.unwrap();
+    app.holds(1).await;
+    let uploads: Vec<Request> = [5_000, 3, 40_000, 0, 100_000, 4_096]
+        .map(|size| Request::post("/upload", pattern(size)))
+        .into();
+    let mut piece = Vec::new();
+    for upload in &uploads {
+        piece.extend(upload.head_bytes());
+        piece.extend(upload.body_bytes());
+        for _ in 0..50 {
+            piece.extend(Request::get("/small").head_bytes());
+        }
+    }
+    let (mut reading, sending) = (client, gate);
+    // What does not fit into the buffers on the way goes on when the answers are read.
+    reading.send_bytes(&piece[..60_000]).await.unwrap();
+    tide.get("/seen").await;
+    sending.open();
+    assert_eq!(reading.answer("GET").await.unwrap().text(), "slow");
+    let mut rest = piece[60_000..].chunks(10_000);
+    for upload in &uploads {
+        for _ in 0..4 {
+            if let Some(more) = rest.next() {
+                reading.send_bytes(more).await.unwrap();
+            }
+        }
+        let answer = reading.answer("POST").await.unwrap();
+        assert!(
+            answer.body == upload.body_bytes(),
+            "{} bytes",
+            answer.body.len()
+        );
+        for _ in 0..50 {
+            assert_eq!(reading.answer("GET").await.unwrap().status, 200);
+        }
+    }
+    assert_eq!(app.requests(), 1 + 1 + 6 * 51, "as many as were sent");
 }

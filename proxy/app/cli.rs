@@ -77,15 +77,10 @@ pub struct FileArgs {
 /// `run`
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Configuration file. Watched: a change is in use within a second.
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_CONFIG",
-        default_value = "tidegate.yaml"
-    )]
-    config: PathBuf,
+    /// Configuration file. Watched: a change is in use within a second [env: TIDEGATE_CONFIG] [default:
+    /// tidegate.yaml].
+    #[arg(short, long, value_name = "FILE", conflicts_with = "listen")]
+    config: Option<PathBuf>,
     /// Run without a file: the address to listen on, as ":8080" or "127.0.0.1:8080".
     #[arg(long, value_name = "ADDR", requires = "to")]
     listen: Option<String>,
@@ -123,13 +118,17 @@ impl RunArgs {
             return Err(ExitCode::FAILURE);
         }
         Ok(match &self.listen {
-            None => Source::File(self.config.clone()),
+            None => Source::File(self.config.clone().unwrap_or_else(default_file)),
             Some(listen) => Source::Text {
                 name: "command line".into(),
                 text: as_file(listen, &self.to, &self.admin),
             },
         })
     }
+}
+
+fn default_file() -> PathBuf {
+    std::env::var_os("TIDEGATE_CONFIG").map_or_else(|| "tidegate.yaml".into(), PathBuf::from)
 }
 
 /// The file that `--listen` and `--to` stand for. JSON strings are YAML strings too, whatever they hold.

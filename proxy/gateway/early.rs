@@ -31,15 +31,19 @@ pub struct Early(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     bytes: BytesMut,
-    /// Bytes of the current request's body still on the wire; `None`: whatever comes is wanted.
+    /// Bytes of the current request's body still to be read, from `bytes` first; `None`: whatever comes is wanted.
     body_left: Option<usize>,
 }
 
 impl Early {
-    /// From now on only `body` more bytes are wanted, and `bytes` came early already.
-    pub fn hold_after(&self, body: usize, bytes: BytesMut) {
+    /// From now on only `body` more bytes are wanted. `taken` was read already but comes after them: it goes back in
+    /// front of what came early and was not read yet.
+    pub fn hold_after(&self, body: usize, mut taken: BytesMut) {
         let mut state = self.0.lock();
-        state.bytes = bytes;
+        if !taken.is_empty() {
+            taken.extend_from_slice(&state.bytes);
+            state.bytes = taken;
+        }
         state.body_left = Some(body);
     }
 
@@ -84,6 +88,11 @@ impl AsyncRead for Held {
         let mut state = early.0.lock();
         match state.body_left {
             Some(0) => set_aside(inner, &mut state.bytes, cx),
+            Some(left) if state.bytes.has_remaining() => {
+                let n = give(&mut state.bytes, left, buf);
+                state.body_left = Some(left - n);
+                Poll::Ready(Ok(()))
+            }
             Some(left) => {
                 inner.set_limit(left as u64);
                 let before = buf.filled().len();
@@ -92,9 +101,7 @@ impl AsyncRead for Held {
                 read
             }
             None if state.bytes.has_remaining() => {
-                let n = state.bytes.len().min(buf.remaining());
-                buf.put_slice(&state.bytes[..n]);
-                state.bytes.advance(n);
+                give(&mut state.bytes, usize::MAX, buf);
                 Poll::Ready(Ok(()))
             }
             None => {
@@ -103,6 +110,14 @@ impl AsyncRead for Held {
             }
         }
     }
+}
+
+/// Hands out at most `limit` bytes of what came early; how many.
+fn give(bytes: &mut BytesMut, limit: usize, buf: &mut ReadBuf<'_>) -> usize {
+    let n = bytes.len().min(buf.remaining()).min(limit);
+    buf.put_slice(&bytes[..n]);
+    bytes.advance(n);
+    n
 }
 
 /// Reads what comes early and says that nothing came; a client that leaves is told.
@@ -213,5 +228,62 @@ impl GetSocketDigest for Held {
 
     fn set_socket_digest(&mut self, digest: SocketDigest) {
         self.stream_mut().set_socket_digest(digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    async fn read(held: &mut Held, most: usize) -> Vec<u8> {
+        let mut room = vec![0; most];
+        let n = held.read(&mut room).await.expect("the other end is there");
+        room.truncate(n);
+        room
+    }
+
+    /// Nothing is to be read, though bytes are on the wire.
+    async fn nothing(held: &mut Held) {
+        let wait = Duration::from_millis(20);
+        let mut room = [0; 1];
+        let read = tokio::time::timeout(wait, held.read(&mut room)).await;
+        assert!(read.is_err(), "{read:?}");
+    }
+
+    #[tokio::test]
+    async fn every_byte_comes_once_and_in_its_place() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let early = Early::default();
+        let mut held = Held::new(Box::new(ours), early.clone());
+        // The head of a first request, and much behind it while it is worked on.
+        early.hold_after(0, BytesMut::new());
+        let behind: Vec<u8> = (0..20_000u32).map(|n| (n % 251) as u8).collect();
+        theirs.write_all(&behind).await.expect("there is room");
+        nothing(&mut held).await;
+        // The front reads a piece; its head has 100 bytes, its body 10,000, of which it read some already.
+        early.let_through();
+        let piece = read(&mut held, 4_096).await;
+        assert_eq!(piece, behind[..4_096]);
+        early.hold_after(100 + 10_000 - 4_096, BytesMut::new());
+        let mut body = Vec::new();
+        while body.len() < 6_004 {
+            body.extend(read(&mut held, 1_000).await);
+        }
+        assert_eq!(body, behind[4_096..10_100]);
+        nothing(&mut held).await;
+        // The next piece holds a whole request of 50 bytes and more: the rest goes back to where it was.
+        early.let_through();
+        let piece = read(&mut held, 4_096).await;
+        early.hold_after(0, BytesMut::from(&piece[50..]));
+        nothing(&mut held).await;
+        theirs.write_all(b"the end").await.expect("there is room");
+        early.let_through();
+        let mut rest = Vec::new();
+        while rest.len() < 9_850 + 7 {
+            rest.extend(read(&mut held, 5_000).await);
+        }
+        assert_eq!(rest[..9_850], behind[10_150..]);
+        assert_eq!(rest[9_850..], *b"the end");
     }
 }
