@@ -23,6 +23,9 @@ use super::Gateway;
 
 /// More connections than this are never kept to one node.
 const MOST: usize = 4_096;
+/// After so many empty answers in a row there are none left. One says little: the pool also answers so when the
+/// connection it took is still being watched, and then lets it go.
+const MISSES: u32 = 16;
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: retired\r\n\r\n";
 
 /// A request that asks for idle connections, as its hooks see it.
@@ -58,6 +61,7 @@ pub async fn run(
 
 async fn close_idle(proxy: &Arc<HttpProxy<Gateway>>, mut peer: HttpPeer, shutdown: &ShutdownWatch) {
     peer.options.custom_l4 = Some(Arc::new(NoNewOnes));
+    let mut misses = 0;
     for _ in 0..MOST {
         let found = Arc::new(AtomicBool::new(false));
         let retire = Retire {
@@ -69,9 +73,12 @@ async fn close_idle(proxy: &Arc<HttpProxy<Gateway>>, mut peer: HttpPeer, shutdow
         session.set_pipelined_prefix(BytesMut::from(ASK));
         session.set_connection_user_context(Some(Box::new(retire)));
         let _ = proxy.process_new_http(session, shutdown).await;
-        if !found.load(Relaxed) {
+        misses = if found.load(Relaxed) { 0 } else { misses + 1 };
+        if misses == MISSES {
             return;
         }
+        // Lets the watcher of a connection go, without which the pool cannot hand it out.
+        tokio::task::yield_now().await;
     }
 }
 
