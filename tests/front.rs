@@ -110,11 +110,7 @@ async fn a_quiet_websocket_outlives_the_limit_of_a_body() {
     let app = Origin::start("app-1").await;
     app.answers(|_| Reply::websocket());
     let tide = Tidegate::run(yaml + &web("", nodes([&app]))).await;
-    let upgrade = Request::get("/chat")
-        .field("Connection", "Upgrade")
-        .field("Upgrade", "websocket")
-        .field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
-        .field("Sec-WebSocket-Version", "13");
+    let upgrade = Request::websocket("/chat");
     let mut client = tide.connect().await;
     assert_eq!(client.ask(&upgrade).await.unwrap().status, 101);
     let closed = client.until_closed(ms(1_000)).await;

@@ -230,11 +230,7 @@ async fn a_client_that_expects_100_continue_hears_it_from_the_node() {
 async fn a_websocket_carries_bytes_both_ways() {
     let (app, tide) = one_node().await;
     app.answers(|_| Reply::websocket());
-    let upgrade = Request::get("/chat")
-        .field("Connection", "Upgrade")
-        .field("Upgrade", "websocket")
-        .field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
-        .field("Sec-WebSocket-Version", "13");
+    let upgrade = Request::websocket("/chat");
     let mut client = tide.connect().await;
     let answer = client.ask(&upgrade).await.unwrap();
     assert_eq!(answer.status, 101);

@@ -90,14 +90,12 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx, metrics: &Metrics) -> R
                 PathPattern::Prefix(prefix) => Some(prefix.as_str()),
                 _ => None,
             };
-            let location = {
-                let parts = redirect::Parts {
-                    host,
-                    path: ask.path,
-                    query: ctx.head.uri.query(),
-                };
-                redirect::location(to, &parts, prefix)
+            let parts = redirect::Parts {
+                host,
+                path: ask.path,
+                query: ctx.head.uri.query(),
             };
+            let location = redirect::location(to, &parts, prefix);
             answer::redirect(session, *status, &location)
                 .await
                 .map(|()| true)

@@ -54,8 +54,6 @@ pub struct Ctx {
     pub upstream: Option<usize>,
     /// Nodes tried, in order: positions in the upstream's pool.
     pub tried: SmallVec<[usize; 4]>,
-    /// Which of `tried` may not be chosen again.
-    pub barred: SmallVec<[usize; 4]>,
     /// The node chosen ahead of the attempt.
     pub chosen: Option<usize>,
     /// The attempt that runs.
@@ -135,7 +133,6 @@ impl Ctx {
             route: None,
             upstream: None,
             tried: SmallVec::new(),
-            barred: SmallVec::new(),
             chosen: None,
             attempt: None,
             sent_again: 0,

@@ -50,17 +50,17 @@ fn choose(ctx: &Ctx, now: Instant) -> Option<usize> {
         random: fastrand::u64(..),
     };
     let pool = &ctx.upstream()?.pool;
-    if ctx.barred.is_empty() {
+    if ctx.tried.is_empty() {
         return pool.pick(&ask, &[], now);
     }
     // The request's generation may be seconds old by now: nodes drained since then get nothing new, unless all of
     // them were, because a reload replaced every node.
-    let mut barred = ctx.barred.clone();
+    let mut barred = ctx.tried.clone();
     let candidates = pool.candidates().iter().enumerate();
     let drained = candidates.filter(|(_, c)| !c.node.is_up());
     barred.extend(drained.map(|(at, _)| at));
     let any_up = pool.candidates().iter().any(|c| c.node.is_up());
-    pool.pick(&ask, if any_up { &barred } else { &ctx.barred }, now)
+    pool.pick(&ask, if any_up { &barred } else { &ctx.tried }, now)
 }
 
 /// The peer of the next attempt.
@@ -79,7 +79,6 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         return Err(error.into_up());
     };
     ctx.tried.push(member);
-    ctx.barred.push(member);
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,

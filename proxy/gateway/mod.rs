@@ -199,7 +199,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
     ) -> FailToProxy {
         if ctx.retire.is_some() {
-            return reply::nobody_to_tell();
+            return reply::ended(0); // nobody sent it
         }
         reply::fail(session, error, ctx).await
     }

@@ -58,10 +58,10 @@ fn is_answered(ctx: &Ctx) -> bool {
     ctx.attempt.as_ref().is_some_and(|a| a.answered)
 }
 
-/// For a request that no client sent.
-pub fn nobody_to_tell() -> FailToProxy {
+/// The end of a failed request: `status` was sent, 0 where nobody was told. Its connection is closed.
+pub fn ended(status: u16) -> FailToProxy {
     FailToProxy {
-        error_code: 0,
+        error_code: status,
         can_reuse_downstream: false,
     }
 }
@@ -82,10 +82,7 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
             );
         }
     }
-    FailToProxy {
-        error_code: status.map_or(0, |s| s.as_u16()),
-        can_reuse_downstream: false,
-    }
+    ended(status.map_or(0, |s| s.as_u16()))
 }
 
 /// Whether nothing follows this head but its body.

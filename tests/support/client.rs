@@ -56,6 +56,15 @@ impl Request {
         request
     }
 
+    /// Asks for a WebSocket.
+    pub fn websocket(target: &str) -> Self {
+        Request::get(target)
+            .field("Connection", "Upgrade")
+            .field("Upgrade", "websocket")
+            .field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .field("Sec-WebSocket-Version", "13")
+    }
+
     /// As HTTP/1.0.
     pub fn http10(mut self) -> Self {
         self.version = "HTTP/1.0";
