@@ -55,17 +55,50 @@ pub enum Refusal {
     Method,
     /// Its version of HTTP is none we speak.
     Version,
+    /// Its target is longer than `limits.uri_bytes`.
+    UriTooLong,
+    /// Its body is larger than `limits.body`.
+    BodyTooLarge,
+    /// Its path could be read as another one (encoded dot segments, control characters).
+    Path,
+    /// Its transfer coding is not `chunked`.
+    Coding,
+    /// Its method is longer than any known one.
+    LongMethod,
+    /// It expects something other than 100-continue.
+    Expectation,
+    /// Too many connections are open.
+    Connections,
+    /// Its client has too many connections open.
+    ConnectionsPerIp,
+    /// Its client is not allowed here.
+    Acl,
+    /// Its client asks too often.
+    RateLimit,
+    /// Its connection did not begin with a valid PROXY protocol prelude; nobody is told.
+    Prelude,
 }
 
 impl Refusal {
     /// Every value, for metrics that exist from the start.
-    pub const ALL: [Refusal; 6] = [
+    pub const ALL: [Refusal; 17] = [
         Refusal::NoRoute,
         Refusal::HeaderTimeout,
         Refusal::HeaderTooLarge,
         Refusal::BadRequest,
         Refusal::Method,
         Refusal::Version,
+        Refusal::UriTooLong,
+        Refusal::BodyTooLarge,
+        Refusal::Path,
+        Refusal::Coding,
+        Refusal::LongMethod,
+        Refusal::Expectation,
+        Refusal::Connections,
+        Refusal::ConnectionsPerIp,
+        Refusal::Acl,
+        Refusal::RateLimit,
+        Refusal::Prelude,
     ];
 
     /// The word of the metric and, behind `refused:`, of the log.
@@ -77,6 +110,17 @@ impl Refusal {
             Refusal::BadRequest => "bad_request",
             Refusal::Method => "method",
             Refusal::Version => "version",
+            Refusal::UriTooLong => "uri_too_long",
+            Refusal::BodyTooLarge => "body_too_large",
+            Refusal::Path => "path",
+            Refusal::Coding => "transfer_coding",
+            Refusal::LongMethod => "method_too_long",
+            Refusal::Expectation => "expectation",
+            Refusal::Connections => "connections",
+            Refusal::ConnectionsPerIp => "connections_per_ip",
+            Refusal::Acl => "acl",
+            Refusal::RateLimit => "rate_limit",
+            Refusal::Prelude => "proxy_protocol",
         }
     }
 
@@ -89,6 +133,17 @@ impl Refusal {
             Refusal::BadRequest => StatusCode::BAD_REQUEST,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Refusal::UriTooLong => StatusCode::URI_TOO_LONG,
+            Refusal::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Path => StatusCode::BAD_REQUEST,
+            Refusal::Coding => StatusCode::NOT_IMPLEMENTED,
+            Refusal::LongMethod => StatusCode::NOT_IMPLEMENTED,
+            Refusal::Expectation => StatusCode::EXPECTATION_FAILED,
+            Refusal::Connections => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::ConnectionsPerIp => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Acl => StatusCode::FORBIDDEN,
+            Refusal::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Prelude => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -117,6 +172,17 @@ impl End {
             End::Refused(Refusal::BadRequest) => "refused:bad_request",
             End::Refused(Refusal::Method) => "refused:method",
             End::Refused(Refusal::Version) => "refused:version",
+            End::Refused(Refusal::UriTooLong) => "refused:uri_too_long",
+            End::Refused(Refusal::BodyTooLarge) => "refused:body_too_large",
+            End::Refused(Refusal::Path) => "refused:path",
+            End::Refused(Refusal::Coding) => "refused:transfer_coding",
+            End::Refused(Refusal::LongMethod) => "refused:method_too_long",
+            End::Refused(Refusal::Expectation) => "refused:expectation",
+            End::Refused(Refusal::Connections) => "refused:connections",
+            End::Refused(Refusal::ConnectionsPerIp) => "refused:connections_per_ip",
+            End::Refused(Refusal::Acl) => "refused:acl",
+            End::Refused(Refusal::RateLimit) => "refused:rate_limit",
+            End::Refused(Refusal::Prelude) => "refused:proxy_protocol",
         }
     }
 

@@ -23,6 +23,10 @@ pub struct Config {
     pub threads: usize,
     /// Peers whose `X-Forwarded-For` / `Forwarded` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How much a client may take.
+    pub limits: Limits,
+    /// What is done to requests before anybody looks at them.
+    pub requests: Requests,
     /// Limits towards clients.
     pub timeouts: ClientTimeouts,
     /// How the process ends.
@@ -40,6 +44,82 @@ pub struct Config {
 pub struct Listen {
     /// Address to bind, clear TCP.
     pub addr: SocketAddr,
+    /// Peers that begin each connection with a PROXY protocol prelude; empty: nobody does.
+    pub proxy_protocol: Vec<IpNet>,
+    /// Whether a connection may begin with the HTTP/2 preface (RFC 9113 §3.3).
+    pub h2c: bool,
+    /// Which clients may use it.
+    pub access: Access,
+}
+
+/// Which clients may come in. `deny` wins; an empty `allow` allows everybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// When not empty: only these.
+    pub allow: Vec<IpNet>,
+    /// Not these.
+    pub deny: Vec<IpNet>,
+}
+
+/// How much a client may take. `None` is "no limit", which the file writes as `0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head, at most [`MAX_HEADER_BYTES`].
+    pub header_bytes: usize,
+    /// Header fields of a request, at most [`MAX_HEADERS`].
+    pub headers: usize,
+    /// Bytes of a request target.
+    pub uri_bytes: usize,
+    /// Bytes of a request body.
+    pub body: Option<u64>,
+    /// Client connections, all ports together.
+    pub connections: Option<usize>,
+    /// Connections of one client address.
+    pub connections_per_ip: Option<usize>,
+    /// Requests that may wait behind the one that is being answered.
+    pub pipeline: Option<usize>,
+    /// Requests on one connection.
+    pub requests_per_connection: Option<u64>,
+    /// Bytes a second at which a request body must arrive, while it is waited for.
+    pub body_rate: Option<u64>,
+    /// Bytes a second at which an answer must be taken, while the client is waited for.
+    pub send_rate: Option<u64>,
+}
+
+/// The most that [`Limits::header_bytes`] may be: beyond it the proxying layer has its own limit.
+pub const MAX_HEADER_BYTES: usize = 256 * 1024;
+/// The most that [`Limits::headers`] may be, for the same reason.
+pub const MAX_HEADERS: usize = 250;
+
+/// What is done to requests before anybody looks at them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requests {
+    /// `//` in a path counts as `/`.
+    pub merge_slashes: bool,
+    /// What becomes of fields whose name has a `_`, which many apps take for a `-`.
+    pub underscores: Underscores,
+    /// Fields that no client may send: removed. In lower case.
+    pub drop: Vec<HeaderName>,
+    /// What a client that shuts its sending side meant.
+    pub half_close: HalfClose,
+}
+
+/// What becomes of fields whose name has a `_`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Underscores {
+    /// Removed.
+    Drop,
+    /// Passed on.
+    Keep,
+}
+
+/// What a client that shuts its sending side after a request meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfClose {
+    /// That it has nothing more to ask: it is answered.
+    Answer,
+    /// That it left: the request is given up.
+    Abort,
 }
 
 /// The stats port.
@@ -250,6 +330,34 @@ pub struct Route {
     pub matcher: Match,
     /// What it does.
     pub action: Action,
+    /// Which clients may use it.
+    pub access: Access,
+    /// How often a client may.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// How often a client may use a route (GCRA).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What tells clients apart.
+    pub key: RateKey,
+    /// So many requests, at least 1,
+    pub requests: u32,
+    /// in this time, at least a millisecond.
+    pub per: Duration,
+    /// Requests that may come at once, at least 1.
+    pub burst: u32,
+    /// Count and log what would be refused, and let it through.
+    pub dry_run: bool,
+}
+
+/// What tells the clients of a rate limit apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RateKey {
+    /// The client's real address; of an IPv6 one the first 64 bits.
+    Ip,
+    /// The value of this field; the address where the field is missing.
+    Header(HeaderName),
 }
 
 /// What a route matches: every condition must hold.

@@ -6,12 +6,61 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::checked::{
-    AccessLog, Balance, ClientTimeouts, InitialHealth, LogFormat, LogPath, NodeTimeouts, Shutdown,
+    AccessLog, Balance, ClientTimeouts, HalfClose, InitialHealth, Limits, LogFormat, LogPath,
+    NodeTimeouts, Requests, Shutdown, Underscores,
 };
 
 /// The stats port: loopback only, because it can drain nodes and has no passwords yet.
 pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9900));
+
+/// How much a client may take.
+pub const LIMITS: Limits = Limits {
+    // What browsers with many cookies send is below 16 KiB; nginx takes 32 KiB.
+    header_bytes: 32 * 1024,
+    // A browser sends about 20.
+    headers: 100,
+    // Longer ones are attacks or belong into a body; nginx takes 8 KiB.
+    uri_bytes: 8 * 1024,
+    // Most uploads; an app that takes more knows it.
+    body: Some(100 * 1024 * 1024),
+    // With a few KB each and some tens of KB while busy, far from filling a small machine.
+    connections: Some(10_000),
+    // Offices and mobile networks come from one address.
+    connections_per_ip: None,
+    // Hardly any client pipelines; tools that do keep to this depth.
+    pipeline: Some(16),
+    // Spreads long-lived clients over a group of proxies in the course of time.
+    requests_per_connection: Some(10_000),
+    // Slower than any modem: only who means harm sends so slowly.
+    body_rate: Some(512),
+    // The same for who reads; pauses are what `timeouts.write` is for.
+    send_rate: Some(2 * 1024),
+};
+
+/// What is done to requests before anybody looks at them.
+pub fn requests() -> Requests {
+    Requests {
+        // Most file servers and frameworks take them for one, so that rules must too.
+        merge_slashes: true,
+        // An app that reads its fields from the environment (CGI, WSGI) cannot tell `_` from `-`.
+        underscores: Underscores::Drop,
+        // Some frameworks let these replace the path or method that our rules were decided on.
+        drop: [
+            "x-original-url",
+            "x-rewrite-url",
+            "x-http-method-override",
+            "x-http-method",
+            "x-method-override",
+        ]
+        .map(HeaderName::from_static)
+        .into(),
+        // What RFC 9112 §9.6 allows a client, and what scripts do (`printf … | nc`).
+        half_close: HalfClose::Answer,
+    }
+}
 
 /// Limits towards clients.
 pub const CLIENT_TIMEOUTS: ClientTimeouts = ClientTimeouts {

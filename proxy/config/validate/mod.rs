@@ -60,6 +60,8 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         admin,
         threads: top::threads(file, root, problems),
         trusted_proxies: top::trusted_proxies(file, root, problems),
+        limits: crate::config::defaults::LIMITS,
+        requests: crate::config::defaults::requests(),
         timeouts: top::timeouts(file, root, problems),
         shutdown: top::shutdown(file, root, problems),
         access_log: top::access_log(file, root, problems),

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use http::StatusCode;
 
 use super::{addr, matcher};
-use crate::config::checked::{Action, HostPattern, Match, PathPattern, Route, Upstream};
+use crate::config::checked::{Access, Action, HostPattern, Match, PathPattern, Route, Upstream};
 use crate::config::defaults;
 use crate::config::files::{Gathered, RawUpstream};
 use crate::config::fit::shorten;
@@ -50,6 +50,8 @@ pub fn check_all(
                     name,
                     matcher,
                     action,
+                    access: Access::default(),
+                    rate_limit: None,
                 },
                 at.clone(),
             ));
@@ -69,6 +71,8 @@ fn catch_all(only: &RawUpstream, at: &At, problems: &mut Problems) -> (Route, At
         name: "default".into(),
         matcher: Match::default(),
         action: Action::Proxy(0),
+        access: Access::default(),
+        rate_limit: None,
     };
     (route, at.clone())
 }

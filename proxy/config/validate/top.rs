@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::addr;
 use super::words::{self, Choices};
 use crate::config::checked::{
-    AccessLog, Admin, ClientTimeouts, Listen, LogFormat, LogPath, Shutdown,
+    Access, AccessLog, Admin, ClientTimeouts, Listen, LogFormat, LogPath, Shutdown,
 };
 use crate::config::defaults;
 use crate::config::fit::shorten;
@@ -68,7 +68,12 @@ pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
                 "another entry of `listen`",
                 problems,
             );
-            out.push(Listen { addr });
+            out.push(Listen {
+                addr,
+                proxy_protocol: Vec::new(),
+                h2c: false,
+                access: Access::default(),
+            });
         }
     }
     out

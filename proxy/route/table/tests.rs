@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::*;
-use crate::config::checked::Action;
+use crate::config::checked::{Access, Action};
 
 fn route(hosts: &[&str], path: PathPattern) -> Route {
     Route {
@@ -16,6 +16,8 @@ fn route(hosts: &[&str], path: PathPattern) -> Route {
             ..Match::default()
         },
         action: Action::Proxy(0),
+        access: Access::default(),
+        rate_limit: None,
     }
 }
 
