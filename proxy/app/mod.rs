@@ -15,6 +15,8 @@ mod client;
 mod demo;
 /// Opening ports.
 mod listen;
+/// What the system lets the process hold.
+mod room;
 /// What commands print.
 mod say;
 /// The server.

@@ -1,6 +1,6 @@
 //! The server: everything wired together, in the order it starts and stops.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,11 +17,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use super::listen;
+use super::room::Room;
 use super::say;
 use super::signals::Signals;
 use crate::config::checked::Config;
 use crate::gateway::Gateway;
 use crate::gateway::conn::Port;
+use crate::gateway::crowd::{self, Crowd};
 use crate::gateway::front::Front;
 use crate::gateway::retire;
 use crate::live::control::Control;
@@ -29,13 +31,8 @@ use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
 use crate::{admin, jobs};
 
-/// Idle connections kept to all nodes together. pingora's 128 would make busy pools open new ones all the time.
-const KEPT_CONNECTIONS: usize = 4_096;
 /// Attempts of one request. Our own rules end sooner: each node is tried once, however many there are.
 const MOST_ATTEMPTS: usize = usize::MAX;
-/// One write for a head and an ordinary body.
-const WRITE_BUFFER: usize = 16 * 1024;
-const READ_BUFFER: usize = 16 * 1024;
 /// Removed nodes whose idle connections wait to be closed.
 const RETIRED_NODES: usize = 1_024;
 /// How often the stopping process looks whether it is empty.
@@ -45,7 +42,8 @@ const IDLE_ARE_GONE: Duration = Duration::from_millis(300);
 
 /// Ports that are open, in the order of the configuration.
 struct Ports {
-    data: Vec<TcpListener>,
+    /// Each with its address in the file.
+    data: Vec<(TcpListener, SocketAddr)>,
     admin: Option<TcpListener>,
 }
 
@@ -88,7 +86,16 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let control = Arc::new(control);
 
     let stop_accepting = watch::Sender::new(false);
-    let data = data_path(ports.data, threads, &control, &stop_accepting, retired)?;
+    let room = Room::of_this_process();
+    room.tell(control.hold.load().config.limits.connections);
+    let data = data_path(
+        ports.data,
+        threads,
+        room,
+        &control,
+        &stop_accepting,
+        retired,
+    )?;
     side_thread("jobs", jobs::run(control.clone()))?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;
@@ -108,8 +115,8 @@ fn open_ports(config: &Config) -> Result<Ports, String> {
     let data = config
         .listen
         .iter()
-        .map(|l| listen::open(l.addr, "the proxy"))
-        .collect::<Result<_, _>>()?;
+        .map(|l| Ok((listen::open(l.addr, "the proxy")?, l.addr)))
+        .collect::<Result<_, String>>()?;
     let admin = match &config.admin {
         Some(admin) => Some(listen::open(admin.addr, "the stats port")?),
         None => None,
@@ -119,8 +126,9 @@ fn open_ports(config: &Config) -> Result<Ports, String> {
 
 /// Starts the threads that serve requests.
 fn data_path(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, SocketAddr)>,
     threads: usize,
+    room: Room,
     control: &Arc<Control>,
     stop_accepting: &watch::Sender<bool>,
     retired: mpsc::Receiver<HttpPeer>,
@@ -133,7 +141,7 @@ fn data_path(
         .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
     let settings = Arc::new(ServerConf {
         threads,
-        upstream_keepalive_pool_size: KEPT_CONNECTIONS,
+        upstream_keepalive_pool_size: room.kept,
         max_retries: MOST_ATTEMPTS,
         ..ServerConf::default()
     });
@@ -144,7 +152,13 @@ fn data_path(
         retired,
         stop_accepting.subscribe(),
     ));
-    for listener in listeners {
+    let crowd = Arc::new(Crowd::new(room.clients));
+    runtime.spawn(crowd::watch_over(
+        crowd.clone(),
+        control.clone(),
+        stop_accepting.subscribe(),
+    ));
+    for (listener, configured) in listeners {
         let addr = listener
             .local_addr()
             .map_err(|e| format!("a port was lost: {e}"))?;
@@ -152,10 +166,12 @@ fn data_path(
         let port = Arc::new(Port {
             metrics: control.metrics.listener(&label),
             label: label.clone(),
+            addr: configured,
         });
-        let front = Front::new(proxy.clone(), control.clone(), port);
+        let front = Front::new(proxy.clone(), control.clone(), port, crowd.clone());
         let mut service = Service::new(label.clone(), front);
-        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+        // The front buffers on its own, only while there is something to buffer.
+        let buffers = L4BufferSettings::unbuffered();
         service.add_listener(ListenerConfig::tcp(&label).l4_buffer(buffers));
         let open = handed_over(&label, listener);
         let stop = stop_accepting.subscribe();

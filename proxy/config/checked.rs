@@ -100,8 +100,8 @@ pub struct Requests {
     pub underscores: Underscores,
     /// Fields that no client may send: removed. In lower case.
     pub drop: Vec<HeaderName>,
-    /// What a client that shuts its sending side meant.
-    pub half_close: HalfClose,
+    /// So long a client that shut its sending side is answered all the same; then it is taken for gone.
+    pub half_close: Duration,
 }
 
 /// What becomes of fields whose name has a `_`.
@@ -111,15 +111,6 @@ pub enum Underscores {
     Drop,
     /// Passed on.
     Keep,
-}
-
-/// What a client that shuts its sending side after a request meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HalfClose {
-    /// That it has nothing more to ask: it is answered.
-    Answer,
-    /// That it left: the request is given up.
-    Abort,
 }
 
 /// The stats port.

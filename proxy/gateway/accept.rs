@@ -1,30 +1,47 @@
 //! A request arrives: who sends it, under which limits, and where it belongs.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::header;
-use pingora::Result;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::answer;
 use super::ctx::{Ctx, Head};
+use super::h2;
 use crate::base::reason::{End, Refusal};
 use crate::config::checked::{Action, PathPattern};
 use crate::guard::client::{is_trusted, real_client};
 use crate::route::{RouteAsk, redirect};
-use crate::telemetry::metrics::Metrics;
 
 /// How long the rest of a body nobody wants is read before the connection is closed instead.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sets the limits of the connection and notes who asks what.
-pub fn arrives(session: &mut Session, ctx: &mut Ctx) {
-    let limits = &ctx.snapshot.config.timeouts;
-    session.set_read_timeout(limits.body);
-    session.set_write_timeout(limits.write);
+///
+/// # Errors
+/// When a field cannot be set, which does not happen.
+pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    // How slow a client may be is judged where its bytes pass; timers of the session would only cost.
+    session.set_read_timeout(None);
     session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
-    if ctx.lifecycle.is_stopping() {
+    if ctx.conn.is_none() {
+        ctx.conn = h2::conn();
+    }
+    let Some(conn) = ctx.conn.clone() else {
+        return Ok(());
+    };
+    ctx.client = conn.peer;
+    let trusted = &ctx.snapshot.config.trusted_proxies;
+    ctx.trusted = !trusted.is_empty() && is_trusted(conn.peer, trusted);
+    if session.is_http2() {
+        // A window that stays shut is not a socket that stays full.
+        session.set_write_timeout(ctx.snapshot.config.timeouts.write);
+        ctx.refused = h2::settle(session.req_header_mut(), &ctx.snapshot.rules, ctx.trusted)?.err();
+    }
+    if ctx.control.lifecycle.is_stopping() || conn.last.load(Relaxed) {
         session.set_keepalive(None);
     }
     let request = session.req_header();
@@ -34,11 +51,7 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) {
         host: request.headers.get(header::HOST).cloned(),
         version: request.version,
     };
-    let Some(conn) = &ctx.conn else { return };
-    ctx.client = conn.peer;
-    let trusted = &ctx.snapshot.config.trusted_proxies;
-    if !trusted.is_empty() && is_trusted(conn.peer, trusted) {
-        ctx.trusted = true;
+    if ctx.trusted {
         let lines = |name: &str| -> Vec<&str> {
             let values = request.headers.get_all(name).iter();
             values.filter_map(|v| v.to_str().ok()).collect()
@@ -50,13 +63,32 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) {
             lines("forwarded").into_iter(),
         );
     }
+    Ok(())
+}
+
+/// Counts a piece of a body. Over HTTP/1 the connection itself counts, before anybody else sees the bytes.
+///
+/// # Errors
+/// When it is more than the file allows.
+pub fn takes(bytes: usize, ctx: &mut Ctx) -> Result<()> {
+    ctx.body_seen += bytes as u64;
+    let most = ctx.snapshot.config.limits.body;
+    if most.is_some_and(|most| ctx.body_seen > most) {
+        ctx.end = Some(End::Refused(Refusal::BodyTooLarge));
+        let why = Error::explain(ErrorType::InvalidHTTPHeader, "a body that is too large");
+        return Err(why.into_down());
+    }
+    Ok(())
 }
 
 /// Finds the route; answers what needs no node. `true`: the request is answered.
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn route(session: &mut Session, ctx: &mut Ctx, metrics: &Metrics) -> Result<bool> {
+pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    if let Some(why) = ctx.refused {
+        return refuse(session, ctx, why).await;
+    }
     let request = session.req_header();
     let host = ctx
         .head
@@ -70,13 +102,12 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx, metrics: &Metrics) -> R
         method: &request.method,
         headers: &request.headers,
     };
+    if ask.path == "*" {
+        // It asks what the proxy itself can do (RFC 9110 §9.3.7), of no site in particular.
+        return answer::options(session).await.map(|()| true);
+    }
     let Some(at) = ctx.snapshot.routes.find(&ask) else {
-        let end = End::Refused(Refusal::NoRoute);
-        ctx.end = Some(end);
-        metrics.refused(Refusal::NoRoute);
-        return answer::send(session, Refusal::NoRoute.status(), ctx.id())
-            .await
-            .map(|()| true);
+        return refuse(session, ctx, Refusal::NoRoute).await;
     };
     ctx.route = Some(at);
     let route = &ctx.snapshot.config.routes[at];
@@ -101,6 +132,14 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx, metrics: &Metrics) -> R
                 .map(|()| true)
         }
     }
+}
+
+/// Refuses a request that came in. `true`: it is answered.
+async fn refuse(session: &mut Session, ctx: &mut Ctx, why: Refusal) -> Result<bool> {
+    ctx.end = Some(End::Refused(why));
+    ctx.control.metrics.refused(why);
+    answer::send(session, why.status(), ctx.id()).await?;
+    Ok(true)
 }
 
 /// A hash of the client's address, the same on every machine.

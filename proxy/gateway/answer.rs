@@ -4,13 +4,15 @@
 //! No internal word, no name of a program.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 /// What a client that met a full or empty house should wait before it comes again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// What a refused method is told instead (RFC 9110 §15.5.6).
+const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -24,8 +26,8 @@ pub async fn send(session: &mut Session, status: StatusCode, id: &str) -> Result
     head.insert_header(header::CONTENT_TYPE, TEXT)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        head.insert_header(header::RETRY_AFTER, RETRY_AFTER)?;
+    if let Some((name, value)) = remedy(status) {
+        head.insert_header(name, value)?;
     }
     write(session, head, body).await
 }
@@ -41,6 +43,16 @@ pub async fn redirect(session: &mut Session, status: StatusCode, location: &str)
     write(session, head, Bytes::new()).await
 }
 
+/// Answers a question about the proxy itself.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn options(session: &mut Session) -> Result<()> {
+    let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(2))?;
+    head.insert_header(header::ALLOW, ALLOW)?;
+    write(session, head, Bytes::new()).await
+}
+
 async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Result<()> {
     // The body nobody wants is read (for a bounded time) and the connection kept, so that the answer reaches the
     // client instead of being lost to a reset. A client that waits for 100 will not send one.
@@ -50,6 +62,15 @@ async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Resu
     session.write_response_header(Box::new(head), false).await?;
     // The session itself leaves a body out where a method has none.
     session.write_response_body(Some(body), true).await
+}
+
+/// The field that says what to do about a status.
+fn remedy(status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, RETRY_AFTER)),
+        StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, ALLOW)),
+        _ => None,
+    }
 }
 
 fn body(status: StatusCode, id: &str) -> Bytes {
@@ -63,7 +84,7 @@ pub fn on_the_wire(status: StatusCode, id: &str) -> Bytes {
     let mut bytes = BytesMut::with_capacity(256);
     bytes.put_slice(
         format!(
-            "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nDate: {}\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nDate: {}\r\n",
             status.as_u16(),
             status.canonical_reason().unwrap_or("Error"),
             body.len(),
@@ -71,6 +92,13 @@ pub fn on_the_wire(status: StatusCode, id: &str) -> Bytes {
         )
         .as_bytes(),
     );
+    if let Some((name, value)) = remedy(status) {
+        bytes.put_slice(name.as_str().as_bytes());
+        bytes.put_slice(b": ");
+        bytes.put_slice(value.as_bytes());
+        bytes.put_slice(b"\r\n");
+    }
+    bytes.put_slice(b"Cache-Control: no-store\r\nConnection: close\r\n\r\n");
     bytes.put(body);
     bytes.freeze()
 }

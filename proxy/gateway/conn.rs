@@ -1,14 +1,15 @@
-//! What is known of one client connection, shared by its requests and by the task that watches over it.
+//! What is known of one client connection, shared by its requests and by the crowd it stands in.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 
-use super::early::Early;
+use super::inlet::Inlet;
 use crate::balance::node::Node;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -17,6 +18,8 @@ use crate::telemetry::metrics::ListenerMetrics;
 pub struct Port {
     /// Its address, as metrics and the log name it.
     pub label: String,
+    /// Its address as the file has it: the key of its entry in `listen`.
+    pub addr: SocketAddr,
     /// Its metrics.
     pub metrics: ListenerMetrics,
 }
@@ -24,7 +27,7 @@ pub struct Port {
 /// In place of a time: the connection is being closed and takes no more requests.
 const CLOSING: u64 = u64::MAX;
 
-/// One client connection. Counted as open while it lives.
+/// One client connection.
 #[derive(Debug)]
 pub struct Conn {
     /// The port it came in by.
@@ -33,8 +36,12 @@ pub struct Conn {
     pub peer: IpAddr,
     /// The same as a field value, for the requests passed on.
     pub peer_value: HeaderValue,
-    /// What the client sends behind a request.
-    pub early: Early,
+    /// What comes in by it.
+    pub inlet: Inlet,
+    /// The request on it is to be the last.
+    pub last: AtomicBool,
+    /// Ends the task that serves it.
+    task: OnceLock<AbortHandle>,
     /// The node its current request is on.
     node: Mutex<Option<Arc<Node>>>,
     begun: Instant,
@@ -46,17 +53,32 @@ impl Conn {
     /// A connection from `peer`; an unknown peer counts as `0.0.0.0`.
     pub fn new(port: Arc<Port>, peer: Option<IpAddr>) -> Self {
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.to_canonical());
-        port.metrics.active.inc();
-        port.metrics.total.inc();
         Conn {
             port,
             peer,
             peer_value: HeaderValue::from_str(&peer.to_string())
                 .expect("invariant: an address prints as digits, letters, dots and colons"),
-            early: Early::default(),
+            inlet: Inlet::default(),
+            last: AtomicBool::new(false),
+            task: OnceLock::new(),
             node: Mutex::new(None),
             begun: Instant::now(),
             waits_since: AtomicU64::new(1),
+        }
+    }
+
+    /// The task that serves it.
+    pub fn served_by(&self, task: AbortHandle) {
+        let _ = self.task.set(task);
+        if self.waits_since.load(Relaxed) == CLOSING {
+            self.cut();
+        }
+    }
+
+    /// Ends it, whatever it is doing. A request on it is dropped and tells so.
+    pub fn cut(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
         }
     }
 
@@ -71,7 +93,7 @@ impl Conn {
     }
 
     /// Whether its current request is to be cut because its node's drain is over.
-    pub fn is_cut(&self) -> bool {
+    pub fn is_to_be_cut(&self) -> bool {
         self.node.lock().as_ref().is_some_and(|n| n.is_cut())
     }
 
@@ -94,11 +116,15 @@ impl Conn {
     /// request, wins: no request is taken in and then dropped.
     pub fn close_if_idle(&self, at_least: Duration) -> bool {
         let since = self.waits_since.load(Relaxed);
-        self.idle_for().is_some_and(|idle| idle >= at_least)
+        let closed = self.idle_for().is_some_and(|idle| idle >= at_least)
             && self
                 .waits_since
                 .compare_exchange(since, CLOSING, Relaxed, Relaxed)
-                .is_ok()
+                .is_ok();
+        if closed {
+            self.cut();
+        }
+        closed
     }
 
     /// How long it has been waiting for a request; `None` while it has one.
@@ -110,11 +136,5 @@ impl Conn {
                 .elapsed()
                 .saturating_sub(Duration::from_millis(since)),
         )
-    }
-}
-
-impl Drop for Conn {
-    fn drop(&mut self) {
-        self.port.metrics.active.dec();
     }
 }

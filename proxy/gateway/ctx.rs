@@ -14,8 +14,8 @@ use super::conn::Conn;
 use super::finish;
 use super::retire::Retire;
 use crate::balance::node::InFlight;
-use crate::base::reason::End;
-use crate::live::lifecycle::Lifecycle;
+use crate::base::reason::{End, Refusal};
+use crate::live::control::Control;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
 use crate::telemetry::metrics::RequestInFlight;
 
@@ -28,8 +28,8 @@ pub fn new_id() -> String {
 pub struct Ctx {
     /// The generation it sees, from beginning to end.
     pub snapshot: Arc<Snapshot>,
-    /// How far the process is in its life.
-    pub lifecycle: Arc<Lifecycle>,
+    /// What every request shares.
+    pub control: Arc<Control>,
     /// It is not a client's request but asks for idle connections to be closed.
     pub retire: Option<Box<Retire>>,
     /// Its connection; `None` only until it has been handed in.
@@ -68,6 +68,10 @@ pub struct Ctx {
     pub connect: Option<Duration>,
     /// From arrival to the first byte of the node's answer.
     pub ttfb: Option<Duration>,
+    /// Why it is not taken in, found before it could be answered.
+    pub refused: Option<Refusal>,
+    /// Body bytes that came from the client, as far as they are counted here.
+    pub body_seen: u64,
     /// How the last attempt failed.
     pub failure: Option<End>,
     /// How the request ended, once that is decided.
@@ -111,16 +115,12 @@ pub struct Attempt {
 
 impl Ctx {
     /// A request that has just arrived.
-    pub fn new(
-        snapshot: Arc<Snapshot>,
-        lifecycle: Arc<Lifecycle>,
-        in_flight: RequestInFlight,
-    ) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, control: Arc<Control>, in_flight: RequestInFlight) -> Self {
         let begun = Instant::now();
         Ctx {
             deadline: snapshot.config.timeouts.request.map(|limit| begun + limit),
             snapshot,
-            lifecycle,
+            control,
             retire: None,
             conn: None,
             at: SystemTime::now(),
@@ -140,6 +140,8 @@ impl Ctx {
             stale: None,
             connect: None,
             ttfb: None,
+            refused: None,
+            body_seen: 0,
             failure: None,
             end: None,
             status: 0,

@@ -17,7 +17,9 @@ pub fn tell(ctx: &Ctx, end: End, now: Instant) {
     let bytes = (ctx.bytes_in, ctx.bytes_out);
     metrics.finished(&ctx.head.method, ctx.status, took, bytes, end);
     let failed = end.always_told() || ctx.status >= 500;
-    if snapshot.log.wants(failed, fastrand::f64) {
+    let refused = matches!(end, End::Refused(_));
+    if snapshot.log.wants(failed, fastrand::f64) && (!refused || ctx.control.flood.may_tell(ctx.at))
+    {
         write_line(ctx, end, took);
     }
 }

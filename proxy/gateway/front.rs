@@ -1,158 +1,248 @@
-//! The connection loop: wait for a request head under our own deadlines, check it, hand it over.
+//! The front door: who comes in, which request is next, and who is sent away.
 //!
-//! pingora by itself lets an idle connection live for ever and has no total limit on a head; both end here. A head
-//! that is refused here reaches no hook and no node. What a client sends behind one request is never looked at.
+//! pingora by itself lets an idle connection live for ever, has no total limit on a head, no caps, and repairs what it
+//! should refuse; all of that ends here. A head that is refused here reaches no hook and no node. Nothing is held
+//! while a connection waits but the connection itself.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use http::{Method, Version};
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Gateway;
-use super::answer;
+use super::client_io::ClientIo;
 use super::conn::{Conn, Port};
-use super::ctx::new_id;
-use super::early::{Early, Held};
-use crate::base::reason::{End, Refusal};
+use super::crowd::{Crowd, LAST_CALL, Place};
+use super::h2;
+use super::inlet::Terms;
+use super::linger::Seat;
+use super::refuse::{self, Refused};
+use super::waiting::{self, Waited};
+use crate::base::reason::Refusal;
+use crate::config::checked::{Config, Listen};
+use crate::guard::client::is_trusted;
 use crate::live::control::Control;
-use crate::telemetry::finished::Finished;
-use crate::wire::head::{self, Bad, Body, Good};
+use crate::live::snapshot::Snapshot;
+use crate::wire::head::Body;
 
-/// The largest request head that is read.
-const MAX_HEAD: usize = 64 * 1024;
-/// Room for the head of an ordinary request, so that one read takes it.
-const HEAD_ROOM: usize = 4 * 1024;
-/// How long an idle connection is still listened to once the process stops: a request that was on its way is
-/// answered instead of reset.
-const LAST_CALL: Duration = Duration::from_millis(200);
-/// How often the keeper of a connection looks, at most and at least.
-const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_secs(30);
-/// How long a refused client may take to read the refusal.
-const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// How much later than the whole-request limit the connection is cut: time for the 504 to be written.
 const CUT_AFTER_LIMIT: Duration = Duration::from_millis(500);
 
 /// Serves the connections of one data port.
+#[derive(Clone)]
 pub struct Front {
     proxy: Arc<HttpProxy<Gateway>>,
     control: Arc<Control>,
     port: Arc<Port>,
-}
-
-/// What waiting for a head came to.
-enum Waited {
-    /// A whole head is in the buffer; so much of what follows it belongs to the request.
-    Head {
-        /// Bytes of the head.
-        end: usize,
-        /// How the body is framed.
-        body: Body,
-    },
-    /// Nothing to answer: the client left, idled too long, or the process stops.
-    Gone,
-    /// To be refused.
-    Refused(Refusal),
+    crowd: Arc<Crowd>,
 }
 
 impl Front {
     /// A front for `port`, handing over to `proxy`.
-    pub fn new(proxy: Arc<HttpProxy<Gateway>>, control: Arc<Control>, port: Arc<Port>) -> Self {
+    pub fn new(
+        proxy: Arc<HttpProxy<Gateway>>,
+        control: Arc<Control>,
+        port: Arc<Port>,
+        crowd: Arc<Crowd>,
+    ) -> Self {
         Front {
             proxy,
             control,
             port,
+            crowd,
         }
     }
 
-    async fn serve(&self, mut stream: Stream, conn: &Arc<Conn>, shutdown: &ShutdownWatch) {
+    /// Its entry in the file.
+    fn listen<'a>(&self, config: &'a Config) -> Option<&'a Listen> {
+        config.listen.iter().find(|l| l.addr == self.port.addr)
+    }
+
+    /// A connection comes in: is there room, who is it. Then it is served by a task of its own.
+    async fn welcome(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
+        let mut peer = stream
+            .get_socket_digest()
+            .and_then(|d| d.peer_addr().and_then(|a| a.as_inet().map(|a| a.ip())));
+        let limits = self.control.hold.look(|now| now.config.limits);
+        let entered = self.crowd.enter(&self.port, &limits);
         let mut buffer = BytesMut::new();
+        let mut place = match entered {
+            Ok(place) => place,
+            Err(why) => return self.turn_away(stream, peer, why).await,
+        };
+        if let Some(patience) = self.announced(peer) {
+            match waiting::for_prelude(&mut stream, &mut buffer, patience).await {
+                Ok(Some(client)) => peer = Some(client.ip()),
+                Ok(None) => {}
+                // Whoever it is, it does not speak our language: no answer would be understood.
+                Err(_) => return self.tell(peer, &Refused::without_head(Refusal::Prelude)),
+            }
+        }
+        let conn = Arc::new(Conn::new(self.port.clone(), peer));
+        if let Err(why) = place.is_taken_by(&conn, self.counted(&conn)) {
+            drop(place);
+            return self.turn_away(stream, peer, why).await;
+        }
+        let front = self.clone();
+        let served = front.serve(stream, buffer, conn.clone(), place, shutdown.clone());
+        conn.served_by(tokio::spawn(served).abort_handle());
+    }
+
+    /// How long a peer that announces its client has for it; `None`: it does not.
+    fn announced(&self, peer: Option<IpAddr>) -> Option<Duration> {
+        self.control.hold.look(|now| {
+            let config = &now.config;
+            let from = &self.listen(config)?.proxy_protocol;
+            let announced = peer.is_some_and(|peer| is_trusted(peer, from));
+            let patience = config.timeouts.header.or(config.timeouts.idle);
+            announced.then(|| patience.unwrap_or(waiting::PRELUDE_PATIENCE))
+        })
+    }
+
+    /// Whether a connection counts among those of its client, and how many there may be. A proxy in front brings many
+    /// clients by one address.
+    fn counted(&self, conn: &Conn) -> Option<Option<usize>> {
+        self.control.hold.look(|now| {
+            let one_of_ours = is_trusted(conn.peer, &now.config.trusted_proxies);
+            (!one_of_ours).then_some(now.config.limits.connections_per_ip)
+        })
+    }
+
+    async fn serve(
+        self,
+        stream: Stream,
+        mut buffer: BytesMut,
+        conn: Arc<Conn>,
+        place: Place,
+        shutdown: ShutdownWatch,
+    ) {
+        let seat = Seat::new(conn.clone(), place);
+        let mut requests = 0;
+        let mut answers_left = None;
+        let listen_h2 = |now: &Snapshot| self.listen(&now.config).is_some_and(|l| l.h2c);
+        let h2c = self.control.hold.look(listen_h2);
+        if !h2c {
+            self.port.metrics.total.inc();
+        }
+        let mut io = ClientIo::new(stream, seat);
+        if h2c {
+            match waiting::for_preface(&mut io, &mut buffer, &conn, &self.control).await {
+                Some(true) => {
+                    self.port.metrics.total_h2.inc();
+                    io.speaks_h2();
+                    conn.inlet.gives_back(buffer);
+                    return h2::serve(&self.proxy, io, conn, &self.control, &shutdown).await;
+                }
+                Some(false) => self.port.metrics.total.inc(),
+                None => return,
+            }
+        }
+        let mut stream: Stream = Box::new(io);
         loop {
             conn.waits();
-            let header = self.control.hold.look(|now| now.config.timeouts.header);
             // After the last call nobody waits for another request.
             let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
-            let waited = wait_for_head(&mut stream, &mut buffer, conn, header, patience).await;
-            let (end, body) = match waited {
-                Waited::Head { end, body } => (end, body),
-                Waited::Gone => return,
-                Waited::Refused(why) => return self.refuse(stream, conn, why).await,
+            let (end, body) =
+                match waiting::for_head(&mut stream, &mut buffer, &conn, &self.control, patience)
+                    .await
+                {
+                    Waited::Head(end, body) => (end, body),
+                    Waited::Gone => return,
+                    Waited::Refused(why) => {
+                        let refused = Refused::of_head(why, &buffer);
+                        self.tell(Some(conn.peer), &refused);
+                        conn.inlet.is_refused();
+                        return refuse::answer(stream, why, &refused.id).await;
+                    }
+                };
+            requests += 1;
+            let limit = self.admit(&conn, &buffer[end..], requests, &mut answers_left);
+            let rest = match body {
+                Body::Sized(0) if buffer.len() == end => BytesMut::new(),
+                _ => buffer.split_off(end),
             };
-            hold_back(&mut buffer, end, body, &conn.early);
+            conn.inlet.begins(body, rest, limit.terms);
             let mut session = ServerSession::new_http1(stream);
             // Taken whole: a split would make the two halves share, and pay for sharing.
             session.set_pipelined_prefix(std::mem::take(&mut buffer));
             session.set_connection_user_context(Some(Box::new(conn.clone())));
-            let done = self.proxy.process_new_http(session, shutdown);
-            // The limit of the generation that the request sees, or, in the instant of a swap, of its neighbour.
-            let limit = self.control.hold.look(|now| now.config.timeouts.request);
-            let reused = match limit {
+            let done = self.proxy.process_new_http(session, &shutdown);
+            let reused = match limit.request {
                 // Dropping the request ends it; its own drop tells how.
                 Some(limit) => timeout(limit + CUT_AFTER_LIMIT, done).await.unwrap_or(None),
                 None => done.await,
             };
             conn.is_off();
-            conn.early.let_through();
             match reused {
                 Some(reused) => stream = reused.consume().0,
                 None => return,
             }
+            conn.inlet.let_through();
         }
     }
 
-    /// Answers a refused head, tells it, and closes once the client has had the time to read the answer.
-    async fn refuse(&self, mut stream: Stream, conn: &Conn, why: Refusal) {
-        let id = new_id();
-        self.tell_refusal(conn, why, &id);
-        let answer = answer::on_the_wire(why.status(), &id);
-        let written = timeout(REFUSAL_PATIENCE, async {
-            stream.write_all(&answer).await?;
-            stream.flush().await?;
-            stream.shutdown().await?;
-            let mut rest = [0; 1024];
-            while stream.read(&mut rest).await? > 0 {}
-            Ok::<_, std::io::Error>(())
-        });
-        let _ = written.await;
+    /// The limits of the connection's `requests`th request, behind which `more` was read. A client that has sent
+    /// too many at once has some `answers_left`.
+    fn admit(
+        &self,
+        conn: &Conn,
+        more: &[u8],
+        requests: u64,
+        answers_left: &mut Option<usize>,
+    ) -> Limit {
+        // The limits of the generation that the request sees, or, in the instant of a swap, of its neighbour.
+        self.control.hold.look(|now| {
+            let (limits, times) = (&now.config.limits, &now.config.timeouts);
+            let too_many = limits
+                .requests_per_connection
+                .is_some_and(|most| requests >= most);
+            let depth = limits.pipeline.filter(|_| !more.is_empty());
+            let too_deep = depth.filter(|most| conn.inlet.waiting(more) > *most);
+            *answers_left = too_deep.map(|most| answers_left.unwrap_or(most).saturating_sub(1));
+            if too_many || *answers_left == Some(0) {
+                conn.last.store(true, Relaxed);
+            }
+            Limit {
+                request: times.request,
+                terms: Terms {
+                    body: limits.body,
+                    trailers: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
+                    body_pause: times.body,
+                    body_rate: limits.body_rate,
+                    send_pause: times.write,
+                    send_rate: limits.send_rate,
+                    half_close: now.config.requests.half_close,
+                },
+            }
+        })
     }
 
-    fn tell_refusal(&self, conn: &Conn, why: Refusal, id: &str) {
-        self.control.metrics.refused(why);
-        let snapshot = self.control.hold.load();
-        if snapshot.log.wants(true, || 0.0) {
-            snapshot.log.tell(&Finished {
-                at: SystemTime::now(),
-                id,
-                client: conn.peer,
-                listener: &self.port.label,
-                route: "",
-                method: &Method::default(),
-                host: "",
-                path: "",
-                query: None,
-                version: Version::HTTP_11,
-                status: why.status().as_u16(),
-                bytes_in: 0,
-                bytes_out: 0,
-                connect: None,
-                ttfb: None,
-                total: Duration::ZERO,
-                upstream: "",
-                nodes: &[],
-                end: End::Refused(why),
-            });
-        }
+    /// Answers a connection that cannot be served, if that is possible without waiting.
+    async fn turn_away(&self, stream: Stream, peer: Option<IpAddr>, why: Refusal) {
+        let refused = Refused::without_head(why);
+        self.tell(peer, &refused);
+        refuse::turn_away(stream, why, &refused.id).await;
     }
+
+    fn tell(&self, peer: Option<IpAddr>, refused: &Refused) {
+        refuse::tell(&self.control, &self.port, peer, refused);
+    }
+}
+
+/// The limits of one request.
+struct Limit {
+    request: Option<Duration>,
+    terms: Terms,
 }
 
 #[async_trait]
@@ -162,163 +252,11 @@ impl ServerApp for Front {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let peer = stream
-            .get_socket_digest()
-            .and_then(|d| d.peer_addr().and_then(|a| a.as_inet().map(|a| a.ip())));
-        let conn = Arc::new(Conn::new(self.port.clone(), peer));
-        let stream: Stream = Box::new(Held::new(stream, conn.early.clone()));
-        // A task of its own: what it waits for is not looked at each time a byte arrives.
-        let mut keeper = tokio::spawn(keep(conn.clone(), self.control.clone(), shutdown.clone()));
-        tokio::select! {
-            biased;
-            () = self.serve(stream, &conn, shutdown) => {}
-            _ = &mut keeper => {}
-        }
-        keeper.abort();
+        self.welcome(stream, shutdown).await;
         None
     }
 
     async fn cleanup(&self) {
         self.proxy.http_cleanup().await;
-    }
-}
-
-/// Watches over a connection; ends when it is to be closed: it idled too long, its node's drain is over, or the
-/// process stops and no request was on its way.
-async fn keep(conn: Arc<Conn>, control: Arc<Control>, mut shutdown: ShutdownWatch) {
-    let mut cuts = control.cuts();
-    loop {
-        let limit = control.hold.look(|now| now.config.timeouts.idle);
-        let left = limit.map(|limit| limit.saturating_sub(conn.idle_for().unwrap_or_default()));
-        if left == Some(Duration::ZERO) && conn.close_if_idle(limit.unwrap_or_default()) {
-            return;
-        }
-        tokio::select! {
-            changed = cuts.changed() => {
-                if changed.is_err() || conn.is_cut() {
-                    return;
-                }
-            }
-            () = stopping(&mut shutdown) => break,
-            // Looked at now and then, because the limit may have changed.
-            () = tokio::time::sleep(left.unwrap_or(LONGEST).clamp(SHORTEST, LONGEST)) => {}
-        }
-    }
-    tokio::time::sleep(LAST_CALL).await;
-    // With a request it goes on: the answer closes it, or the end of a drain does.
-    while !conn.close_if_idle(Duration::ZERO) && !conn.is_cut() {
-        if cuts.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Ends when the process stops accepting.
-async fn stopping(shutdown: &mut ShutdownWatch) {
-    // An error means that nobody can stop us any more, because the process is gone.
-    let _ = shutdown.wait_for(|stopping| *stopping).await;
-}
-
-/// Reads until a whole, acceptable head is in `buffer`. The first byte has `patience`, where there is a limit that
-/// the connection's keeper does not watch; from then on the head has `limit`.
-async fn wait_for_head(
-    stream: &mut Stream,
-    buffer: &mut BytesMut,
-    conn: &Conn,
-    limit: Option<Duration>,
-    patience: Option<Duration>,
-) -> Waited {
-    buffer.reserve(HEAD_ROOM);
-    if !matches!(within(patience, stream.read_buf(buffer)).await, Some(Ok(n)) if n > 0) {
-        return Waited::Gone;
-    }
-    let mut deadline = None;
-    let mut searched = 0;
-    let mut begun = false;
-    loop {
-        let skip = head::empty_lines(buffer);
-        if skip > 0 {
-            let _ = buffer.split_to(skip);
-            searched = 0;
-        }
-        if !begun && !buffer.is_empty() {
-            begun = true;
-            if !conn.works() {
-                return Waited::Gone;
-            }
-        }
-        if let Some(end) = head::end(buffer, searched).filter(|end| *end <= MAX_HEAD) {
-            return match head::check(&buffer[..end]) {
-                Err(bad) => Waited::Refused(refusal(bad)),
-                Ok(Good { body, absolute }) => Waited::Head {
-                    end: if absolute { reduce(buffer, end) } else { end },
-                    body,
-                },
-            };
-        }
-        searched = buffer.len();
-        if searched > MAX_HEAD {
-            return Waited::Refused(Refusal::HeaderTooLarge);
-        }
-        buffer.reserve(HEAD_ROOM);
-        if !begun {
-            // Only empty lines so far: it still waits for a request.
-            if !matches!(within(patience, stream.read_buf(buffer)).await, Some(Ok(n)) if n > 0) {
-                return Waited::Gone;
-            }
-            continue;
-        }
-        // Most heads come in one piece and need no deadline.
-        let deadline = deadline.get_or_insert_with(|| limit.map(|limit| Instant::now() + limit));
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        match within(left, stream.read_buf(buffer)).await {
-            None => return Waited::Refused(Refusal::HeaderTimeout),
-            Some(Ok(n)) if n > 0 => {}
-            Some(_) => return Waited::Gone,
-        }
-    }
-}
-
-/// Keeps the request in `buffer` and holds back what follows it.
-fn hold_back(buffer: &mut BytesMut, end: usize, body: Body, early: &Early) {
-    match body {
-        Body::Sized(length) => {
-            let whole = end + length;
-            let rest = if buffer.len() > whole {
-                buffer.split_off(whole)
-            } else {
-                BytesMut::new()
-            };
-            early.hold_after(whole - buffer.len(), rest);
-        }
-        // Only who reads the chunks knows where they end.
-        Body::Chunked => early.let_through(),
-    }
-}
-
-/// Puts the head of `end` bytes in `buffer` into origin-form; its new length.
-fn reduce(buffer: &mut BytesMut, end: usize) -> usize {
-    let Some(mut head) = head::to_origin_form(&buffer[..end]) else {
-        return end;
-    };
-    let new_end = head.len();
-    head.extend_from_slice(&buffer[end..]);
-    *buffer = head;
-    new_end
-}
-
-async fn within<F: Future>(limit: Option<Duration>, work: F) -> Option<F::Output> {
-    match limit {
-        Some(limit) => timeout(limit, work).await.ok(),
-        None => Some(work.await),
-    }
-}
-
-fn refusal(bad: Bad) -> Refusal {
-    match bad {
-        Bad::Syntax => Refusal::BadRequest,
-        Bad::TooManyFields => Refusal::HeaderTooLarge,
-        Bad::Method => Refusal::Method,
-        Bad::Version => Refusal::Version,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! | moment | hook | file |
 //! |---|---|---|
-//! | connection, head read, handed over | `ServerApp::process_new` | `front` |
+//! | connection, head read, handed over | `ServerApp::process_new` | `front`, `waiting`, `refuse`, `h2` |
+//! | body read, answer written | – | `client_io`, `inlet`, `pace`, `linger` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
 //! | belongs: route, or answered here | `request_filter` | `accept` |
 //! | admitted: first node chosen | `proxy_upstream_filter` | `forward` |
@@ -33,15 +34,22 @@ use crate::live::control::Control;
 
 mod accept;
 mod answer;
+mod client_io;
 pub mod conn;
+pub mod crowd;
 mod ctx;
-mod early;
 mod finish;
 mod forward;
 pub mod front;
+mod h2;
+mod inlet;
+mod linger;
+mod pace;
 mod receive;
+mod refuse;
 mod reply;
 pub mod retire;
+mod waiting;
 
 use conn::Conn;
 use ctx::Ctx;
@@ -66,7 +74,7 @@ impl ProxyHttp for Gateway {
     fn new_ctx(&self) -> Ctx {
         Ctx::new(
             self.control.hold.load(),
-            self.control.lifecycle.clone(),
+            self.control.clone(),
             self.control.metrics.begin_request(),
         )
     }
@@ -88,15 +96,24 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
-        accept::arrives(session, ctx);
-        Ok(())
+        accept::arrives(session, ctx)
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         if ctx.retire.is_some() {
             return Ok(false);
         }
-        accept::route(session, ctx, &self.control.metrics).await
+        accept::route(session, ctx).await
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        accept::takes(body.as_ref().map_or(0, Bytes::len), ctx)
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {

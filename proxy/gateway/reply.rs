@@ -16,7 +16,7 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // From here on the client speaks another protocol, and may be silent for as long as the node is not.
         if let Some(conn) = &ctx.conn {
-            conn.early.let_through();
+            conn.inlet.let_through();
         }
         session.set_read_timeout(None);
     }
@@ -24,7 +24,7 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         return;
     }
     ctx.status = head.status.as_u16();
-    if ctx.lifecycle.is_stopping() {
+    if ctx.control.lifecycle.is_stopping() {
         session.set_keepalive(None);
     }
     // HTTP/1.0 knows no chunks: the body ends with the connection (RFC 9112 §6.1).
@@ -39,6 +39,12 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
 pub fn ending(error: &Error, ctx: &Ctx) -> End {
     if let Some(end) = ctx.end {
         return end;
+    }
+    // pingora only knows that it could not read or write; the connection knows why.
+    if *error.esource() != ErrorSource::Upstream
+        && let Some(fault) = ctx.conn.as_ref().and_then(|c| c.inlet.fault())
+    {
+        return fault;
     }
     let end = classify::ending(error);
     let towards_a_node = *error.esource() == ErrorSource::Upstream;
@@ -70,6 +76,9 @@ pub fn ended(status: u16) -> FailToProxy {
 pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
     let end = ending(error, ctx);
     ctx.end = Some(end);
+    if let End::Refused(why) = end {
+        ctx.control.metrics.refused(why);
+    }
     let begun = session.response_written().is_some_and(is_final);
     let status = end_status(end, ctx).filter(|_| !begun);
     if let Some(status) = status {

@@ -3,7 +3,7 @@
 //! Only what a trusted peer says is believed, and from its list only the right-most address that is not itself
 //! trusted: everything left of it was written by somebody we do not know. Never believes an untrusted peer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -11,6 +11,15 @@ use ipnet::IpNet;
 pub fn is_trusted(addr: IpAddr, trusted: &[IpNet]) -> bool {
     let addr = addr.to_canonical();
     trusted.iter().any(|net| net.contains(&addr))
+}
+
+/// What counts as one client where clients are counted: an IPv4 address, or the 64 bits of an IPv6 one that a
+/// subscriber is given at least (RFC 6177); the other 64 are free to choose.
+pub fn group(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V6(addr) => Ipv6Addr::from_bits(addr.to_bits() & !u128::from(u64::MAX)).into(),
+        addr => addr,
+    }
 }
 
 /// The client's real address.

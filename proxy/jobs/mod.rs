@@ -20,6 +20,9 @@ mod watch;
 /// How often drains are looked at. Well below the second within which a drain must be felt.
 const TICK: Duration = Duration::from_millis(100);
 
+/// A flood of refusals is told every so many ticks: once a second.
+const TICKS_OF_A_FLOOD: u32 = 10;
+
 /// After a fault of its own, a job starts again this much later.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_secs(1);
 
@@ -58,8 +61,23 @@ async fn for_ever<F: Future<Output = ()> + Send + 'static>(
 async fn ticks(control: &Control) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told: u32 = 0;
     loop {
         ticks.tick().await;
         control.tick(Instant::now());
+        told = told.wrapping_add(1);
+        if told % TICKS_OF_A_FLOOD == 0 {
+            tell_flood(control);
+        }
+    }
+}
+
+fn tell_flood(control: &Control) {
+    let withheld = control.flood.take_withheld();
+    if withheld > 0 {
+        tracing::warn!(
+            "{withheld} more requests were refused than the access log tells one by one; \
+             tidegate_requests_refused_total counts all of them, by reason"
+        );
     }
 }

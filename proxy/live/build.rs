@@ -23,6 +23,7 @@ use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::peer::peer;
+use crate::wire::head::Rules;
 
 /// Label of requests without a route.
 pub const NO_ROUTE: &str = "none";
@@ -63,6 +64,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
     Ok(Snapshot {
         generation: parts.previous.map_or(1, |p| p.generation + 1),
         loaded_at: parts.loaded_at,
+        rules: rules(config),
         routes: Table::new(&config.routes),
         route_metrics: config
             .routes
@@ -78,6 +80,20 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         config: config.clone(),
         log,
     })
+}
+
+/// What is let in, in the words of the wire.
+fn rules(config: &checked::Config) -> Rules {
+    let (limits, requests) = (&config.limits, &config.requests);
+    Rules {
+        max_head: limits.header_bytes,
+        max_fields: limits.headers,
+        max_target: limits.uri_bytes,
+        max_body: limits.body,
+        merge_slashes: requests.merge_slashes,
+        keep_underscores: requests.underscores == checked::Underscores::Keep,
+        drop: requests.drop.iter().map(|name| name.to_string()).collect(),
+    }
 }
 
 fn upstream(

@@ -16,6 +16,7 @@ use crate::config::checked::Config;
 use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
+use crate::wire::head::Rules;
 
 /// One generation.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub loaded_at: SystemTime,
     /// What the file says.
     pub config: Arc<Config>,
+    /// What is let in.
+    pub rules: Rules,
     /// Finds a request's route: positions into `config.routes`.
     pub routes: Table,
     /// Metrics of each of `config.routes`.

@@ -4,5 +4,7 @@
 pub mod access_log;
 /// What is told of a finished request.
 pub mod finished;
+/// A flood of refusals.
+pub mod flood;
 /// Counters, gauges, histograms.
 pub mod metrics;

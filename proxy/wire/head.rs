@@ -2,27 +2,43 @@
 //!
 //! The data path's own parser repairs much of what it should refuse and answers the rest under its own name. What
 //! passes here passes there, so every refusal has our words, is counted and is logged. Nothing is repaired: a head
-//! is good or refused.
+//! is good or refused; what a good one has that nobody may send is left out by `canon`.
 
-use bytes::{BufMut, BytesMut};
-use http::Method;
+use std::mem::MaybeUninit;
+
 use http::uri::Authority;
 use memchr::memchr_iter;
 
-/// Header fields of one request.
-const MAX_FIELDS: usize = 100;
+use super::fields::Facts;
+use super::path;
+use crate::base::reason::Refusal;
 
-/// Why a head may not come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bad {
-    /// Not the grammar of RFC 9112, or framed in more than one way.
-    Syntax,
-    /// More than 100 fields.
-    TooManyFields,
-    /// A method the proxy does not carry (CONNECT, TRACE).
-    Method,
-    /// A version other than 1.0 and 1.1.
-    Version,
+/// The most header fields that any rules may allow.
+pub const MAX_FIELDS: usize = 250;
+/// The longest method: the longest that is registered has 17 letters.
+const MAX_METHOD: usize = 32;
+/// Empty lines before a request line, in bytes, that are forgiven (RFC 9112 §2.2 wants one line to be).
+pub const MAX_EMPTY_LINES: usize = 64;
+/// Methods that no reverse proxy carries: a tunnel, and echoes that show what scripts must not see.
+const NEVER: [&str; 4] = ["CONNECT", "TRACE", "TRACK", "DEBUG"];
+
+/// What is let in. Made once per generation of the configuration.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Bytes of a head.
+    pub max_head: usize,
+    /// Fields of a head; at most [`MAX_FIELDS`].
+    pub max_fields: usize,
+    /// Bytes of a target.
+    pub max_target: usize,
+    /// Bytes of a body.
+    pub max_body: Option<u64>,
+    /// `//` in a path is `/`.
+    pub merge_slashes: bool,
+    /// Fields with a `_` in their name stay.
+    pub keep_underscores: bool,
+    /// Fields that no client may send.
+    pub drop: Vec<String>,
 }
 
 /// Position after the empty line that ends the head in `bytes`. `from` is how much was searched before.
@@ -53,158 +69,222 @@ pub fn empty_lines(bytes: &[u8]) -> usize {
 pub struct Good {
     /// How its body is framed.
     pub body: Body,
-    /// Its target is in absolute-form (RFC 9112 §3.2.2): [`to_origin_form`] before it goes on.
-    pub absolute: bool,
+    /// It is not handed on as it came: [`super::canon::write`] before it goes on.
+    pub rewrite: bool,
 }
 
 /// How the body of a request is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     /// This many bytes, perhaps none.
-    Sized(usize),
+    Sized(u64),
     /// By chunks.
     Chunked,
 }
 
-/// Whether the complete head in `bytes` may come in.
+/// Whether the complete head in `bytes` may come in. `trusted`: the peer may say who its client is.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(bytes: &[u8]) -> Result<Good, Bad> {
+pub fn check(bytes: &[u8], rules: &Rules, trusted: bool) -> Result<Good, Refusal> {
+    if bytes.len() > rules.max_head {
+        return Err(too_large(bytes, rules));
+    }
     if memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r') {
-        return Err(Bad::Syntax);
+        return Err(Refusal::BadRequest);
     }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    match request.parse(bytes) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(Bad::Syntax),
-        Err(httparse::Error::TooManyHeaders) => return Err(Bad::TooManyFields),
-        Err(httparse::Error::Version) => return Err(version_or_syntax(bytes)),
-        Err(_) => return Err(Bad::Syntax),
-    }
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
-    else {
-        return Err(Bad::Syntax);
-    };
-    if method == Method::CONNECT.as_str() || method == Method::TRACE.as_str() {
-        return Err(Bad::Method);
-    }
-    let framing = Framing::of(request.headers)?;
-    framing.check(minor, target, method)?;
-    Ok(Good {
-        body: framing.body(),
-        absolute: !target.starts_with('/') && target != "*",
+    with_parsed(bytes, rules.max_fields, |request| {
+        let (Some(method), Some(target), Some(minor)) =
+            (request.method, request.path, request.version)
+        else {
+            return Err(Refusal::BadRequest);
+        };
+        too_long(method, target, rules)?;
+        let mut facts = Facts::of(request.headers, rules, trusted)?;
+        let host_is_fine = match facts.host {
+            None => minor == 0,
+            Some(host) => is_host(host) || (minor == 0 && host.is_empty()),
+        };
+        let target = Target::read(target, method).filter(|_| host_is_fine);
+        let target = target.ok_or(Refusal::BadRequest)?;
+        if !target.is_for(facts.host) {
+            return Err(Refusal::BadRequest);
+        }
+        let normal = target.is_normal(rules)?;
+        let body = facts.body(minor, rules)?;
+        Ok(Good {
+            body,
+            rewrite: facts.rewrite || !normal,
+        })
     })
 }
 
-/// The head in `bytes`, which [`check`] found to be good and in absolute-form, in origin-form: the node gets the path,
-/// and the authority as `Host` where there was none (RFC 9112 §3.2.2).
-pub fn to_origin_form(bytes: &[u8]) -> Option<BytesMut> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    request.parse(bytes).ok()?;
-    let (method, target) = (request.method?, request.path?);
-    let (_, rest) = target.split_once("://")?;
-    let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(path_at);
-    let has_host = request
-        .headers
-        .iter()
-        .any(|f| f.name.eq_ignore_ascii_case("host"));
-    let line_end = memchr::memchr(b'\n', bytes)?;
-    let mut head = BytesMut::with_capacity(bytes.len() + authority.len() + 16);
-    head.put_slice(method.as_bytes());
-    head.put_u8(b' ');
-    match path.as_bytes().first() {
-        None if method == Method::OPTIONS.as_str() => head.put_u8(b'*'),
-        Some(b'/') => {}
-        _ => head.put_u8(b'/'),
-    }
-    head.put_slice(path.as_bytes());
-    head.put_slice(if request.version? == 1 {
-        b" HTTP/1.1\r\n"
+/// Refuses what no rules let in, whatever the target means.
+pub(super) fn too_long(method: &str, target: &str, rules: &Rules) -> Result<(), Refusal> {
+    if method.len() > MAX_METHOD {
+        Err(Refusal::LongMethod)
+    } else if target.len() > rules.max_target {
+        Err(Refusal::UriTooLong)
+    } else if NEVER.iter().any(|m| method.eq_ignore_ascii_case(m)) {
+        Err(Refusal::Method)
     } else {
-        b" HTTP/1.0\r\n"
-    });
-    if !has_host {
-        head.put_slice(b"Host: ");
-        head.put_slice(authority.as_bytes());
-        head.put_slice(b"\r\n");
+        Ok(())
     }
-    head.put_slice(&bytes[line_end + 1..]);
-    Some(head)
+}
+
+/// Parses the complete head in `bytes` and hands it to `then`.
+pub(super) fn with_parsed<T>(
+    bytes: &[u8],
+    max_fields: usize,
+    then: impl FnOnce(&httparse::Request<'_, '_>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, &mut fields[..max_fields.min(MAX_FIELDS)]) {
+        Ok(httparse::Status::Complete(_)) => then(&request),
+        Ok(httparse::Status::Partial) => Err(Refusal::BadRequest),
+        Err(httparse::Error::TooManyHeaders) => Err(Refusal::HeaderTooLarge),
+        Err(httparse::Error::Version) => Err(version_or_syntax(bytes)),
+        Err(_) => Err(Refusal::BadRequest),
+    }
+}
+
+/// What is too large about a head, complete or not, that is larger than the rules allow.
+pub fn too_large(bytes: &[u8], rules: &Rules) -> Refusal {
+    let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+    match memchr::memchr(b' ', &bytes[..line]) {
+        None => Refusal::LongMethod,
+        Some(method) if method > MAX_METHOD => Refusal::LongMethod,
+        Some(method) if line - method > rules.max_target + " HTTP/1.1\r\n".len() => {
+            Refusal::UriTooLong
+        }
+        Some(_) => Refusal::HeaderTooLarge,
+    }
+}
+
+/// Method, path and host of a head that was refused, as far as it can be read: for the log only.
+pub fn sketch(bytes: &[u8]) -> (http::Method, String, String) {
+    const MOST: usize = 256;
+    let mut lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    let line = lines.by_ref().find(|l| !l.is_empty()).unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]).into_owned();
+    let mut words = line.split(|b| *b == b' ');
+    let method = words.next().and_then(|m| http::Method::from_bytes(m).ok());
+    let path = match (&method, words.next()) {
+        (Some(_), Some(target)) => text(target.split(|b| *b == b'?').next().unwrap_or_default()),
+        _ => text(line),
+    };
+    let host = lines.find_map(|l| {
+        let (name, value) = l.split_at_checked(5)?;
+        name.eq_ignore_ascii_case(b"host:")
+            .then(|| text(value.trim_ascii()))
+    });
+    (method.unwrap_or_default(), path, host.unwrap_or_default())
 }
 
 /// A well-formed request line of another version, or one that is not well formed.
-fn version_or_syntax(bytes: &[u8]) -> Bad {
+fn version_or_syntax(bytes: &[u8]) -> Refusal {
     let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
     let mut words = line.split(|b| *b == b' ');
     match (words.nth(2), words.next()) {
         (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            Bad::Version
+            Refusal::Version
         }
-        _ => Bad::Syntax,
+        _ => Refusal::BadRequest,
     }
 }
 
-/// What decides where a request ends and whom it is for.
-#[derive(Default)]
-struct Framing<'a> {
-    host: Option<&'a [u8]>,
-    length: Option<&'a [u8]>,
-    coding: Option<&'a [u8]>,
+/// A request target in one of the forms that reach a proxy like this (RFC 9112 §3.2).
+pub(super) enum Target<'a> {
+    /// Path and query.
+    Origin(&'a str),
+    /// Authority, then path and query, each perhaps empty.
+    Absolute {
+        authority: &'a str,
+        port: &'static str,
+        rest: &'a str,
+    },
+    /// `*`, of OPTIONS only.
+    Asterisk,
 }
 
-impl<'a> Framing<'a> {
-    fn of(fields: &[httparse::Header<'a>]) -> Result<Self, Bad> {
-        let mut framing = Framing::default();
-        for field in fields {
-            let slot = match field.name.len() {
-                4 if field.name.eq_ignore_ascii_case("host") => &mut framing.host,
-                14 if field.name.eq_ignore_ascii_case("content-length") => &mut framing.length,
-                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => &mut framing.coding,
-                _ => continue,
-            };
-            if slot.replace(field.value).is_some() {
-                return Err(Bad::Syntax);
-            }
+impl<'a> Target<'a> {
+    /// Reads a target; `None` when it is none.
+    pub fn read(target: &'a str, method: &str) -> Option<Self> {
+        if !is_clean(target.as_bytes()) {
+            return None;
         }
-        Ok(framing)
-    }
-
-    /// Only after [`Self::check`].
-    fn body(&self) -> Body {
-        let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse().ok();
-        match (self.coding, self.length) {
-            (Some(_), _) => Body::Chunked,
-            (None, length) => Body::Sized(length.and_then(number).unwrap_or(0)),
+        if target.starts_with('/') {
+            return Some(Target::Origin(target));
         }
-    }
-
-    fn check(&self, minor: u8, target: &str, method: &str) -> Result<(), Bad> {
-        let host_is_fine = match self.host {
-            None => minor == 0,
-            Some(host) => is_host(host) || (minor == 0 && host.is_empty()),
+        if target == "*" {
+            return (method == "OPTIONS").then_some(Target::Asterisk);
+        }
+        let (scheme, rest) = target.split_once("://")?;
+        let port = match scheme {
+            s if s.eq_ignore_ascii_case("http") => ":80",
+            s if s.eq_ignore_ascii_case("https") => ":443",
+            _ => return None,
         };
-        let length_is_fine = self
-            .length
-            .is_none_or(|l| (1..=18).contains(&l.len()) && l.iter().all(u8::is_ascii_digit));
-        let coding_is_fine = self.coding.is_none_or(|c| {
-            minor == 1 && self.length.is_none() && c.eq_ignore_ascii_case(b"chunked")
-        });
-        let fine = host_is_fine
-            && length_is_fine
-            && coding_is_fine
-            && target_is_fine(target, method, self.host);
-        if fine { Ok(()) } else { Err(Bad::Syntax) }
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        is_host(authority.as_bytes()).then_some(Target::Absolute {
+            authority,
+            port,
+            rest,
+        })
     }
+
+    /// Whether it does not contradict `Host` (RFC 9112 §3.2.2): the same name in any case, the same port.
+    fn is_for(&self, host: Option<&[u8]>) -> bool {
+        let (
+            Target::Absolute {
+                authority, port, ..
+            },
+            Some(host),
+        ) = (self, host)
+        else {
+            return true;
+        };
+        let authority = bare_of(authority.as_bytes(), port);
+        host.is_empty() || authority.eq_ignore_ascii_case(bare_of(host, port))
+    }
+
+    /// Path and query in origin-form; `*` as it is.
+    pub fn path_and_query(&self) -> (&'a str, Option<&'a str>) {
+        let whole = match self {
+            Target::Origin(target) => target,
+            Target::Absolute { rest, .. } => rest,
+            Target::Asterisk => "*",
+        };
+        match whole.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (whole, None),
+        }
+    }
+
+    /// Whether it is handed on as it is.
+    pub(super) fn is_normal(&self, rules: &Rules) -> Result<bool, Refusal> {
+        let (path, _) = self.path_and_query();
+        match self {
+            Target::Asterisk => Ok(true),
+            Target::Absolute { .. } if path.is_empty() => Ok(false),
+            _ => path::is_normal(path.as_bytes(), rules.merge_slashes)
+                .map(|normal| normal && matches!(self, Target::Origin(_)))
+                .map_err(|path::Ambiguous| Refusal::Path),
+        }
+    }
+}
+
+/// A host without the port that its scheme has anyway.
+fn bare_of<'a>(host: &'a [u8], port: &str) -> &'a [u8] {
+    let bare = host.strip_suffix(port.as_bytes());
+    bare.or(host.strip_suffix(b":")).unwrap_or(host)
 }
 
 /// A host with an optional port: an authority of RFC 3986 §3.2 without user information.
-fn is_host(value: &[u8]) -> bool {
+pub(super) fn is_host(value: &[u8]) -> bool {
     let plain = |b: &u8| {
         b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']')
     };
@@ -221,31 +301,6 @@ fn is_authority(value: &[u8]) -> bool {
     let after_host = &authority.as_str()[authority.host().len()..];
     let port = after_host.strip_prefix(':');
     after_host.is_empty() || port.is_some_and(|p| p.is_empty() || p.parse::<u16>().is_ok())
-}
-
-/// Origin-form, absolute-form for the same authority as `Host`, or `*` for OPTIONS (RFC 9112 §3.2).
-fn target_is_fine(target: &str, method: &str, host: Option<&[u8]>) -> bool {
-    if !is_clean(target.as_bytes()) {
-        return false;
-    }
-    if target.starts_with('/') {
-        return true;
-    }
-    if target == "*" {
-        return method == Method::OPTIONS.as_str();
-    }
-    let rest = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| {
-            target
-                .get(..scheme.len())
-                .filter(|s| s.eq_ignore_ascii_case(scheme))
-        })
-        .map(|scheme| &target[scheme.len()..]);
-    rest.is_some_and(|rest| {
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        is_host(authority.as_bytes()) && host.is_none_or(|h| h == authority.as_bytes())
-    })
 }
 
 /// Bytes that may stand in a path or a query (RFC 3986 §3.3, §3.4), and the brackets that forms put there. A `%`
@@ -266,126 +321,4 @@ fn is_clean(target: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verdict(head: &str) -> Result<Good, Bad> {
-        check(head.replace('\n', "\r\n").as_bytes())
-    }
-
-    #[test]
-    fn the_end_is_found_wherever_the_search_begins() {
-        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
-        let at = head.len() - 4;
-        for from in 0..at {
-            assert_eq!(end(head, from), Some(at), "from {from}");
-        }
-        assert_eq!(end(&head[..at - 1], 0), None);
-        assert_eq!(end(b"GET / HTTP/1.1\nHost: a\n\n", 0), Some(24));
-        assert_eq!(end(b"", 0), None);
-        assert_eq!(end(b"\n", 0), None);
-    }
-
-    #[test]
-    fn empty_lines_before_a_request_are_skipped() {
-        assert_eq!(empty_lines(b"\r\n\r\nGET"), 4);
-        assert_eq!(empty_lines(b"GET"), 0);
-        assert_eq!(empty_lines(b"\n\nGET"), 0);
-    }
-
-    #[test]
-    fn ordinary_requests_come_in() {
-        for head in [
-            "GET / HTTP/1.1\nHost: a\n\n",
-            "GET /a?b=c%20d HTTP/1.0\n\n",
-            "OPTIONS * HTTP/1.1\nHost: a:80\n\n",
-            "POST / HTTP/1.1\nHost: [::1]:80\nContent-Length: 5\n\n",
-            "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: ChUnKeD\n\n",
-            "GET http://a.b/x HTTP/1.1\nHost: a.b\n\n",
-            "BREW / HTTP/1.1\nHost: a\n\n",
-        ] {
-            assert!(verdict(head).is_ok(), "{head}");
-        }
-    }
-
-    #[test]
-    fn ambiguous_and_malformed_heads_are_refused() {
-        for head in [
-            "GET / HTTP/1.1\n\n",
-            "GET / HTTP/1.1\nHost: a\nHost: a\n\n",
-            "GET / HTTP/1.1\nHost: a, b\n\n",
-            "GET / HTTP/1.1\nHost: u@a\n\n",
-            "GET / HTTP/1.1\nHost: [::1\n\n",
-            "GET / HTTP/1.1\nHost: a:b\n\n",
-            "GET / HTTP/1.1\nHost: a:65536\n\n",
-            "GET / HTTP/1.1\nHost: a:1:2\n\n",
-            "GET http://[/ HTTP/1.0\n\n",
-            "GET http://a[b/ HTTP/1.0\n\n",
-            "GET /<x> HTTP/1.1\nHost: a\n\n",
-            "GET /?a=\"b\" HTTP/1.1\nHost: a\n\n",
-            "GET /` HTTP/1.1\nHost: a\n\n",
-            "GET /%zz HTTP/1.1\nHost: a\n\n",
-            "GET /%4 HTTP/1.1\nHost: a\n\n",
-            "GET /a b HTTP/1.1\nHost: a\n\n",
-            "GET /#f HTTP/1.1\nHost: a\n\n",
-            "GET * HTTP/1.1\nHost: a\n\n",
-            "GET x HTTP/1.1\nHost: a\n\n",
-            "GET http://b/ HTTP/1.1\nHost: a\n\n",
-            "GET / HTTP/1.1\nHost: a\nX : y\n\n",
-            "GET / HTTP/1.1\nHost: a\n folded\n\n",
-            "POST / HTTP/1.1\nHost: a\nContent-Length: 5\nContent-Length: 5\n\n",
-            "POST / HTTP/1.1\nHost: a\nContent-Length: +5\n\n",
-            "POST / HTTP/1.1\nHost: a\nContent-Length: \n\n",
-            "POST / HTTP/1.1\nHost: a\nContent-Length: 5\nTransfer-Encoding: chunked\n\n",
-            "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: gzip, chunked\n\n",
-            "POST / HTTP/1.0\nHost: a\nTransfer-Encoding: chunked\n\n",
-        ] {
-            assert_eq!(verdict(head), Err(Bad::Syntax), "{head}");
-        }
-        assert_eq!(check(b"GET / HTTP/1.1\nHost: a\n\n"), Err(Bad::Syntax));
-        assert_eq!(verdict("GET / HTTP/2.0\nHost: a\n\n"), Err(Bad::Version));
-        assert_eq!(
-            verdict("CONNECT a:1 HTTP/1.1\nHost: a\n\n"),
-            Err(Bad::Method)
-        );
-    }
-
-    #[test]
-    fn the_framing_of_the_body_is_told() {
-        let body = |fields: &str| {
-            let head = format!("POST / HTTP/1.1\nHost: a\n{fields}\n");
-            verdict(&head).map(|good| good.body)
-        };
-        assert_eq!(body(""), Ok(Body::Sized(0)));
-        assert_eq!(body("Content-Length: 17\n"), Ok(Body::Sized(17)));
-        assert_eq!(body("Transfer-Encoding: chunked\n"), Ok(Body::Chunked));
-    }
-
-    #[test]
-    fn absolute_form_becomes_origin_form() {
-        for (from, to) in [
-            (
-                "GET http://a.b/x?y HTTP/1.1\nHost: a.b\n\n",
-                "GET /x?y HTTP/1.1\nHost: a.b\n\n",
-            ),
-            (
-                "GET HTTP://a.b HTTP/1.0\nX: y\n\n",
-                "GET / HTTP/1.0\nHost: a.b\nX: y\n\n",
-            ),
-            (
-                "GET http://a.b?q HTTP/1.0\n\n",
-                "GET /?q HTTP/1.0\nHost: a.b\n\n",
-            ),
-            (
-                "OPTIONS http://a.b:80 HTTP/1.1\nHost: a.b:80\n\n",
-                "OPTIONS * HTTP/1.1\nHost: a.b:80\n\n",
-            ),
-        ] {
-            assert!(verdict(from).unwrap().absolute);
-            let from = from.replace('\n', "\r\n");
-            let got = to_origin_form(from.as_bytes()).unwrap();
-            assert_eq!(got, to.replace('\n', "\r\n").as_bytes());
-            assert!(!check(&got).unwrap().absolute);
-        }
-    }
-}
+mod tests;

@@ -23,6 +23,7 @@ use crate::live::lifecycle::Lifecycle;
 use crate::live::overlay::{Change, Overlay, entry_named};
 use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
+use crate::telemetry::flood::Flood;
 use crate::telemetry::metrics::Metrics;
 
 mod nodes;
@@ -43,6 +44,8 @@ pub struct Control {
     pub metrics: Arc<Metrics>,
     /// How far the process is in its life.
     pub lifecycle: Arc<Lifecycle>,
+    /// Keeps a flood of refusals out of the log.
+    pub flood: Flood,
     source: Source,
     /// What only a restart changes.
     started_with: StartedWith,
@@ -122,6 +125,7 @@ impl Control {
             hold: Arc::new(Hold::new(first)),
             metrics,
             lifecycle: Arc::new(Lifecycle::new(now)),
+            flood: Flood::default(),
             source,
             reloading: Mutex::new(()),
             started_with,

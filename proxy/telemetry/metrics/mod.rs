@@ -81,6 +81,8 @@ pub struct ListenerMetrics {
     pub active: IntGauge,
     /// Opened so far.
     pub total: IntCounter,
+    /// The same over HTTP/2.
+    pub total_h2: IntCounter,
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
@@ -205,6 +207,7 @@ impl Metrics {
         ListenerMetrics {
             active: self.connections_active.with_label_values(&[label]),
             total: self.connections.with_label_values(&[label, "http/1.1"]),
+            total_h2: self.connections.with_label_values(&[label, "h2"]),
         }
     }
 

@@ -1,0 +1,80 @@
+//! How many connections the process can hold: what the system lets it open decides, whatever the file says.
+//!
+//! A proxy that runs out of descriptors can neither accept nor reach a node. So it never gets there: each client may
+//! need two, one for itself and one for its node, and some are set aside. Only ever raises the process's own limit.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Set aside for files, ports, probes and the stats port.
+const ASIDE: usize = 64;
+/// The most idle connections that are kept to all nodes together.
+const KEPT_AT_MOST: usize = 4_096;
+/// What a file without a limit on connections may well mean.
+const WITHOUT_LIMIT: usize = 100_000;
+/// What is assumed where the system does not tell.
+const USUAL: usize = 1_024;
+
+/// What fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Descriptors.
+    pub files: usize,
+    /// Client connections.
+    pub clients: usize,
+    /// Idle connections to nodes.
+    pub kept: usize,
+}
+
+impl Room {
+    /// Raises the limit of this process as far as it may, and divides what it got.
+    pub fn of_this_process() -> Self {
+        let files = match getrlimit(Resource::RLIMIT_NOFILE) {
+            Ok((soft, hard)) => match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+                Ok(()) => hard,
+                Err(_) => soft,
+            },
+            Err(_) => USUAL as u64,
+        };
+        Room::divide(usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    fn divide(files: usize) -> Self {
+        let kept = (files / 8).min(KEPT_AT_MOST);
+        Room {
+            files,
+            clients: (files.saturating_sub(ASIDE + kept) / 2).max(1),
+            kept,
+        }
+    }
+
+    /// Says so when the file allows more than fits.
+    pub fn tell(self, allowed: Option<usize>) {
+        if allowed.unwrap_or(WITHOUT_LIMIT) > self.clients {
+            let allowed = allowed.map_or("no limit".into(), |n| n.to_string());
+            tracing::warn!(
+                "limits.connections is {allowed}, but this process may open {} files, enough for {} clients; \
+                 raise it (`ulimit -n`, LimitNOFILE= of the systemd unit) or lower limits.connections",
+                self.files,
+                self.clients
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_client_can_have_its_node() {
+        for files in [64, 256, 1_024, 65_536, 1 << 20] {
+            let room = Room::divide(files);
+            let used = 2 * room.clients + room.kept;
+            assert!(
+                room.clients >= 1 && (used + ASIDE <= files || files <= 128),
+                "{room:?}"
+            );
+        }
+        assert_eq!(Room::divide(1 << 20).kept, KEPT_AT_MOST);
+    }
+}

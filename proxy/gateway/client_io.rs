@@ -1,0 +1,261 @@
+//! A client's connection as pingora gets it.
+//!
+//! Reads go through the `inlet`. Writes are gathered until they are flushed, in a buffer that exists only while there
+//! is something in it, and an answer that is not taken ends the connection. Dropped while the client may still be
+//! sending, it lingers: a closed socket with unread bytes is reset, and the reset would overtake the answer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    Stream, TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
+
+use super::conn::Conn;
+use super::linger::{Seat, linger};
+use super::pace::Pace;
+use crate::base::reason::End;
+
+/// Bytes that are gathered before they are sent.
+const GATHERED: usize = 16 * 1024;
+
+/// A client's connection.
+#[derive(Debug)]
+pub struct ClientIo {
+    /// `None` only once it is dropped.
+    stream: Option<Take<Stream>>,
+    seat: Seat,
+    out: BytesMut,
+    pace: Pace,
+    /// Something was sent since the last request began.
+    answered: bool,
+    /// The client speaks HTTP/2.
+    h2: bool,
+}
+
+impl ClientIo {
+    /// `stream` as the connection of `seat`.
+    pub fn new(stream: Stream, seat: Seat) -> Self {
+        ClientIo {
+            stream: Some(stream.take(u64::MAX)),
+            seat,
+            out: BytesMut::new(),
+            pace: Pace::default(),
+            answered: false,
+            h2: false,
+        }
+    }
+
+    /// From here on it is spoken to in HTTP/2.
+    pub fn speaks_h2(&mut self) {
+        self.h2 = true;
+    }
+
+    fn conn(&self) -> &Conn {
+        &self.seat.conn
+    }
+
+    fn bounded(&mut self) -> &mut Take<Stream> {
+        self.stream.as_mut().expect("invariant: taken only by drop")
+    }
+
+    fn stream(&self) -> &Stream {
+        let bounded = self.stream.as_ref();
+        bounded.expect("invariant: taken only by drop").get_ref()
+    }
+
+    fn stream_mut(&mut self) -> &mut Stream {
+        self.bounded().get_mut()
+    }
+
+    /// Judges one step of sending.
+    fn step(
+        &mut self,
+        step: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let moved = match &step {
+            Poll::Ready(Ok(n)) => Some(*n),
+            Poll::Ready(Err(_)) => return step,
+            Poll::Pending => None,
+        };
+        let terms = self.conn().inlet.terms();
+        match self
+            .pace
+            .check(moved, terms.send_pause, terms.send_rate, cx)
+        {
+            Ok(()) => step,
+            Err(late) => {
+                self.conn().inlet.is_at_fault(End::ClientTimeout);
+                Poll::Ready(Err(late))
+            }
+        }
+    }
+
+    /// Sends what was gathered.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.out.has_remaining() {
+            let ClientIo { stream, out, .. } = self;
+            let stream = stream
+                .as_mut()
+                .expect("invariant: taken only by drop")
+                .get_mut();
+            let step = Pin::new(stream).poll_write(cx, out);
+            match ready!(self.step(step, cx))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.out.advance(n),
+            }
+        }
+        // The memory goes back: most connections wait most of the time.
+        self.out = BytesMut::new();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let ClientIo { stream, seat, .. } = self.get_mut();
+        let stream = stream.as_mut().expect("invariant: taken only by drop");
+        seat.conn.inlet.poll_read(stream, cx, buf)
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.answered = true;
+        if this.out.len() + buf.len() <= GATHERED {
+            this.out.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        // What was gathered and the new bytes leave together.
+        while this.out.has_remaining() {
+            let ClientIo { stream, out, .. } = &mut *this;
+            let stream = stream
+                .as_mut()
+                .expect("invariant: taken only by drop")
+                .get_mut();
+            let both = [io::IoSlice::new(out), io::IoSlice::new(buf)];
+            let step = Pin::new(stream).poll_write_vectored(cx, &both);
+            let n = ready!(this.step(step, cx))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let gathered = n.min(this.out.len());
+            this.out.advance(gathered);
+            if n > gathered {
+                return Poll::Ready(Ok(n - gathered));
+            }
+        }
+        let step = Pin::new(this.stream_mut()).poll_write(cx, buf);
+        this.step(step, cx)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        Pin::new(this.stream_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        Pin::new(this.stream_mut()).poll_shutdown(cx)
+    }
+}
+
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        let unread = self.answered && !self.h2 && self.conn().inlet.is_unread();
+        let Some(stream) = self.stream.take().filter(|_| unread) else {
+            return;
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(linger(stream.into_inner(), self.seat.clone()));
+        }
+    }
+}
+
+// What pingora asks of a connection beside its bytes: passed on.
+
+#[async_trait]
+impl Shutdown for ClientIo {
+    async fn shutdown(&mut self) {
+        use tokio::io::AsyncWriteExt;
+        if let Err(e) = AsyncWriteExt::shutdown(self).await {
+            tracing::debug!("a client's connection could not be shut: {e}");
+        }
+    }
+}
+
+impl UniqueID for ClientIo {
+    fn id(&self) -> UniqueIDType {
+        self.stream().id()
+    }
+}
+
+impl Ssl for ClientIo {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream().get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        match self.h2 {
+            true => Some(ALPN::H2),
+            false => self.stream().selected_alpn_proto(),
+        }
+    }
+}
+
+impl Peek for ClientIo {}
+
+impl GetTimingDigest for ClientIo {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream().get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.stream().get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.stream().get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for ClientIo {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream().get_proxy_digest()
+    }
+
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.stream_mut().set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for ClientIo {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream().get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.stream_mut().set_socket_digest(digest);
+    }
+}

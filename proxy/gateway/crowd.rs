@@ -1,0 +1,183 @@
+//! Everybody who is connected: how many may be, who has waited too long, who goes when room is needed.
+//!
+//! A connection costs no timer and no task of its own here: now and then one walk over all of them finds those whose
+//! time is over. Never closes a connection that has a request, unless its node's drain is over.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use pingora::server::ShutdownWatch;
+use slab::Slab;
+
+use super::conn::{Conn, Port};
+use crate::base::reason::Refusal;
+use crate::config::checked::Limits;
+use crate::guard::client::group;
+use crate::live::control::Control;
+
+/// How long an idle connection is still listened to once the process stops: a request that was on its way is
+/// answered instead of reset.
+pub const LAST_CALL: Duration = Duration::from_millis(200);
+/// How often the crowd is looked at: a tenth of the idle limit, within these.
+const OFTEN: Duration = Duration::from_millis(20);
+const SELDOM: Duration = Duration::from_millis(500);
+/// Who waited less is not sent away to make room: its next request may be on its way.
+const SPARED: Duration = Duration::from_secs(1);
+/// When room is needed, one idle connection in so many goes, the oldest first, and at least one.
+const SHARE: usize = 64;
+
+/// Everybody who is connected, all ports together.
+#[derive(Debug)]
+pub struct Crowd {
+    /// What the process can hold, whatever the file allows.
+    room: usize,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    conns: Slab<Option<Arc<Conn>>>,
+    /// Connections of each client, addresses grouped.
+    of_client: HashMap<IpAddr, usize>,
+}
+
+/// A place in the crowd. Dropping it gives it free.
+#[derive(Debug)]
+pub struct Place {
+    crowd: Arc<Crowd>,
+    port: Arc<Port>,
+    at: usize,
+    client: Option<IpAddr>,
+}
+
+impl Crowd {
+    /// A crowd of at most `room`.
+    pub fn new(room: usize) -> Self {
+        Crowd {
+            room,
+            inside: Mutex::default(),
+        }
+    }
+
+    /// Takes a place for a connection by `port`. Where there is none, the connections that have been idle longest
+    /// make room.
+    ///
+    /// # Errors
+    /// When nobody could go.
+    pub fn enter(self: &Arc<Self>, port: &Arc<Port>, limits: &Limits) -> Result<Place, Refusal> {
+        let most = limits.connections.unwrap_or(usize::MAX).min(self.room);
+        let mut inside = self.inside.lock();
+        if inside.conns.len() >= most && !inside.make_room() {
+            return Err(Refusal::Connections);
+        }
+        port.metrics.active.inc();
+        port.metrics.total.inc();
+        Ok(Place {
+            crowd: self.clone(),
+            port: port.clone(),
+            at: inside.conns.insert(None),
+            client: None,
+        })
+    }
+
+    /// Closes whose time is over: idle for `limit`, or on a node whose drain is over. `everybody`: all who are idle.
+    fn sweep(&self, limit: Option<Duration>, everybody: bool) {
+        let limit = if everybody {
+            Some(Duration::ZERO)
+        } else {
+            limit
+        };
+        for (_, conn) in &self.inside.lock().conns {
+            let Some(conn) = conn else { continue };
+            if limit.is_some_and(|limit| conn.close_if_idle(limit)) {
+                continue;
+            }
+            if conn.is_to_be_cut() {
+                conn.cut();
+            }
+        }
+    }
+}
+
+impl Inside {
+    fn make_room(&mut self) -> bool {
+        let conns = self.conns.iter().filter_map(|(_, conn)| conn.as_ref());
+        let mut idle: Vec<_> = conns
+            .filter_map(|conn| Some((conn.idle_for().filter(|idle| *idle >= SPARED)?, conn)))
+            .collect();
+        idle.sort_unstable_by_key(|(idle, _)| std::cmp::Reverse(*idle));
+        let wanted = idle.len().div_ceil(SHARE);
+        let gone = idle
+            .iter()
+            .filter(|(_, conn)| conn.close_if_idle(SPARED))
+            .take(wanted)
+            .count();
+        gone > 0
+    }
+}
+
+impl Place {
+    /// Tells who it is. `counted`: it counts among the connections of its client, and there may be so many.
+    ///
+    /// # Errors
+    /// When the client has too many.
+    pub fn is_taken_by(
+        &mut self,
+        conn: &Arc<Conn>,
+        counted: Option<Option<usize>>,
+    ) -> Result<(), Refusal> {
+        let mut inside = self.crowd.inside.lock();
+        if let Some(most) = counted {
+            let client = group(conn.peer);
+            let count = inside.of_client.entry(client).or_default();
+            if most.is_some_and(|most| *count >= most) {
+                return Err(Refusal::ConnectionsPerIp);
+            }
+            *count += 1;
+            self.client = Some(client);
+        }
+        inside.conns[self.at] = Some(conn.clone());
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inside = self.crowd.inside.lock();
+        inside.conns.remove(self.at);
+        if let Some(client) = self.client
+            && let Some(count) = inside.of_client.get_mut(&client)
+        {
+            *count -= 1;
+            if *count == 0 {
+                inside.of_client.remove(&client);
+            }
+        }
+        self.port.metrics.active.dec();
+    }
+}
+
+/// Looks after the crowd until the process ends.
+pub async fn watch_over(crowd: Arc<Crowd>, control: Arc<Control>, shutdown: ShutdownWatch) {
+    let mut cuts = control.cuts();
+    let mut stopping_since: Option<Instant> = None;
+    loop {
+        let limit = control.hold.look(|now| now.config.timeouts.idle);
+        let pause = match stopping_since {
+            Some(_) => OFTEN,
+            None => (limit.unwrap_or(SELDOM) / 10).clamp(OFTEN, SELDOM),
+        };
+        tokio::select! {
+            changed = cuts.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(pause) => {}
+        }
+        if *shutdown.borrow() {
+            stopping_since.get_or_insert_with(Instant::now);
+        }
+        let last_call_is_over = stopping_since.is_some_and(|at| at.elapsed() >= LAST_CALL);
+        crowd.sweep(limit, last_call_is_over);
+    }
+}

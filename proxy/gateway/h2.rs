@@ -1,0 +1,144 @@
+//! HTTP/2 connections: pingora's own server, with our limits and our connection behind every request.
+//!
+//! The frames are the `h2` crate's business; what a request says is checked in `accept`, as for HTTP/1. Never
+//! weakens a default that stands between us and a flood: options start from pingora's bounded ones.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{HeaderName, HeaderValue, Uri, header};
+use pingora::Result;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use smallvec::SmallVec;
+
+use super::Gateway;
+use super::client_io::ClientIo;
+use super::conn::Conn;
+use crate::base::reason::Refusal;
+use crate::live::control::Control;
+use crate::wire::head::Rules;
+use crate::wire::pseudo;
+
+tokio::task_local! {
+    /// The connection of the request that runs. pingora hands nothing from a connection to its HTTP/2 requests.
+    static CONN: Arc<Conn>;
+}
+
+/// The connection of the HTTP/2 request that runs.
+pub fn conn() -> Option<Arc<Conn>> {
+    CONN.try_with(Arc::clone).ok()
+}
+
+/// Checks a request as `wire::head` does those of HTTP/1, and puts it into the same form: path and query alone, one
+/// `Host`, no field that nobody may send. The inner error is the refusal.
+///
+/// # Errors
+/// When a field cannot be set, which does not happen.
+pub fn settle(
+    request: &mut RequestHeader,
+    rules: &Rules,
+    trusted: bool,
+) -> Result<std::result::Result<(), Refusal>> {
+    let checked = {
+        let hosts: SmallVec<[&[u8]; 2]> = request
+            .headers
+            .get_all(header::HOST)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        let target = request.uri.path_and_query().map_or("", |t| t.as_str());
+        pseudo::check(
+            &pseudo::Pseudo {
+                method: request.method.as_str(),
+                target,
+                authority: request.uri.authority().map(|a| a.as_str()),
+                hosts: &hosts,
+            },
+            rules,
+        )
+    };
+    let (target, host) = match checked {
+        Ok(pseudo::Settled { target, host }) => (target, host),
+        Err(why) => return Ok(Err(why)),
+    };
+    let fields: Vec<_> = request
+        .headers
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_bytes()))
+        .collect();
+    let dropped = match pseudo::fields(&fields, rules, trusted) {
+        Ok(dropped) => dropped,
+        Err(why) => return Ok(Err(why)),
+    };
+    let dropped: Vec<HeaderName> = dropped.iter().filter_map(|n| n.parse().ok()).collect();
+    for name in dropped {
+        request.remove_header(&name);
+    }
+    let uri = match target.parse::<Uri>() {
+        Ok(uri) => uri,
+        Err(_) => return Ok(Err(Refusal::BadRequest)),
+    };
+    request.set_uri(uri);
+    request.insert_header(header::HOST, host)?;
+    Ok(Ok(()))
+}
+
+/// Serves an HTTP/2 connection to its end.
+pub async fn serve(
+    proxy: &Arc<HttpProxy<Gateway>>,
+    io: ClientIo,
+    conn: Arc<Conn>,
+    control: &Control,
+    shutdown: &ShutdownWatch,
+) {
+    let (idle, header_bytes) = control
+        .hold
+        .look(|now| (now.config.timeouts.idle, now.config.limits.header_bytes));
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = idle;
+    let mut h2 = default_h2_options();
+    h2.max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
+    let served = Arc::new(Served {
+        proxy: proxy.clone(),
+        conn,
+        options,
+        h2,
+    });
+    served.process_new(Box::new(io), shutdown).await;
+}
+
+/// One HTTP/2 connection.
+struct Served {
+    proxy: Arc<HttpProxy<Gateway>>,
+    conn: Arc<Conn>,
+    options: HttpServerOptions,
+    h2: H2Options,
+}
+
+#[async_trait]
+impl HttpServerApp for Served {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        CONN.scope(
+            self.conn.clone(),
+            self.proxy.process_new_http(session, shutdown),
+        )
+        .await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(self.h2.clone())
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+}

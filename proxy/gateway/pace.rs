@@ -1,0 +1,81 @@
+//! How long one side may keep the other waiting, and how fast it must be while it is waited for.
+//!
+//! Only time spent waiting counts: a slow node does not make its client slow. Holds a timer only while somebody waits.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+/// Rates are judged over at least this much waiting: a pause is not a rate.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// The pace of one direction of a connection.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Since when it is waited for, and the end of patience.
+    waiting: Option<(Instant, Option<Pin<Box<Sleep>>>)>,
+    /// Time waited and bytes moved in the window under way.
+    waited: Duration,
+    moved: u64,
+}
+
+impl Pace {
+    /// Notes a step: `moved` bytes, or none yet. `pause` is how long one step may take, `rate` how many bytes a second
+    /// of waiting must move.
+    ///
+    /// # Errors
+    /// `TimedOut` when it took too long or moved too little.
+    pub fn check(
+        &mut self,
+        moved: Option<usize>,
+        pause: Option<Duration>,
+        rate: Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        match moved {
+            Some(moved) => self.moves(moved, rate),
+            None => self.waits(pause, cx),
+        }
+    }
+
+    fn waits(&mut self, pause: Option<Duration>, cx: &mut Context<'_>) -> io::Result<()> {
+        let (_, patience) = self.waiting.get_or_insert_with(|| {
+            let patience = pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
+            (Instant::now(), patience)
+        });
+        match patience.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => Err(late("no byte in time")),
+            _ => Ok(()),
+        }
+    }
+
+    fn moves(&mut self, moved: usize, rate: Option<u64>) -> io::Result<()> {
+        let Some((since, _)) = self.waiting.take() else {
+            self.moved += moved as u64;
+            return Ok(());
+        };
+        self.waited += since.elapsed();
+        self.moved += moved as u64;
+        if self.waited < WINDOW {
+            return Ok(());
+        }
+        let wanted = rate
+            .unwrap_or(0)
+            .saturating_mul(self.waited.as_millis() as u64)
+            / 1_000;
+        if self.moved < wanted {
+            return Err(late("too few bytes a second"));
+        }
+        self.waited = Duration::ZERO;
+        self.moved = 0;
+        Ok(())
+    }
+}
+
+fn late(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}

@@ -1,0 +1,202 @@
+//! Waiting for what a client sends first: a PROXY protocol prelude, the preface of HTTP/2, a request head.
+//!
+//! The idle limit is the crowd's business; from the first byte of a head its own deadline runs. Bytes are read into a
+//! buffer on the stack, so that a connection that waits holds none.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use pingora::time::timeout;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::conn::Conn;
+use crate::base::reason::Refusal;
+use crate::guard::client::is_trusted;
+use crate::live::control::Control;
+use crate::wire::canon;
+use crate::wire::head::{self, Body};
+use crate::wire::prelude::{self, NoPrelude};
+
+/// For a prelude where the file sets no limit: it is sent by a machine, with the first packet.
+pub const PRELUDE_PATIENCE: Duration = Duration::from_secs(10);
+/// What one read takes: the head of an ordinary request and some of a body.
+const PIECE: usize = 8 * 1024;
+/// What an HTTP/2 connection begins with (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What waiting for a head came to.
+pub enum Waited {
+    /// A good head is in the buffer, in the form in which it goes on: its length, and how its body is framed.
+    Head(usize, Body),
+    /// Nothing to answer: the client left, or the connection is being closed.
+    Gone,
+    /// To be refused.
+    Refused(Refusal),
+}
+
+/// Reads what is there, or comes next, behind `buffer`: how much, 0 at the end.
+async fn read_more(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut room = [const { MaybeUninit::uninit() }; PIECE];
+        let mut piece = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut piece))?;
+        buffer.extend_from_slice(piece.filled());
+        Poll::Ready(Ok(piece.filled().len()))
+    })
+    .await
+}
+
+/// `true` when something was read.
+async fn more_came(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    limit: Option<Duration>,
+) -> Option<bool> {
+    let read = within(limit, read_more(stream, buffer)).await?;
+    Some(matches!(read, Ok(1..)))
+}
+
+/// Reads a PROXY protocol prelude: the client it tells of.
+pub async fn for_prelude(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    patience: Duration,
+) -> Result<Option<SocketAddr>, NoPrelude> {
+    let end = Instant::now() + patience;
+    loop {
+        if let Some(prelude) = prelude::read(buffer)? {
+            let _ = buffer.split_to(prelude.len);
+            return Ok(prelude.client);
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if more_came(stream, buffer, Some(left)).await != Some(true) {
+            return Err(NoPrelude);
+        }
+    }
+}
+
+/// Reads until it is clear whether the connection begins with the preface of HTTP/2. `None`: nobody is there.
+pub async fn for_preface(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    conn: &Conn,
+    control: &Control,
+) -> Option<bool> {
+    let mut end: Option<Instant> = None;
+    loop {
+        let shared = buffer.len().min(PREFACE.len());
+        if buffer[..shared] != PREFACE[..shared] {
+            return Some(false);
+        }
+        if shared == PREFACE.len() {
+            return conn.works().then_some(true);
+        }
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        if more_came(stream, buffer, left).await != Some(true) {
+            return None;
+        }
+        let limit = control.hold.look(|now| now.config.timeouts.header);
+        end = end.or_else(|| limit.map(|limit| Instant::now() + limit));
+    }
+}
+
+/// Reads until a whole, acceptable head is in `buffer`. The first byte has `patience`, where there is a limit that
+/// the crowd does not watch.
+pub async fn for_head(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    conn: &Conn,
+    control: &Control,
+    patience: Option<Duration>,
+) -> Waited {
+    let mut deadline: Option<Option<Instant>> = None;
+    let (mut searched, mut skipped) = (0, 0);
+    let mut begun = false;
+    loop {
+        if !begun {
+            let empty = head::empty_lines(buffer);
+            let _ = buffer.split_to(empty);
+            skipped += empty;
+            begun = !buffer.is_empty();
+            if begun && !conn.works() {
+                return Waited::Gone;
+            }
+            if skipped > head::MAX_EMPTY_LINES {
+                return Waited::Refused(Refusal::BadRequest);
+            }
+        }
+        if begun && let Some(verdict) = judge(buffer, &mut searched, conn, control) {
+            return match verdict {
+                Ok((end, body)) => Waited::Head(end, body),
+                Err(why) => Waited::Refused(why),
+            };
+        }
+        if !begun {
+            // It still waits for a request.
+            if more_came(stream, buffer, patience).await != Some(true) {
+                return Waited::Gone;
+            }
+            continue;
+        }
+        // Most heads come in one piece and need no deadline.
+        let end = deadline.get_or_insert_with(|| {
+            let limit = control.hold.look(|now| now.config.timeouts.header);
+            limit.map(|limit| Instant::now() + limit)
+        });
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        match more_came(stream, buffer, left).await {
+            Some(true) => {}
+            Some(false) => return Waited::Gone,
+            None => return Waited::Refused(Refusal::HeaderTimeout),
+        }
+    }
+}
+
+/// Judges the head that `buffer` begins with, and puts it into the form in which it goes on; `None` while it is not
+/// complete. So much of it was `searched` for its end.
+fn judge(
+    buffer: &mut BytesMut,
+    searched: &mut usize,
+    conn: &Conn,
+    control: &Control,
+) -> Option<Result<(usize, Body), Refusal>> {
+    control.hold.look(|now| {
+        let rules = &now.rules;
+        let Some(end) = head::end(buffer, *searched) else {
+            *searched = buffer.len();
+            return (buffer.len() > rules.max_head).then(|| Err(head::too_large(buffer, rules)));
+        };
+        let trusted = is_trusted(conn.peer, &now.config.trusted_proxies);
+        let good = match head::check(&buffer[..end], rules, trusted) {
+            Ok(good) => good,
+            Err(why) => return Some(Err(why)),
+        };
+        if !good.rewrite {
+            return Some(Ok((end, good.body)));
+        }
+        Some(
+            canon::write(&buffer[..end], rules, trusted).map(|mut written| {
+                let new_end = written.len();
+                written.extend_from_slice(&buffer[end..]);
+                *buffer = written;
+                (new_end, good.body)
+            }),
+        )
+    })
+}
+
+async fn within<F: Future>(limit: Option<Duration>, work: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => timeout(limit, work).await.ok(),
+        None => Some(work.await),
+    }
+}
