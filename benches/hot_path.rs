@@ -12,7 +12,7 @@ use tidegate::balance::node::Node;
 use tidegate::balance::pick::{Ask, Candidate, build};
 use tidegate::base::node::{Health, Intent};
 use tidegate::base::node_set::NodeSet;
-use tidegate::config::checked::{Action, Balance, HostPattern, Match, PathPattern, Route};
+use tidegate::config::checked::{Access, Action, Balance, HostPattern, Match, PathPattern, Route};
 use tidegate::live::control::Control;
 use tidegate::live::overlay::Change;
 use tidegate::live::source::Source;
@@ -83,6 +83,8 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
             ..Match::default()
         },
         action: Action::Proxy(0),
+        access: Access::default(),
+        rate_limit: None,
     }
 }
 
