@@ -82,6 +82,8 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
             path: PathPattern::Prefix(prefix.into()),
             ..Match::default()
         },
+        access: Access::default(),
+        rate_limit: None,
         action: Action::Proxy(0),
         access: Access::default(),
         rate_limit: None,
@@ -149,8 +151,7 @@ fn snapshot_load(c: &mut Criterion) {
         .clone()
         .expect("the configuration of the bench is right");
     let metrics = Metrics::new("bench");
-    let (retire, _retired) = tokio::sync::mpsc::channel(1);
-    let control = Control::start(source, config, &loaded, metrics, retire, Instant::now())
+    let control = Control::start(source, config, &loaded, metrics, Instant::now())
         .expect("a log that is off opens");
     let mut group = c.benchmark_group("snapshot");
     group.bench_function("load", |b| b.iter(|| control.hold.load().generation));

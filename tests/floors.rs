@@ -14,9 +14,8 @@ use scan::{Scan, scan};
 /// Folders of `proxy/` by floor. A file knows its own folder and lower floors, never a folder of its own floor.
 const FLOORS: [&[&str]; 6] = [
     &["base"],
-    &["config", "kv"],
+    &["config", "kv", "wire"],
     &[
-        "wire",
         "guard",
         "route",
         "cache",

@@ -12,9 +12,8 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
-use pingora::upstreams::peer::HttpPeer;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::listen;
 use super::room::Room;
@@ -25,16 +24,14 @@ use crate::gateway::Gateway;
 use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
 use crate::gateway::front::Front;
-use crate::gateway::retire;
 use crate::live::control::Control;
 use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::kept::keep_at_most;
 use crate::{admin, jobs};
 
 /// Attempts of one request. Our own rules end sooner: each node is tried once, however many there are.
 const MOST_ATTEMPTS: usize = usize::MAX;
-/// Removed nodes whose idle connections wait to be closed.
-const RETIRED_NODES: usize = 1_024;
 /// How often the stopping process looks whether it is empty.
 const LOOK: Duration = Duration::from_millis(10);
 /// Idle connections are gone by then: the front's last call and a little.
@@ -80,22 +77,15 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let ports = open_ports(&config)?;
     let threads = config.threads;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    let (retire, retired) = mpsc::channel(RETIRED_NODES);
-    let control = Control::start(source, config, &loaded, metrics, retire, Instant::now())
+    let control = Control::start(source, config, &loaded, metrics, Instant::now())
         .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
     let control = Arc::new(control);
 
     let stop_accepting = watch::Sender::new(false);
     let room = Room::of_this_process();
+    keep_at_most(room.kept);
     room.tell(control.hold.load().config.limits.connections);
-    let data = data_path(
-        ports.data,
-        threads,
-        room,
-        &control,
-        &stop_accepting,
-        retired,
-    )?;
+    let data = data_path(ports.data, threads, room, &control, &stop_accepting)?;
     side_thread("jobs", jobs::run(control.clone()))?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;
@@ -131,7 +121,6 @@ fn data_path(
     room: Room,
     control: &Arc<Control>,
     stop_accepting: &watch::Sender<bool>,
-    retired: mpsc::Receiver<HttpPeer>,
 ) -> Result<Runtime, String> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
@@ -141,17 +130,11 @@ fn data_path(
         .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
     let settings = Arc::new(ServerConf {
         threads,
-        upstream_keepalive_pool_size: room.kept,
         max_retries: MOST_ATTEMPTS,
         ..ServerConf::default()
     });
     let _in_runtime = runtime.enter();
     let proxy = Arc::new(http_proxy(&settings, Gateway::new(control.clone())));
-    runtime.spawn(retire::run(
-        proxy.clone(),
-        retired,
-        stop_accepting.subscribe(),
-    ));
     let crowd = Arc::new(Crowd::new(room.clients));
     runtime.spawn(crowd::watch_over(
         crowd.clone(),

@@ -14,7 +14,7 @@ use super::checked::{
     Access, AccessLog, Action, Config, Health, Limits, LogPath, Node, Requests, Route, Upstream,
 };
 use super::effective::redact;
-use super::validate::limits::{HALF_CLOSES, UNDERSCORES};
+use super::validate::limits::UNDERSCORES;
 use super::validate::{node, rate, top::LOG_FORMATS, upstream::BALANCES};
 use crate::base::units::{show_duration, show_size};
 
@@ -219,7 +219,7 @@ fn requests(out: &mut Changes, old: &Requests, new: &Requests) {
             ("merge_slashes", r.merge_slashes.to_string()),
             ("underscores", UNDERSCORES.word(r.underscores).into()),
             ("drop", drop),
-            ("half_close", HALF_CLOSES.word(r.half_close).into()),
+            ("half_close", show_duration(r.half_close)),
         ]
     };
     for ((key, was), (_, is)) in told(old).into_iter().zip(told(new)) {

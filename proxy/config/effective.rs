@@ -183,8 +183,7 @@ fn requests(out: &mut Writer, requests: &Requests, at: &At) {
     out.value(at, "underscores", underscores);
     let dropped = requests.drop.iter().map(|name| quoted(name.as_str()));
     out.value(at, "drop", &list(dropped));
-    let half_close = validate::limits::HALF_CLOSES.word(requests.half_close);
-    out.value(at, "half_close", half_close);
+    out.value(at, "half_close", &show_duration(requests.half_close));
     out.close();
 }
 

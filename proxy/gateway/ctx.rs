@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 
 use super::conn::Conn;
 use super::finish;
-use super::retire::Retire;
 use crate::balance::node::InFlight;
 use crate::base::reason::{End, Refusal};
 use crate::live::control::Control;
@@ -30,8 +29,6 @@ pub struct Ctx {
     pub snapshot: Arc<Snapshot>,
     /// What every request shares.
     pub control: Arc<Control>,
-    /// It is not a client's request but asks for idle connections to be closed.
-    pub retire: Option<Box<Retire>>,
     /// Its connection; `None` only until it has been handed in.
     pub conn: Option<Arc<Conn>>,
     /// When its head had arrived.
@@ -121,7 +118,6 @@ impl Ctx {
             deadline: snapshot.config.timeouts.request.map(|limit| begun + limit),
             snapshot,
             control,
-            retire: None,
             conn: None,
             at: SystemTime::now(),
             begun,
@@ -209,7 +205,7 @@ impl Ctx {
 
 impl Drop for Ctx {
     fn drop(&mut self) {
-        if !self.told && self.retire.is_none() {
+        if !self.told {
             self.tell(self.end_of_dropped());
         }
     }

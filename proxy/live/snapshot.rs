@@ -16,6 +16,7 @@ use crate::config::checked::Config;
 use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
+use crate::upstream::kept::Kept;
 use crate::wire::head::Rules;
 
 /// One generation.
@@ -63,6 +64,8 @@ pub struct Member {
     pub addr: SocketAddr,
     /// How to connect to it.
     pub peer: HttpPeer,
+    /// Connections to it that wait for the next request.
+    pub kept: Arc<Kept>,
     /// `Host` for requests that came without one.
     pub host: HeaderValue,
     /// Its metrics.
@@ -78,6 +81,12 @@ pub struct Member {
 }
 
 impl Snapshot {
+    /// The connections it keeps, node by node.
+    pub fn kept(&self) -> impl Iterator<Item = &Arc<Kept>> {
+        let members = self.upstreams.iter().flat_map(|u| &u.members);
+        members.map(|member| &member.kept)
+    }
+
     /// Why this generation cannot serve, a sentence each; empty when it can. What `/readyz` asks.
     pub fn not_ready(&self, now: Instant) -> Vec<String> {
         self.config

@@ -25,5 +25,5 @@ pub const REQUESTS: Shape = Shape::Map(&[
     Key::new("merge_slashes", Shape::Word, "merge_slashes: true"),
     Key::new("underscores", Shape::Word, "underscores: drop"),
     Key::new("drop", Shape::Words, "drop: [X-Original-URL]"),
-    Key::new("half_close", Shape::Word, "half_close: answer"),
+    Key::new("half_close", Shape::Word, "half_close: 5s"),
 ]);

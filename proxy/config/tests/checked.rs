@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::node::Intent;
 use crate::config::checked::{
-    Action, Balance, HalfClose, NodeAddr, PathPattern, Probe, RateKey, RateLimit, Underscores,
+    Action, Balance, NodeAddr, PathPattern, Probe, RateKey, RateLimit, Underscores,
 };
 use crate::config::schema::shape::{Key, Shape};
 
@@ -261,13 +261,12 @@ fn what_is_done_to_requests_first_is_what_the_file_says() {
             .requests
             .clone()
     };
-    let read = requests(
-        "merge_slashes: false, underscores: keep, half_close: abort, drop: [X-A, x-a, X-B]",
-    );
+    let read =
+        requests("merge_slashes: false, underscores: keep, half_close: 0s, drop: [X-A, x-a, X-B]");
     assert!(!read.merge_slashes);
     assert_eq!(
         (read.underscores, read.half_close),
-        (Underscores::Keep, HalfClose::Abort)
+        (Underscores::Keep, Duration::ZERO)
     );
     assert_eq!(read.drop, ["x-a", "x-b"]);
     assert!(requests("drop: []").drop.is_empty());

@@ -45,7 +45,7 @@ fn valid() -> impl Strategy<Value = String> {
             .map(|(m, a, more)| format!("  - {{ match: {{ {m} }}, {a}{more} }}\n"));
         lines.collect::<String>()
     });
-    let top = "|limits: \\{ body: [0-9]{1,3}KiB, headers: [1-9], connections: [0-9]{1,5} \\}|requests: \\{ drop: \\[(x-[a-z], x-yes)?\\], underscores: (drop|keep), half_close: abort \\}";
+    let top = "|limits: \\{ body: [0-9]{1,3}KiB, headers: [1-9], connections: [0-9]{1,5} \\}|requests: \\{ drop: \\[(x-[a-z], x-yes)?\\], underscores: (drop|keep), half_close: 0s \\}";
     let balance = "rr|least_conn|weighted_random|random|source";
     (nodes, health, balance, routes, 0..500_u32, top).prop_map(|(nodes, health, balance, routes, ms, top)| {
         format!(

@@ -78,7 +78,7 @@ routes: [{ upstream: web, deny: 10.0.0.13 }, { match: { path: /a }, upstream: we
     let new = load_text(
         "listen: [{ addr: 127.0.0.1:8080, allow: [10.0.0.0/8, 192.0.2.1], h2c: true, proxy_protocol: { from: 10.0.0.1 } }]
 limits: { body: 0, connections: 5, uri_bytes: 4KiB }
-requests: { drop: [], half_close: abort }
+requests: { drop: [], half_close: 0s }
 upstreams: { web: { nodes: [10.0.0.1:80] } }
 routes: [{ upstream: web, rate_limit: { rate: 100/10s, key: \"header:x-key\", dry_run: true } }, { match: { path: /a }, upstream: web, rate_limit: { rate: 5/s, burst: 9 } }]
 ",

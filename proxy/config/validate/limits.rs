@@ -10,9 +10,7 @@ use http::HeaderName;
 
 use super::words::{self, Choices};
 use crate::base::units::{self, show_size};
-use crate::config::checked::{
-    HalfClose, Limits, MAX_HEADER_BYTES, MAX_HEADERS, Requests, Underscores,
-};
+use crate::config::checked::{Limits, MAX_HEADER_BYTES, MAX_HEADERS, Requests, Underscores};
 use crate::config::defaults;
 use crate::config::fit::shorten;
 use crate::config::index::At;
@@ -52,14 +50,6 @@ pub const UNDERSCORES: Choices<Underscores> = Choices {
         ("on", "keep"),
         ("true", "keep"),
     ],
-    later: &[],
-};
-
-/// `requests.half_close`
-pub const HALF_CLOSES: Choices<HalfClose> = Choices {
-    what: "treatment of half-closed connections",
-    words: &[("answer", HalfClose::Answer), ("abort", HalfClose::Abort)],
-    aka: &[("allow", "answer"), ("close", "abort")],
     later: &[],
 };
 
@@ -289,7 +279,7 @@ pub fn requests(file: &File, root: &At, problems: &mut Problems) -> Requests {
             None => default.drop,
             Some(names) => fields(names, &at.key("drop"), problems),
         },
-        half_close: HALF_CLOSES.read(
+        half_close: words::duration(
             keys.half_close.as_deref(),
             &at.key("half_close"),
             default.half_close,
