@@ -280,6 +280,9 @@ fn differs(
     taken: &crate::support::recorder::Taken,
     id: Id,
 ) -> Option<String> {
+    if taken.fault.is_some() {
+        return taken.fault.clone();
+    }
     let head = taken.head.to_ascii_lowercase();
     // Cases are read with the id 0.
     let with_id = |part: &Vec<u8>| {

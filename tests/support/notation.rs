@@ -81,33 +81,45 @@ impl Reader<'_> {
     }
 }
 
-/// Bytes in this notation, long runs of one byte as a repeat, cut when very long.
+/// Bytes in this notation, long repeats as such, cut when very long.
 pub fn show(bytes: &[u8]) -> String {
     let mut out = String::new();
     let mut rest = bytes;
-    while let Some(first) = rest.first() {
-        let run = rest.iter().take_while(|b| *b == first).count();
-        let mut one = String::new();
-        match first {
-            b'\r' => one.push_str("\\r"),
-            b'\n' => one.push_str("\\n"),
-            b'\t' => one.push_str("\\t"),
-            b'\\' => one.push_str("\\\\"),
-            b' '..=b'~' => one.push(char::from(*first)),
-            b => one.push_str(&format!("\\x{b:02x}")),
-        }
-        if run > 40 {
-            out.push_str(&format!("\\*{run}({one})"));
+    while !rest.is_empty() {
+        let repeats = |period: usize| {
+            let part = &rest[..period.min(rest.len())];
+            rest.chunks(part.len()).take_while(|c| *c == part).count()
+        };
+        // Lines and chunks repeat with short periods; the shortest that makes a long run is shown.
+        let found = (1..=24)
+            .map(|p| (p, repeats(p)))
+            .find(|(p, n)| p * n > 40 && *n > 3);
+        let (period, times) = found.unwrap_or((1, 1));
+        let one: String = rest[..period].iter().map(|b| escaped(*b)).collect();
+        if times > 1 {
+            let one = one.replace(')', "\\)");
+            out.push_str(&format!("\\*{times}({one})"));
         } else {
-            out.push_str(&one.repeat(run));
+            out.push_str(&one);
         }
-        rest = &rest[run..];
+        rest = &rest[period * times..];
         if out.len() > SHOWN {
             out.push_str(&format!("… and {} bytes more", rest.len()));
             break;
         }
     }
     out
+}
+
+fn escaped(b: u8) -> String {
+    match b {
+        b'\r' => "\\r".into(),
+        b'\n' => "\\n".into(),
+        b'\t' => "\\t".into(),
+        b'\\' => "\\\\".into(),
+        b' '..=b'~' => char::from(b).into(),
+        b => format!("\\x{b:02x}"),
+    }
 }
 
 #[test]

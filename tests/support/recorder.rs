@@ -2,7 +2,7 @@
 //!
 //! It answers each whole request with the id it finds in it (`~123~` in the target or a field), so that an answer
 //! given to the wrong request is seen. What it cannot read it never answers: that is a fault of the proxy, told by
-//! [`Recorder::faults`].
+//! [`Recorder::faults`]. What it can read but the proxy should not have written so, it answers and remembers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +40,8 @@ pub struct Taken {
     pub head: Vec<u8>,
     /// Whether it came to its end.
     pub whole: bool,
+    /// What about it is not in the form in which the proxy writes heads.
+    pub fault: Option<String>,
 }
 
 /// A running recorder. Its `{}` is a node entry of the configuration file.
@@ -95,7 +97,7 @@ impl Recorder {
         self.book.lock().unwrap().bytes
     }
 
-    /// What the proxy sent that is no request, or not in the form that was agreed.
+    /// What the proxy sent that is no request.
     pub fn faults(&self) -> Vec<String> {
         self.book.lock().unwrap().faults.clone()
     }
@@ -145,9 +147,10 @@ async fn request(
         }
     };
     let raw = buf[..head.head].to_vec();
-    canonical(&head, &raw).map_err(|why| format!("{why} in {}", show(&raw)))?;
+    let fault = canonical(&head, &raw).err();
     let expects = !head.all("expect").is_empty();
     let mut taken = Taken {
+        fault: fault.map(|why| format!("not canonical, {why}: {}", show(&raw))),
         head: raw,
         whole: false,
         request: head,
