@@ -3,6 +3,7 @@
 //! Nothing here knows how the proxy works inside. A story awaits events ([`eventually`], [`Gate`]); it never sleeps
 //! to give something time.
 
+pub mod attacks;
 pub mod cases;
 pub mod client;
 pub mod exchange;

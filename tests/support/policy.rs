@@ -32,14 +32,41 @@ const TARGET: usize = 8 * 1024;
 /// A request of more empty lines than this is none; fewer may be tolerated.
 const EMPTY_LINES: usize = 4;
 
-const BAD: Verdict = Verdict::Refuse(&[400]);
+/// What becomes of everything in `bytes`, request by request, until one ends the connection or waits for more.
+pub fn stream(bytes: &[u8]) -> Vec<Verdict> {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let said = verdict(rest);
+        let skipped = rest.len() - after_empty_lines(rest).len();
+        let goes_on = match &said {
+            Verdict::Forward { request, stays, .. } => {
+                rest = &rest[skipped + request.length..];
+                *stays
+            }
+            _ => false,
+        };
+        out.push(said);
+        if !goes_on {
+            break;
+        }
+    }
+    out
+}
 
-/// What the front door says of the request `bytes` begin with.
-pub fn verdict(bytes: &[u8]) -> Verdict {
+fn after_empty_lines(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
     for _ in 0..EMPTY_LINES {
         rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
     }
+    rest
+}
+
+const BAD: Verdict = Verdict::Refuse(&[400]);
+
+/// What the front door says of the request `bytes` begin with.
+pub fn verdict(bytes: &[u8]) -> Verdict {
+    let rest = after_empty_lines(bytes);
     let request = match strict::read(rest) {
         Ok(request) => request,
         Err(Not::Yet) if rest.len() > HEAD && strict::head(rest).is_err() => {
