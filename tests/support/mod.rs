@@ -3,13 +3,20 @@
 //! Nothing here knows how the proxy works inside. A story awaits events ([`eventually`], [`Gate`]); it never sleeps
 //! to give something time.
 
+pub mod attacks;
+pub mod cases;
 pub mod client;
+pub mod exchange;
 pub mod load;
+pub mod notation;
 pub mod origin;
+pub mod policy;
 pub mod process;
 pub mod proxy;
+pub mod recorder;
 pub mod reply;
 pub mod strangers;
+pub mod strict;
 pub mod wire;
 
 use std::fmt::Display;
