@@ -20,6 +20,7 @@ mod fields;
 mod floors;
 mod front;
 mod health;
+mod limits_per_client;
 mod pool;
 mod proxying;
 mod reload;

@@ -25,6 +25,7 @@ use crate::gateway::conn::Port;
 use crate::gateway::front::Front;
 use crate::gateway::retire;
 use crate::live::control::Control;
+use crate::live::doors::OpenPort;
 use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
 use crate::{admin, jobs};
@@ -144,7 +145,8 @@ fn data_path(
         retired,
         stop_accepting.subscribe(),
     ));
-    for listener in listeners {
+    let config = &control.hold.load().config;
+    for (at, (listener, listen)) in listeners.into_iter().zip(&config.listen).enumerate() {
         let addr = listener
             .local_addr()
             .map_err(|e| format!("a port was lost: {e}"))?;
@@ -152,6 +154,7 @@ fn data_path(
         let port = Arc::new(Port {
             metrics: control.metrics.listener(&label),
             label: label.clone(),
+            open: OpenPort::new(at, listen),
         });
         let front = Front::new(proxy.clone(), control.clone(), port);
         let mut service = Service::new(label.clone(), front);

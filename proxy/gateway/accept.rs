@@ -7,9 +7,9 @@ use pingora::Result;
 use pingora::proxy::Session;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::answer;
 use super::ctx::{Ctx, Head};
-use crate::base::reason::{End, Refusal};
+use super::{answer, door};
+use crate::base::reason::Refusal;
 use crate::config::checked::{Action, PathPattern};
 use crate::guard::client::{is_trusted, real_client};
 use crate::route::{RouteAsk, redirect};
@@ -57,28 +57,16 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) {
 /// # Errors
 /// When the client cannot be written to.
 pub async fn route(session: &mut Session, ctx: &mut Ctx, metrics: &Metrics) -> Result<bool> {
-    let request = session.req_header();
-    let host = ctx
-        .head
-        .host
-        .as_ref()
-        .and_then(|h| h.to_str().ok())
-        .unwrap_or_default();
-    let ask = RouteAsk {
-        host,
-        path: ctx.head.uri.path(),
-        method: &request.method,
-        headers: &request.headers,
-    };
-    let Some(at) = ctx.snapshot.routes.find(&ask) else {
-        let end = End::Refused(Refusal::NoRoute);
-        ctx.end = Some(end);
-        metrics.refused(Refusal::NoRoute);
-        return answer::send(session, Refusal::NoRoute.status(), ctx.id())
-            .await
-            .map(|()| true);
+    if door::port(session, ctx, metrics).await? {
+        return Ok(true);
+    }
+    let Some(at) = find(session, ctx) else {
+        return door::refuse(session, ctx, metrics, Refusal::NoRoute).await;
     };
     ctx.route = Some(at);
+    if door::route(session, ctx, at, metrics).await? {
+        return Ok(true);
+    }
     let route = &ctx.snapshot.config.routes[at];
     match &route.action {
         Action::Proxy(upstream) => {
@@ -91,8 +79,8 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx, metrics: &Metrics) -> R
                 _ => None,
             };
             let parts = redirect::Parts {
-                host,
-                path: ask.path,
+                host: host(ctx),
+                path: ctx.head.uri.path(),
                 query: ctx.head.uri.query(),
             };
             let location = redirect::location(to, &parts, prefix);
@@ -101,6 +89,23 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx, metrics: &Metrics) -> R
                 .map(|()| true)
         }
     }
+}
+
+/// The route of a request.
+fn find(session: &Session, ctx: &Ctx) -> Option<usize> {
+    let request = session.req_header();
+    ctx.snapshot.routes.find(&RouteAsk {
+        host: host(ctx),
+        path: ctx.head.uri.path(),
+        method: &request.method,
+        headers: &request.headers,
+    })
+}
+
+/// `Host` as text; empty where there is none.
+fn host(ctx: &Ctx) -> &str {
+    let host = ctx.head.host.as_ref();
+    host.and_then(|h| h.to_str().ok()).unwrap_or_default()
 }
 
 /// A hash of the client's address, the same on every machine.

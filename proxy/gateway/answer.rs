@@ -19,13 +19,29 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// # Errors
 /// When the client cannot be written to.
 pub async fn send(session: &mut Session, status: StatusCode, id: &str) -> Result<()> {
+    send_with(session, status, id, &[]).await
+}
+
+/// The same with fields that say more.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn send_with(
+    session: &mut Session,
+    status: StatusCode,
+    id: &str,
+    more: &[(&'static str, String)],
+) -> Result<()> {
     let body = body(status, id);
-    let mut head = ResponseHeader::build(status, Some(6))?;
+    let mut head = ResponseHeader::build(status, Some(6 + more.len()))?;
     head.insert_header(header::CONTENT_TYPE, TEXT)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
     if status == StatusCode::SERVICE_UNAVAILABLE {
         head.insert_header(header::RETRY_AFTER, RETRY_AFTER)?;
+    }
+    for (name, value) in more {
+        head.insert_header(*name, value)?;
     }
     write(session, head, body).await
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::early::Early;
 use crate::balance::node::Node;
+use crate::live::doors::OpenPort;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// One data port.
@@ -19,6 +20,8 @@ pub struct Port {
     pub label: String,
     /// Its metrics.
     pub metrics: ListenerMetrics,
+    /// Which entry of the configuration it is, to find who may come in.
+    pub open: OpenPort,
 }
 
 /// In place of a time: the connection is being closed and takes no more requests.

@@ -14,7 +14,7 @@ use super::conn::Conn;
 use super::finish;
 use super::retire::Retire;
 use crate::balance::node::InFlight;
-use crate::base::reason::End;
+use crate::base::reason::{End, Refusal};
 use crate::live::lifecycle::Lifecycle;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
 use crate::telemetry::metrics::RequestInFlight;
@@ -72,6 +72,8 @@ pub struct Ctx {
     pub failure: Option<End>,
     /// How the request ended, once that is decided.
     pub end: Option<End>,
+    /// Why it would not have been taken in, were that not only counted.
+    pub dry_run: Option<Refusal>,
     /// Status sent.
     pub status: u16,
     /// Body bytes from the client.
@@ -142,6 +144,7 @@ impl Ctx {
             ttfb: None,
             failure: None,
             end: None,
+            dry_run: None,
             status: 0,
             bytes_in: 0,
             bytes_out: 0,

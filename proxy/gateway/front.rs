@@ -149,6 +149,7 @@ impl Front {
                 total: Duration::ZERO,
                 upstream: "",
                 nodes: &[],
+                dry_run: None,
                 end: End::Refused(why),
             });
         }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | connection, head read, handed over | `ServerApp::process_new` | `front` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
-//! | belongs: route, or answered here | `request_filter` | `accept` |
+//! | belongs: route, or answered here | `request_filter` | `accept`, `door` |
 //! | admitted: first node chosen | `proxy_upstream_filter` | `forward` |
 //! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward` |
 //! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
@@ -35,6 +35,7 @@ mod accept;
 mod answer;
 pub mod conn;
 mod ctx;
+mod door;
 mod early;
 mod finish;
 mod forward;
