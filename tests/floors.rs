@@ -59,6 +59,11 @@ const HOMES: &[Home] = &[
         instead: "count through a handle of `telemetry/metrics`",
     },
     Home {
+        name: "governor",
+        homes: &["guard"],
+        instead: "ask a `guard/rate`, which is told the time and remembers a bounded number of clients",
+    },
+    Home {
         name: "axum",
         homes: &["admin", "app/demo"],
         instead: "the stats port's routes live in `admin/`",

@@ -1,6 +1,6 @@
 //! The server: everything wired together, in the order it starts and stops.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
 use crate::gateway::front::Front;
 use crate::live::control::Control;
+use crate::live::doors::OpenPort;
 use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::kept::keep_at_most;
@@ -39,8 +40,7 @@ const IDLE_ARE_GONE: Duration = Duration::from_millis(300);
 
 /// Ports that are open, in the order of the configuration.
 struct Ports {
-    /// Each with its address in the file.
-    data: Vec<(TcpListener, SocketAddr)>,
+    data: Vec<TcpListener>,
     admin: Option<TcpListener>,
 }
 
@@ -105,7 +105,7 @@ fn open_ports(config: &Config) -> Result<Ports, String> {
     let data = config
         .listen
         .iter()
-        .map(|l| Ok((listen::open(l.addr, "the proxy")?, l.addr)))
+        .map(|l| listen::open(l.addr, "the proxy"))
         .collect::<Result<_, String>>()?;
     let admin = match &config.admin {
         Some(admin) => Some(listen::open(admin.addr, "the stats port")?),
@@ -116,7 +116,7 @@ fn open_ports(config: &Config) -> Result<Ports, String> {
 
 /// Starts the threads that serve requests.
 fn data_path(
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    listeners: Vec<TcpListener>,
     threads: usize,
     room: Room,
     control: &Arc<Control>,
@@ -141,7 +141,8 @@ fn data_path(
         control.clone(),
         stop_accepting.subscribe(),
     ));
-    for (listener, configured) in listeners {
+    let config = &control.hold.load().config;
+    for (at, (listener, listen)) in listeners.into_iter().zip(&config.listen).enumerate() {
         let addr = listener
             .local_addr()
             .map_err(|e| format!("a port was lost: {e}"))?;
@@ -149,7 +150,8 @@ fn data_path(
         let port = Arc::new(Port {
             metrics: control.metrics.listener(&label),
             label: label.clone(),
-            addr: configured,
+            addr: listen.addr,
+            open: OpenPort::new(at, listen),
         });
         let front = Front::new(proxy.clone(), control.clone(), port, crowd.clone());
         let mut service = Service::new(label.clone(), front);

@@ -73,6 +73,8 @@ pub struct Ctx {
     pub failure: Option<End>,
     /// How the request ended, once that is decided.
     pub end: Option<End>,
+    /// Why it would not have been taken in, were that not only counted.
+    pub dry_run: Option<Refusal>,
     /// Status sent.
     pub status: u16,
     /// Body bytes from the client.
@@ -140,6 +142,7 @@ impl Ctx {
             body_seen: 0,
             failure: None,
             end: None,
+            dry_run: None,
             status: 0,
             bytes_in: 0,
             bytes_out: 0,

@@ -5,7 +5,7 @@
 //! | connection, head read, handed over | `ServerApp::process_new` | `front`, `waiting`, `refuse`, `h2` |
 //! | body read, answer written | – | `client_io`, `inlet`, `pace`, `linger` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
-//! | belongs: route, or answered here | `request_filter` | `accept` |
+//! | belongs: route, or answered here | `request_filter` | `accept`, `door` |
 //! | admitted: first node chosen | `proxy_upstream_filter` | `forward` |
 //! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward` |
 //! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
@@ -36,6 +36,7 @@ mod client_io;
 pub mod conn;
 pub mod crowd;
 mod ctx;
+mod door;
 mod finish;
 mod forward;
 pub mod front;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::HeaderValue;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::doors::Doors;
 use super::overlay::Overlay;
 use super::snapshot::{Member, Snapshot, Upstream};
 use crate::balance::node::Node;
@@ -73,6 +74,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
             .map(|r| metrics.route(&r.name))
             .collect(),
         no_route_metrics: metrics.route(NO_ROUTE),
+        doors: Doors::new(config, parts.previous, metrics, now),
         upstreams: config
             .upstreams
             .iter()

@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 
+use super::doors::Doors;
 use crate::balance::pool::Pool;
 use crate::base::node::Intent;
 use crate::config::checked::Config;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub route_metrics: Vec<Arc<RouteMetrics>>,
     /// Metrics of requests without a route.
     pub no_route_metrics: Arc<RouteMetrics>,
+    /// Who may come in and how often, by port and route.
+    pub doors: Doors,
     /// Each of `config.upstreams`, live.
     pub upstreams: Vec<Upstream>,
     /// Where requests are told.
