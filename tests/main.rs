@@ -20,6 +20,7 @@ mod fields;
 mod floors;
 mod front;
 mod health;
+mod node_answers;
 mod pool;
 mod proxying;
 mod reload;
