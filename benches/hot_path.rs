@@ -12,7 +12,7 @@ use tidegate::balance::node::Node;
 use tidegate::balance::pick::{Ask, Candidate, build};
 use tidegate::base::node::{Health, Intent};
 use tidegate::base::node_set::NodeSet;
-use tidegate::config::checked::{Action, Balance, HostPattern, Match, PathPattern, Route};
+use tidegate::config::checked::{Access, Action, Balance, HostPattern, Match, PathPattern, Route};
 use tidegate::live::control::Control;
 use tidegate::live::overlay::Change;
 use tidegate::live::source::Source;
@@ -82,7 +82,11 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
             path: PathPattern::Prefix(prefix.into()),
             ..Match::default()
         },
+        access: Access::default(),
+        rate_limit: None,
         action: Action::Proxy(0),
+        access: Access::default(),
+        rate_limit: None,
     }
 }
 
@@ -147,8 +151,7 @@ fn snapshot_load(c: &mut Criterion) {
         .clone()
         .expect("the configuration of the bench is right");
     let metrics = Metrics::new("bench");
-    let (retire, _retired) = tokio::sync::mpsc::channel(1);
-    let control = Control::start(source, config, &loaded, metrics, retire, Instant::now())
+    let control = Control::start(source, config, &loaded, metrics, Instant::now())
         .expect("a log that is off opens");
     let mut group = c.benchmark_group("snapshot");
     group.bench_function("load", |b| b.iter(|| control.hold.load().generation));

@@ -104,7 +104,7 @@ async fn every_ending_has_its_name() {
     let upstream = |name: &str, node: String| {
         format!("  {name}: {{ timeouts: {{ read: 500ms, connect: 300ms }}, nodes: [{node}] }}\n")
     };
-    let mut yaml = "upstreams:\n".to_owned();
+    let mut yaml = "requests: { half_close: 0s }\nupstreams:\n".to_owned();
     yaml += &upstream("web", app.to_string());
     yaml += &upstream("refuses", refusing.to_string());
     yaml += &upstream("hole", hole.to_string());

@@ -83,7 +83,6 @@ async fn hop_by_hop_fields_stay_on_their_hop() {
     let answer = tide.ask(&request).await;
     let head = app.only().head;
     for gone in [
-        "x-mine",
         "keep-alive",
         "proxy-connection",
         "te",
@@ -92,6 +91,8 @@ async fn hop_by_hop_fields_stay_on_their_hop() {
     ] {
         assert!(head.all(gone).is_empty(), "{gone} reached the node");
     }
+    // Naming a field does not remove it: the name may be `authorization`.
+    assert_eq!(head.get("x-mine"), Some("1"));
     assert!(!head.names("connection", "x-mine"));
     assert_eq!(head.get("x-yours"), Some("stays"));
     for gone in ["x-internal", "proxy-connection"] {

@@ -14,9 +14,8 @@ use scan::{Scan, scan};
 /// Folders of `proxy/` by floor. A file knows its own folder and lower floors, never a folder of its own floor.
 const FLOORS: [&[&str]; 6] = [
     &["base"],
-    &["config", "kv"],
+    &["config", "kv", "wire"],
     &[
-        "wire",
         "guard",
         "route",
         "cache",
@@ -58,6 +57,11 @@ const HOMES: &[Home] = &[
         name: "prometheus",
         homes: &["telemetry"],
         instead: "count through a handle of `telemetry/metrics`",
+    },
+    Home {
+        name: "governor",
+        homes: &["guard"],
+        instead: "ask a `guard/rate`, which is told the time and remembers a bounded number of clients",
     },
     Home {
         name: "axum",

@@ -2,7 +2,7 @@
 
 use crate::support::client::{Client, Request};
 use crate::support::origin::{Origin, nodes};
-use crate::support::proxy::{Tidegate, one_node, one_node_with, web};
+use crate::support::proxy::{Tidegate, one_node, one_node_under, one_node_with, web};
 use crate::support::reply::Reply;
 use crate::support::{Gate, check, eventually, ms, pattern};
 
@@ -19,6 +19,10 @@ async fn said_to(tide: &Tidegate, bytes: &[u8]) -> String {
 async fn every_refusal_of_a_head_is_ours_counted_and_told() {
     let (app, tide) = one_node_with("").await;
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(70_000));
+    let wide = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "x".repeat(70_000)
+    );
     let heads = [
         ("GET /a?b=<x> HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /` HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -33,7 +37,8 @@ async fn every_refusal_of_a_head_is_ours_counted_and_told() {
         ),
         ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-        (&long, 431),
+        (&long, 414),
+        (&wide, 431),
     ];
     for (head, status) in heads {
         let said = said_to(&tide, head.as_bytes()).await;
@@ -186,7 +191,7 @@ async fn a_retry_avoids_a_node_that_was_drained_meanwhile() {
 
 #[tokio::test]
 async fn much_that_comes_early_is_neither_lost_nor_mixed_up() {
-    let (app, tide) = one_node().await;
+    let (app, tide) = one_node_under("limits: { pipeline: 0 }\n").await;
     let gate = Gate::closed();
     let held = gate.clone();
     app.answers(move |seen| match seen.target() {

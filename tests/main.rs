@@ -23,6 +23,7 @@ mod floors;
 mod front;
 mod health;
 mod known_attacks;
+mod limits_per_client;
 mod pool;
 mod proxying;
 mod reload;

@@ -5,10 +5,10 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::upstream::kept::IN_ALL;
+
 /// Set aside for files, ports, probes and the stats port.
 const ASIDE: usize = 64;
-/// The most idle connections that are kept to all nodes together.
-const KEPT_AT_MOST: usize = 4_096;
 /// What a file without a limit on connections may well mean.
 const WITHOUT_LIMIT: usize = 100_000;
 /// What is assumed where the system does not tell.
@@ -39,7 +39,7 @@ impl Room {
     }
 
     fn divide(files: usize) -> Self {
-        let kept = (files / 8).min(KEPT_AT_MOST);
+        let kept = (files / 8).min(IN_ALL);
         Room {
             files,
             clients: (files.saturating_sub(ASIDE + kept) / 2).max(1),
@@ -75,6 +75,6 @@ mod tests {
                 "{room:?}"
             );
         }
-        assert_eq!(Room::divide(1 << 20).kept, KEPT_AT_MOST);
+        assert_eq!(Room::divide(1 << 20).kept, IN_ALL);
     }
 }

@@ -1,6 +1,6 @@
 //! The server: everything wired together, in the order it starts and stops.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,9 +12,8 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
-use pingora::upstreams::peer::HttpPeer;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::listen;
 use super::room::Room;
@@ -25,16 +24,15 @@ use crate::gateway::Gateway;
 use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
 use crate::gateway::front::Front;
-use crate::gateway::retire;
 use crate::live::control::Control;
+use crate::live::doors::OpenPort;
 use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::kept::keep_at_most;
 use crate::{admin, jobs};
 
 /// Attempts of one request. Our own rules end sooner: each node is tried once, however many there are.
 const MOST_ATTEMPTS: usize = usize::MAX;
-/// Removed nodes whose idle connections wait to be closed.
-const RETIRED_NODES: usize = 1_024;
 /// How often the stopping process looks whether it is empty.
 const LOOK: Duration = Duration::from_millis(10);
 /// Idle connections are gone by then: the front's last call and a little.
@@ -42,8 +40,7 @@ const IDLE_ARE_GONE: Duration = Duration::from_millis(300);
 
 /// Ports that are open, in the order of the configuration.
 struct Ports {
-    /// Each with its address in the file.
-    data: Vec<(TcpListener, SocketAddr)>,
+    data: Vec<TcpListener>,
     admin: Option<TcpListener>,
 }
 
@@ -80,22 +77,15 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let ports = open_ports(&config)?;
     let threads = config.threads;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    let (retire, retired) = mpsc::channel(RETIRED_NODES);
-    let control = Control::start(source, config, &loaded, metrics, retire, Instant::now())
+    let control = Control::start(source, config, &loaded, metrics, Instant::now())
         .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
     let control = Arc::new(control);
 
     let stop_accepting = watch::Sender::new(false);
     let room = Room::of_this_process();
+    keep_at_most(room.kept);
     room.tell(control.hold.load().config.limits.connections);
-    let data = data_path(
-        ports.data,
-        threads,
-        room,
-        &control,
-        &stop_accepting,
-        retired,
-    )?;
+    let data = data_path(ports.data, threads, room, &control, &stop_accepting)?;
     side_thread("jobs", jobs::run(control.clone()))?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;
@@ -115,7 +105,7 @@ fn open_ports(config: &Config) -> Result<Ports, String> {
     let data = config
         .listen
         .iter()
-        .map(|l| Ok((listen::open(l.addr, "the proxy")?, l.addr)))
+        .map(|l| listen::open(l.addr, "the proxy"))
         .collect::<Result<_, String>>()?;
     let admin = match &config.admin {
         Some(admin) => Some(listen::open(admin.addr, "the stats port")?),
@@ -126,12 +116,11 @@ fn open_ports(config: &Config) -> Result<Ports, String> {
 
 /// Starts the threads that serve requests.
 fn data_path(
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    listeners: Vec<TcpListener>,
     threads: usize,
     room: Room,
     control: &Arc<Control>,
     stop_accepting: &watch::Sender<bool>,
-    retired: mpsc::Receiver<HttpPeer>,
 ) -> Result<Runtime, String> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
@@ -141,24 +130,19 @@ fn data_path(
         .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
     let settings = Arc::new(ServerConf {
         threads,
-        upstream_keepalive_pool_size: room.kept,
         max_retries: MOST_ATTEMPTS,
         ..ServerConf::default()
     });
     let _in_runtime = runtime.enter();
     let proxy = Arc::new(http_proxy(&settings, Gateway::new(control.clone())));
-    runtime.spawn(retire::run(
-        proxy.clone(),
-        retired,
-        stop_accepting.subscribe(),
-    ));
     let crowd = Arc::new(Crowd::new(room.clients));
     runtime.spawn(crowd::watch_over(
         crowd.clone(),
         control.clone(),
         stop_accepting.subscribe(),
     ));
-    for (listener, configured) in listeners {
+    let config = &control.hold.load().config;
+    for (at, (listener, listen)) in listeners.into_iter().zip(&config.listen).enumerate() {
         let addr = listener
             .local_addr()
             .map_err(|e| format!("a port was lost: {e}"))?;
@@ -166,7 +150,8 @@ fn data_path(
         let port = Arc::new(Port {
             metrics: control.metrics.listener(&label),
             label: label.clone(),
-            addr: configured,
+            addr: listen.addr,
+            open: OpenPort::new(at, listen),
         });
         let front = Front::new(proxy.clone(), control.clone(), port, crowd.clone());
         let mut service = Service::new(label.clone(), front);

@@ -6,12 +6,17 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use http::HeaderName;
+use ipnet::IpNet;
 use serde::Serialize;
 
-use super::checked::{AccessLog, Action, Config, Health, LogPath, Node, Route, Upstream};
+use super::checked::{
+    Access, AccessLog, Action, Config, Health, Limits, LogPath, Node, Requests, Route, Upstream,
+};
 use super::effective::redact;
-use super::validate::{node, top::LOG_FORMATS, upstream::BALANCES};
-use crate::base::units::show_duration;
+use super::validate::limits::UNDERSCORES;
+use super::validate::{node, rate, top::LOG_FORMATS, upstream::BALANCES};
+use crate::base::units::{show_duration, show_size};
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,6 +41,7 @@ impl fmt::Display for Change {
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut out = Changes(Vec::new());
     out.restart("listen", &addrs(old), &addrs(new));
+    ports(&mut out, old, new);
     let admin = |c: &Config| {
         c.admin
             .as_ref()
@@ -52,6 +58,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         &old.trusted_proxies,
         &new.trusted_proxies,
     );
+    limits(&mut out, &old.limits, &new.limits);
+    requests(&mut out, &old.requests, &new.requests);
     let limits = |c: &Config| {
         let t = c.timeouts;
         [
@@ -131,6 +139,92 @@ fn addrs(config: &Config) -> String {
 
 fn limit(value: Option<std::time::Duration>) -> String {
     value.map_or_else(|| "no limit".into(), show_duration)
+}
+
+/// Ports that are in both, by address.
+fn ports(out: &mut Changes, old: &Config, new: &Config) {
+    for is in &new.listen {
+        let Some(was) = old.listen.iter().find(|l| l.addr == is.addr) else {
+            continue;
+        };
+        let what = |key: &str| format!("listen {}: {key}", is.addr);
+        out.restart(
+            &what("proxy_protocol"),
+            &ranges(&was.proxy_protocol, "nobody"),
+            &ranges(&is.proxy_protocol, "nobody"),
+        );
+        out.restart(&what("h2c"), &was.h2c.to_string(), &is.h2c.to_string());
+        access(out, what, &was.access, &is.access);
+    }
+}
+
+fn access(out: &mut Changes, what: impl Fn(&str) -> String, was: &Access, is: &Access) {
+    for (key, nobody, was, is) in [
+        ("allow", "everybody", &was.allow, &is.allow),
+        ("deny", "nobody", &was.deny, &is.deny),
+    ] {
+        if was != is {
+            out.say(format!(
+                "{} {} → {}",
+                what(key),
+                ranges(was, nobody),
+                ranges(is, nobody)
+            ));
+        }
+    }
+}
+
+/// Some ranges; of many, how many there are.
+fn ranges(nets: &[IpNet], none: &str) -> String {
+    const SHOWN: usize = 5;
+    let all = || nets.iter().map(IpNet::to_string).collect::<Vec<_>>();
+    match nets.len() {
+        0 => none.into(),
+        1..=SHOWN => all().join(", "),
+        many => format!("{many} ranges"),
+    }
+}
+
+fn limits(out: &mut Changes, old: &Limits, new: &Limits) {
+    let told = |l: &Limits| {
+        let size = |n: Option<u64>| n.map_or_else(|| "no limit".into(), show_size);
+        let count = |n: Option<u64>| n.map_or_else(|| "no limit".into(), |n| n.to_string());
+        let wide = |n: Option<usize>| n.map(|n| n as u64);
+        [
+            ("header_bytes", size(Some(l.header_bytes as u64))),
+            ("headers", l.headers.to_string()),
+            ("uri_bytes", size(Some(l.uri_bytes as u64))),
+            ("body", size(l.body)),
+            ("connections", count(wide(l.connections))),
+            ("connections_per_ip", count(wide(l.connections_per_ip))),
+            ("pipeline", count(wide(l.pipeline))),
+            ("requests_per_connection", count(l.requests_per_connection)),
+            ("body_rate", size(l.body_rate)),
+            ("send_rate", size(l.send_rate)),
+        ]
+    };
+    for ((key, was), (_, is)) in told(old).into_iter().zip(told(new)) {
+        out.shown(&format!("limits.{key}"), &was, &is);
+    }
+}
+
+fn requests(out: &mut Changes, old: &Requests, new: &Requests) {
+    let told = |r: &Requests| {
+        let drop: Vec<&str> = r.drop.iter().map(HeaderName::as_str).collect();
+        let drop = match drop.is_empty() {
+            true => "nothing".into(),
+            false => drop.join(", "),
+        };
+        [
+            ("merge_slashes", r.merge_slashes.to_string()),
+            ("underscores", UNDERSCORES.word(r.underscores).into()),
+            ("drop", drop),
+            ("half_close", show_duration(r.half_close)),
+        ]
+    };
+    for ((key, was), (_, is)) in told(old).into_iter().zip(told(new)) {
+        out.shown(&format!("requests.{key}"), &was, &is);
+    }
 }
 
 fn upstreams(out: &mut Changes, old: &Config, new: &Config) {
@@ -295,6 +389,9 @@ fn routes(out: &mut Changes, old: &Config, new: &Config) {
                 if was.matcher != is.matcher {
                     out.say(format!("route {}: its match changed", is.name));
                 }
+                let what = |key: &str| format!("route {}: {key}", is.name);
+                access(out, what, &was.access, &is.access);
+                out.shown(&what("rate_limit"), &rate_limit(was), &rate_limit(is));
             }
         }
     }
@@ -321,4 +418,18 @@ fn target(route: &Route, config: &Config) -> String {
             format!("redirect {} to {}", status.as_str(), redact(to))
         }
     }
+}
+
+/// A route's rate limit in a few words.
+fn rate_limit(route: &Route) -> String {
+    let Some(limit) = &route.rate_limit else {
+        return "none".into();
+    };
+    let only = if limit.dry_run { ", dry run" } else { "" };
+    format!(
+        "{} by {}, burst {}{only}",
+        rate::show(limit.requests, limit.per),
+        rate::show_key(&limit.key),
+        limit.burst
+    )
 }

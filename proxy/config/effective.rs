@@ -7,14 +7,16 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Loaded;
 use super::checked::{
-    Action, Config, HostPattern, LogPath, Match, Node, NodeTimeouts, PathPattern, Probe, Route,
-    Upstream,
+    Access, Action, Config, HostPattern, Limits, LogPath, Match, Node, NodeTimeouts, PathPattern,
+    Probe, RateLimit, Requests, Route, Upstream,
 };
 use super::index::At;
-use super::validate::{health, node, top, upstream};
-use crate::base::units::show_duration;
+use super::validate::{self, health, node, rate, top, upstream};
+use crate::base::units::{show_duration, show_size};
 
 /// Writes the configuration in force; `None` when there is none.
 pub fn effective(loaded: &Loaded) -> Option<String> {
@@ -92,12 +94,17 @@ impl Writer {
 fn top_sections(out: &mut Writer, config: &Config, root: &At) {
     out.section("listen", false);
     for (i, listen) in config.listen.iter().enumerate() {
+        let at = root.key("listen").item(i);
         out.entry();
-        out.value(
-            &root.key("listen").item(i),
-            "addr",
-            &quoted(&listen.addr.to_string()),
-        );
+        out.value(&at, "addr", &quoted(&listen.addr.to_string()));
+        if !listen.proxy_protocol.is_empty() {
+            out.section("proxy_protocol", false);
+            let from = nets(&listen.proxy_protocol);
+            out.value(&at.key("proxy_protocol"), "from", &from);
+            out.close();
+        }
+        out.value(&at, "h2c", yes_no(listen.h2c));
+        access(out, &listen.access, &at);
         out.close();
     }
     out.close();
@@ -110,11 +117,9 @@ fn top_sections(out: &mut Writer, config: &Config, root: &At) {
         }
     }
     out.value(root, "threads", &config.threads.to_string());
-    let nets = config
-        .trusted_proxies
-        .iter()
-        .map(|n| quoted(&n.to_string()));
-    out.value(root, "trusted_proxies", &list(nets));
+    out.value(root, "trusted_proxies", &nets(&config.trusted_proxies));
+    limits(out, &config.limits, &root.key("limits"));
+    requests(out, &config.requests, &root.key("requests"));
     let (at, t) = (root.key("timeouts"), &config.timeouts);
     out.section("timeouts", false);
     for (key, value) in [
@@ -141,6 +146,62 @@ fn top_sections(out: &mut Writer, config: &Config, root: &At) {
     out.value(&at, "path", &path);
     out.value(&at, "format", top::LOG_FORMATS.word(log.format));
     out.value(&at, "sample", &format!("{:?}", log.sample));
+    out.close();
+}
+
+fn limits(out: &mut Writer, limits: &Limits, at: &At) {
+    let size = |n: Option<u64>| n.map_or_else(|| "0".into(), show_size);
+    let count = |n: Option<usize>| n.unwrap_or_default().to_string();
+    out.section("limits", false);
+    for (key, value) in [
+        ("header_bytes", show_size(limits.header_bytes as u64)),
+        ("headers", limits.headers.to_string()),
+        ("uri_bytes", show_size(limits.uri_bytes as u64)),
+        ("body", size(limits.body)),
+        ("connections", count(limits.connections)),
+        ("connections_per_ip", count(limits.connections_per_ip)),
+        ("pipeline", count(limits.pipeline)),
+        (
+            "requests_per_connection",
+            limits
+                .requests_per_connection
+                .unwrap_or_default()
+                .to_string(),
+        ),
+        ("body_rate", size(limits.body_rate)),
+        ("send_rate", size(limits.send_rate)),
+    ] {
+        out.value(at, key, &value);
+    }
+    out.close();
+}
+
+fn requests(out: &mut Writer, requests: &Requests, at: &At) {
+    out.section("requests", false);
+    out.value(at, "merge_slashes", yes_no(requests.merge_slashes));
+    let underscores = validate::limits::UNDERSCORES.word(requests.underscores);
+    out.value(at, "underscores", underscores);
+    let dropped = requests.drop.iter().map(|name| quoted(name.as_str()));
+    out.value(at, "drop", &list(dropped));
+    out.value(at, "half_close", &show_duration(requests.half_close));
+    out.close();
+}
+
+/// Who may come in, where that is said: without it, everybody.
+fn access(out: &mut Writer, access: &Access, at: &At) {
+    for (key, ranges) in [("allow", &access.allow), ("deny", &access.deny)] {
+        if !ranges.is_empty() {
+            out.value(at, key, &nets(ranges));
+        }
+    }
+}
+
+fn rate_limit(out: &mut Writer, limit: &RateLimit, at: &At) {
+    out.section("rate_limit", false);
+    out.value(at, "key", &quoted(&rate::show_key(&limit.key)));
+    out.value(at, "rate", &quoted(&rate::show(limit.requests, limit.per)));
+    out.value(at, "burst", &limit.burst.to_string());
+    out.value(at, "dry_run", yes_no(limit.dry_run));
     out.close();
 }
 
@@ -235,6 +296,10 @@ fn one_route(out: &mut Writer, route: &Route, at: &At, upstreams: &[Upstream]) {
             out.close();
         }
     }
+    access(out, &route.access, at);
+    if let Some(limit) = &route.rate_limit {
+        rate_limit(out, limit, &at.key("rate_limit"));
+    }
     out.close();
 }
 
@@ -278,6 +343,10 @@ fn limit(value: Option<Duration>) -> String {
 
 fn yes_no(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
+}
+
+fn nets(nets: &[IpNet]) -> String {
+    list(nets.iter().map(|net| quoted(&net.to_string())))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

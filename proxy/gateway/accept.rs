@@ -8,9 +8,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::answer;
 use super::ctx::{Ctx, Head};
-use super::h2;
+use super::{answer, door, h2};
 use crate::base::reason::{End, Refusal};
 use crate::config::checked::{Action, PathPattern};
 use crate::guard::client::{is_trusted, real_client};
@@ -87,29 +86,22 @@ pub fn takes(bytes: usize, ctx: &mut Ctx) -> Result<()> {
 /// When the client cannot be written to.
 pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     if let Some(why) = ctx.refused {
-        return refuse(session, ctx, why).await;
+        return door::refuse(session, ctx, why).await;
     }
-    let request = session.req_header();
-    let host = ctx
-        .head
-        .host
-        .as_ref()
-        .and_then(|h| h.to_str().ok())
-        .unwrap_or_default();
-    let ask = RouteAsk {
-        host,
-        path: ctx.head.uri.path(),
-        method: &request.method,
-        headers: &request.headers,
-    };
-    if ask.path == "*" {
+    if door::port(session, ctx).await? {
+        return Ok(true);
+    }
+    if ctx.head.uri.path() == "*" {
         // It asks what the proxy itself can do (RFC 9110 §9.3.7), of no site in particular.
         return answer::options(session).await.map(|()| true);
     }
-    let Some(at) = ctx.snapshot.routes.find(&ask) else {
-        return refuse(session, ctx, Refusal::NoRoute).await;
+    let Some(at) = find(session, ctx) else {
+        return door::refuse(session, ctx, Refusal::NoRoute).await;
     };
     ctx.route = Some(at);
+    if door::route(session, ctx, at).await? {
+        return Ok(true);
+    }
     let route = &ctx.snapshot.config.routes[at];
     match &route.action {
         Action::Proxy(upstream) => {
@@ -122,8 +114,8 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
                 _ => None,
             };
             let parts = redirect::Parts {
-                host,
-                path: ask.path,
+                host: host(ctx),
+                path: ctx.head.uri.path(),
                 query: ctx.head.uri.query(),
             };
             let location = redirect::location(to, &parts, prefix);
@@ -134,12 +126,21 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     }
 }
 
-/// Refuses a request that came in. `true`: it is answered.
-async fn refuse(session: &mut Session, ctx: &mut Ctx, why: Refusal) -> Result<bool> {
-    ctx.end = Some(End::Refused(why));
-    ctx.control.metrics.refused(why);
-    answer::send(session, why.status(), ctx.id()).await?;
-    Ok(true)
+/// The route of a request.
+fn find(session: &Session, ctx: &Ctx) -> Option<usize> {
+    let request = session.req_header();
+    ctx.snapshot.routes.find(&RouteAsk {
+        host: host(ctx),
+        path: ctx.head.uri.path(),
+        method: &request.method,
+        headers: &request.headers,
+    })
+}
+
+/// `Host` as text; empty where there is none.
+fn host(ctx: &Ctx) -> &str {
+    let host = ctx.head.host.as_ref();
+    host.and_then(|h| h.to_str().ok()).unwrap_or_default()
 }
 
 /// A hash of the client's address, the same on every machine.

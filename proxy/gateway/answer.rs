@@ -21,13 +21,29 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// # Errors
 /// When the client cannot be written to.
 pub async fn send(session: &mut Session, status: StatusCode, id: &str) -> Result<()> {
+    send_with(session, status, id, &[]).await
+}
+
+/// The same with fields that say more.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn send_with(
+    session: &mut Session,
+    status: StatusCode,
+    id: &str,
+    more: &[(&'static str, String)],
+) -> Result<()> {
     let body = body(status, id);
-    let mut head = ResponseHeader::build(status, Some(6))?;
+    let mut head = ResponseHeader::build(status, Some(6 + more.len()))?;
     head.insert_header(header::CONTENT_TYPE, TEXT)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
     if let Some((name, value)) = remedy(status) {
         head.insert_header(name, value)?;
+    }
+    for (name, value) in more {
+        head.insert_header(*name, value)?;
     }
     write(session, head, body).await
 }
@@ -78,8 +94,8 @@ fn body(status: StatusCode, id: &str) -> Bytes {
     format!("{} {reason}\nrequest {id}\n", status.as_u16()).into()
 }
 
-/// The bytes of a refusal that never became a request.
-pub fn on_the_wire(status: StatusCode, id: &str) -> Bytes {
+/// The bytes of a refusal that never became a request; an answer to HEAD goes without its body.
+pub fn on_the_wire(status: StatusCode, id: &str, with_body: bool) -> Bytes {
     let body = body(status, id);
     let mut bytes = BytesMut::with_capacity(256);
     bytes.put_slice(
@@ -99,7 +115,9 @@ pub fn on_the_wire(status: StatusCode, id: &str) -> Bytes {
         bytes.put_slice(b"\r\n");
     }
     bytes.put_slice(b"Cache-Control: no-store\r\nConnection: close\r\n\r\n");
-    bytes.put(body);
+    if with_body {
+        bytes.put(body);
+    }
     bytes.freeze()
 }
 
@@ -109,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_the_status_and_the_id_and_closes() {
-        let bytes = on_the_wire(StatusCode::BAD_REQUEST, "id1");
+        let bytes = on_the_wire(StatusCode::BAD_REQUEST, "id1", true);
         let text = std::str::from_utf8(&bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert!(text.ends_with("\r\n\r\n400 Bad Request\nrequest id1\n"));

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::inlet::Inlet;
 use crate::balance::node::Node;
+use crate::live::doors::OpenPort;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// One data port.
@@ -22,6 +23,8 @@ pub struct Port {
     pub addr: SocketAddr,
     /// Its metrics.
     pub metrics: ListenerMetrics,
+    /// Which entry of the configuration it is, to find who may come in.
+    pub open: OpenPort,
 }
 
 /// In place of a time: the connection is being closed and takes no more requests.

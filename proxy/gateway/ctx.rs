@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 
 use super::conn::Conn;
 use super::finish;
-use super::retire::Retire;
 use crate::balance::node::InFlight;
 use crate::base::reason::{End, Refusal};
 use crate::live::control::Control;
@@ -30,8 +29,6 @@ pub struct Ctx {
     pub snapshot: Arc<Snapshot>,
     /// What every request shares.
     pub control: Arc<Control>,
-    /// It is not a client's request but asks for idle connections to be closed.
-    pub retire: Option<Box<Retire>>,
     /// Its connection; `None` only until it has been handed in.
     pub conn: Option<Arc<Conn>>,
     /// When its head had arrived.
@@ -76,6 +73,8 @@ pub struct Ctx {
     pub failure: Option<End>,
     /// How the request ended, once that is decided.
     pub end: Option<End>,
+    /// Why it would not have been taken in, were that not only counted.
+    pub dry_run: Option<Refusal>,
     /// Status sent.
     pub status: u16,
     /// Body bytes from the client.
@@ -121,7 +120,6 @@ impl Ctx {
             deadline: snapshot.config.timeouts.request.map(|limit| begun + limit),
             snapshot,
             control,
-            retire: None,
             conn: None,
             at: SystemTime::now(),
             begun,
@@ -144,6 +142,7 @@ impl Ctx {
             body_seen: 0,
             failure: None,
             end: None,
+            dry_run: None,
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -209,7 +208,7 @@ impl Ctx {
 
 impl Drop for Ctx {
     fn drop(&mut self) {
-        if !self.told && self.retire.is_none() {
+        if !self.told {
             self.tell(self.end_of_dropped());
         }
     }

@@ -60,6 +60,7 @@ fn write_line(ctx: &Ctx, end: End, took: Duration) {
         total: took,
         upstream: upstream.map_or("", |u| &u.name),
         nodes: &nodes,
+        dry_run: ctx.dry_run,
         end,
     });
 }

@@ -4,6 +4,7 @@
 //! After something was sent, only an idempotent request whose body can be replayed goes on, and only while no byte
 //! of an answer was seen. Never the same node while another exists.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -20,6 +21,7 @@ use crate::balance::pick::Ask;
 use crate::base::reason::End;
 use crate::live::control::{Control, tell};
 use crate::upstream::classify;
+use crate::upstream::connect::Connect;
 use crate::upstream::headers::{Told, to_node};
 use crate::upstream::peer::bound_by;
 
@@ -94,19 +96,22 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     if let Some(conn) = &ctx.conn {
         conn.is_on(node.clone());
     }
+    let to = &upstream.members[member];
+    // After an old connection that was closed, no other old one is trusted.
+    let old = if stale.is_none() {
+        to.kept.take(now)
+    } else {
+        None
+    };
     ctx.attempt = Some(Attempt {
         member,
         in_flight: node.begin(),
         begun: now,
-        reused: false,
+        reused: old.is_some(),
         answered: false,
     });
-    let mut peer = Box::new(upstream.members[member].peer.clone());
-    if stale.is_some() {
-        // A group of its own has no old connections, and what is not kept leaves none behind.
-        peer.group_key = u64::MAX;
-        peer.options.idle_timeout = Some(Duration::ZERO);
-    }
+    let mut peer = Box::new(to.peer.clone());
+    peer.options.custom_l4 = Some(Arc::new(Connect::new(old, to.kept.clone())));
     if let Some(deadline) = ctx.deadline {
         bound_by(&mut peer, deadline.saturating_duration_since(now));
     }
@@ -114,12 +119,11 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
 }
 
 /// The connection stands.
-pub fn connected(ctx: &mut Ctx, reused: bool, control: &Control) {
-    let Some(attempt) = &mut ctx.attempt else {
+pub fn connected(ctx: &mut Ctx, control: &Control) {
+    let Some(attempt) = &ctx.attempt else {
         return;
     };
-    attempt.reused = reused;
-    if reused {
+    if attempt.reused {
         ctx.connect = Some(Duration::ZERO);
         if let Some(upstream) = ctx.upstream() {
             upstream.metrics.reuse.inc();

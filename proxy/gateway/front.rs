@@ -162,7 +162,7 @@ impl Front {
                         let refused = Refused::of_head(why, &buffer);
                         self.tell(Some(conn.peer), &refused);
                         conn.inlet.is_refused();
-                        return refuse::answer(stream, why, &refused.id).await;
+                        return refuse::answer(stream, &refused).await;
                     }
                 };
             requests += 1;
@@ -231,7 +231,7 @@ impl Front {
     async fn turn_away(&self, stream: Stream, peer: Option<IpAddr>, why: Refusal) {
         let refused = Refused::without_head(why);
         self.tell(peer, &refused);
-        refuse::turn_away(stream, why, &refused.id).await;
+        refuse::turn_away(stream, &refused).await;
     }
 
     fn tell(&self, peer: Option<IpAddr>, refused: &Refused) {

@@ -225,7 +225,11 @@ impl State {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, bad.in_words()));
                 }
                 Ok(scanned) => {
-                    if self.terms.body.is_some_and(|most| chunks.data() > most) {
+                    if self
+                        .terms
+                        .body
+                        .is_some_and(|most| chunks.announced() > most)
+                    {
                         self.fault
                             .get_or_insert(End::Refused(Refusal::BodyTooLarge));
                         return Err(io::Error::new(

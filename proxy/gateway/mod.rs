@@ -5,15 +5,13 @@
 //! | connection, head read, handed over | `ServerApp::process_new` | `front`, `waiting`, `refuse`, `h2` |
 //! | body read, answer written | – | `client_io`, `inlet`, `pace`, `linger` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
-//! | belongs: route, or answered here | `request_filter` | `accept` |
+//! | belongs: route, or answered here | `request_filter` | `accept`, `door` |
 //! | admitted: first node chosen | `proxy_upstream_filter` | `forward` |
 //! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward` |
 //! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
 //! | answered | `upstream_response_filter` | `receive` |
 //! | replied | `response_filter`, `response_body_filter`, `fail_to_proxy` | `reply`, `answer` |
 //! | told | `logging`, or the request's own drop | `finish` |
-//!
-//! A request that `retire` makes up, to get at idle connections, passes by all of this.
 //!
 //! Each hook is a few lines that call the stage; no hook decides anything itself.
 
@@ -38,6 +36,7 @@ mod client_io;
 pub mod conn;
 pub mod crowd;
 mod ctx;
+mod door;
 mod finish;
 mod forward;
 pub mod front;
@@ -48,12 +47,10 @@ mod pace;
 mod receive;
 mod refuse;
 mod reply;
-pub mod retire;
 mod waiting;
 
 use conn::Conn;
 use ctx::Ctx;
-use retire::Retire;
 
 /// The proxy as pingora sees it.
 pub struct Gateway {
@@ -89,10 +86,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
         conn: Box<dyn Any + Send + Sync>,
     ) {
-        match conn.downcast::<Arc<Conn>>() {
-            Ok(conn) => ctx.conn = Some(*conn),
-            Err(other) => ctx.retire = other.downcast::<Retire>().ok(),
-        }
+        ctx.conn = conn.downcast::<Arc<Conn>>().ok().map(|conn| *conn);
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
@@ -100,9 +94,6 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        if ctx.retire.is_some() {
-            return Ok(false);
-        }
         accept::route(session, ctx).await
     }
 
@@ -117,32 +108,23 @@ impl ProxyHttp for Gateway {
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        if ctx.retire.is_some() {
-            return Ok(true);
-        }
         forward::admit(session, ctx).await
     }
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        match &ctx.retire {
-            Some(retire) => Ok(retire.peer()),
-            None => forward::next_peer(ctx),
-        }
+        forward::next_peer(ctx)
     }
 
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
-        reused: bool,
+        _: bool, // of pingora's own pool, which is empty
         _: &HttpPeer,
         _: std::os::unix::io::RawFd,
         _: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        if let Some(retire) = &ctx.retire {
-            return Err(retire.found());
-        }
-        forward::connected(ctx, reused, &self.control);
+        forward::connected(ctx, &self.control);
         Ok(())
     }
 
@@ -153,9 +135,6 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
         error: Box<Error>,
     ) -> Box<Error> {
-        if ctx.retire.is_some() {
-            return error;
-        }
         forward::connect_failed(ctx, error, &self.control)
     }
 
@@ -215,16 +194,11 @@ impl ProxyHttp for Gateway {
         error: &Error,
         ctx: &mut Ctx,
     ) -> FailToProxy {
-        if ctx.retire.is_some() {
-            return reply::ended(0); // nobody sent it
-        }
         reply::fail(session, error, ctx).await
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
-        if ctx.retire.is_none() {
-            reply::over(session, error, ctx);
-        }
+        reply::over(session, error, ctx);
     }
 
     /// The access log and the metrics tell every failure; a line more for each would only let clients fill a disk.

@@ -29,8 +29,7 @@ const HASTE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Refused {
     why: Refusal,
-    /// Its id.
-    pub id: String,
+    id: String,
     method: Method,
     path: String,
     host: String,
@@ -92,13 +91,15 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         total: Duration::ZERO,
         upstream: "",
         nodes: &[],
+        dry_run: None,
         end: End::Refused(why),
     });
 }
 
 /// Answers a refused head. What is still on its way is read out when the connection is dropped.
-pub async fn answer(mut stream: Stream, why: Refusal, id: &str) {
-    let answer = answer::on_the_wire(why.status(), id);
+pub async fn answer(mut stream: Stream, refused: &Refused) {
+    let (why, id) = (refused.why, &refused.id);
+    let answer = answer::on_the_wire(why.status(), id, refused.method != Method::HEAD);
     let written = timeout(PATIENCE, async {
         stream.write_all(&answer).await?;
         stream.flush().await
@@ -109,8 +110,8 @@ pub async fn answer(mut stream: Stream, why: Refusal, id: &str) {
 }
 
 /// Answers a connection that nobody looked at.
-pub async fn turn_away(mut stream: Stream, why: Refusal, id: &str) {
-    let answer = answer::on_the_wire(why.status(), id);
+pub async fn turn_away(mut stream: Stream, refused: &Refused) {
+    let answer = answer::on_the_wire(refused.why.status(), &refused.id, true);
     let written = timeout(HASTE, async {
         stream.write_all(&answer).await?;
         stream.flush().await

@@ -64,14 +64,6 @@ fn is_answered(ctx: &Ctx) -> bool {
     ctx.attempt.as_ref().is_some_and(|a| a.answered)
 }
 
-/// The end of a failed request: `status` was sent, 0 where nobody was told. Its connection is closed.
-pub fn ended(status: u16) -> FailToProxy {
-    FailToProxy {
-        error_code: status,
-        can_reuse_downstream: false,
-    }
-}
-
 /// Tells the client that its request failed, if it can still be told.
 pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
     let end = ending(error, ctx);
@@ -91,7 +83,10 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
             );
         }
     }
-    ended(status.map_or(0, |s| s.as_u16()))
+    FailToProxy {
+        error_code: status.map_or(0, |s| s.as_u16()), // 0: nobody was told
+        can_reuse_downstream: false,
+    }
 }
 
 /// Whether nothing follows this head but its body.

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderValue;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::doors::Doors;
 use super::overlay::Overlay;
 use super::snapshot::{Member, Snapshot, Upstream};
 use crate::balance::node::Node;
@@ -22,6 +23,7 @@ use crate::config::checked::{self, Config, InitialHealth, NodeAddr};
 use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::kept::Kept;
 use crate::upstream::peer::peer;
 use crate::wire::head::Rules;
 
@@ -72,6 +74,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
             .map(|r| metrics.route(&r.name))
             .collect(),
         no_route_metrics: metrics.route(NO_ROUTE),
+        doors: Doors::new(config, parts.previous, metrics, now),
         upstreams: config
             .upstreams
             .iter()
@@ -130,10 +133,17 @@ fn upstream(
                 weight: if intent == Intent::Up { weight } else { 0 },
                 hash: xxh3_64(id.as_bytes()),
             };
+            let kept = kept(
+                previous,
+                &candidate.node,
+                (addr, intent),
+                config.timeouts.idle,
+            );
             candidates.push((candidate, node.backup));
             members.push(Member {
                 addr,
                 peer: peer(addr, &config.timeouts),
+                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(config.timeouts.idle, now))),
                 host: host_value(addr),
                 metrics: metrics.node(&name, &id),
                 entry,
@@ -155,6 +165,21 @@ fn upstream(
         unresolved,
         name,
     }
+}
+
+/// The connections that the generation before kept to `node`, where they are still of use: it has not moved, they
+/// are to wait as long as before, and it takes requests in both generations.
+fn kept(
+    previous: Option<&Upstream>,
+    node: &Arc<Node>,
+    is: (SocketAddr, Intent),
+    limit: Duration,
+) -> Option<Arc<Kept>> {
+    let previous = previous?;
+    let mut before = previous.pool.candidates().iter().zip(&previous.members);
+    let (_, member) = before.find(|(candidate, _)| Arc::ptr_eq(&candidate.node, node))?;
+    let same = (member.addr, member.intent) == is && is.1 == Intent::Up;
+    (same && member.kept.limit() == limit).then(|| member.kept.clone())
 }
 
 /// Where a new sequence starts: with the first node when the process starts, as a reader of the file expects;

@@ -4,6 +4,8 @@
 pub mod build;
 /// The operator's verbs.
 pub mod control;
+/// Who may come in, and how often.
+pub mod doors;
 /// The one place where the generation in use is held.
 pub mod hold;
 /// Running, stopping, stopped.

@@ -10,12 +10,14 @@ use std::time::{Instant, SystemTime};
 use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 
+use super::doors::Doors;
 use crate::balance::pool::Pool;
 use crate::base::node::Intent;
 use crate::config::checked::Config;
 use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
+use crate::upstream::kept::Kept;
 use crate::wire::head::Rules;
 
 /// One generation.
@@ -35,6 +37,8 @@ pub struct Snapshot {
     pub route_metrics: Vec<Arc<RouteMetrics>>,
     /// Metrics of requests without a route.
     pub no_route_metrics: Arc<RouteMetrics>,
+    /// Who may come in and how often, by port and route.
+    pub doors: Doors,
     /// Each of `config.upstreams`, live.
     pub upstreams: Vec<Upstream>,
     /// Where requests are told.
@@ -63,6 +67,8 @@ pub struct Member {
     pub addr: SocketAddr,
     /// How to connect to it.
     pub peer: HttpPeer,
+    /// Connections to it that wait for the next request.
+    pub kept: Arc<Kept>,
     /// `Host` for requests that came without one.
     pub host: HeaderValue,
     /// Its metrics.
@@ -78,6 +84,12 @@ pub struct Member {
 }
 
 impl Snapshot {
+    /// The connections it keeps, node by node.
+    pub fn kept(&self) -> impl Iterator<Item = &Arc<Kept>> {
+        let members = self.upstreams.iter().flat_map(|u| &u.members);
+        members.map(|member| &member.kept)
+    }
+
     /// Why this generation cannot serve, a sentence each; empty when it can. What `/readyz` asks.
     pub fn not_ready(&self, now: Instant) -> Vec<String> {
         self.config

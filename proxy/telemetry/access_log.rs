@@ -15,6 +15,7 @@ use prometheus::IntCounter;
 use serde::{Serialize, Serializer};
 
 use super::finished::Finished;
+use crate::base::reason::Refusal;
 use crate::config::checked::{self, LogFormat, LogPath};
 
 /// Lines that may wait for the writer: a second of a busy proxy, about 4 MiB.
@@ -241,6 +242,8 @@ struct Line<'a> {
     upstream: &'a str,
     nodes: &'a [&'a str],
     cache: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<&'static str>,
     end: &'static str,
 }
 
@@ -289,6 +292,7 @@ impl<'a> From<&'a Finished<'a>> for Line<'a> {
             upstream: f.upstream,
             nodes: f.nodes,
             cache: "none",
+            dry_run: f.dry_run.map(Refusal::as_str),
             end: f.end.as_str(),
         }
     }
@@ -335,6 +339,7 @@ mod tests {
             total: Duration::from_millis(2),
             upstream: "web",
             nodes,
+            dry_run: None,
             end: End::Ok,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, Version};
 
-use crate::base::reason::End;
+use crate::base::reason::{End, Refusal};
 
 /// A finished request, as the access log tells it. Borrowed: it lives as long as one call.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub struct Finished<'a> {
     pub upstream: &'a str,
     /// The nodes tried, in order.
     pub nodes: &'a [&'a str],
+    /// Why it would not have been taken in, were that not only counted.
+    pub dry_run: Option<Refusal>,
     /// How it ended.
     pub end: End,
 }

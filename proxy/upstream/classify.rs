@@ -2,6 +2,8 @@
 //!
 //! Logs, metrics, retries and node health all ask here; none of them looks at an error on its own.
 
+use std::io;
+
 use http::Method;
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -30,6 +32,9 @@ pub fn ending(error: &Error) -> End {
 }
 
 fn node_failure(error: &Error) -> End {
+    if is_no_answer(error) {
+        return End::UpstreamInvalid;
+    }
     match error.etype() {
         ErrorType::ConnectTimedout
         | ErrorType::ReadTimedout
@@ -43,6 +48,12 @@ fn node_failure(error: &Error) -> End {
         }
         _ => End::UpstreamConnect,
     }
+}
+
+/// Whether `line` refused what the node sent: pingora calls that a failed read.
+fn is_no_answer(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<io::Error>();
+    io.is_some_and(|e| e.kind() == io::ErrorKind::InvalidData)
 }
 
 /// Whether a request that met `failure` after it was sent may be sent again.
@@ -87,6 +98,13 @@ mod tests {
         assert_eq!(upstream(ErrorType::ReadTimedout), End::UpstreamTimeout);
         assert_eq!(upstream(ErrorType::ConnectionClosed), End::UpstreamReset);
         assert_eq!(upstream(ErrorType::InvalidHTTPHeader), End::UpstreamInvalid);
+        let read = |kind: io::ErrorKind| {
+            let cause = Error::because(ErrorType::ReadError, "reading", io::Error::from(kind));
+            ending(&Error::because(ErrorType::ReadError, "head", cause).into_up())
+        };
+        assert_eq!(read(io::ErrorKind::InvalidData), End::UpstreamInvalid);
+        assert_eq!(read(io::ErrorKind::ConnectionReset), End::UpstreamReset);
+        assert_eq!(read(io::ErrorKind::UnexpectedEof), End::UpstreamReset);
     }
 
     #[test]

@@ -2,8 +2,14 @@
 
 /// What an error towards a node means.
 pub mod classify;
+/// How an attempt gets its connection.
+pub mod connect;
 /// Header fields on their way to and from a node.
 pub mod headers;
+/// Connections that wait for the next request.
+pub mod kept;
+/// One connection for one request and its answer.
+mod line;
 /// How to connect to a node.
 pub mod peer;
 /// One health probe.

@@ -17,8 +17,8 @@ pub fn peer(addr: SocketAddr, timeouts: &NodeTimeouts) -> HttpPeer {
     options.total_connection_timeout = timeouts.connect;
     options.read_timeout = timeouts.read;
     options.write_timeout = timeouts.write;
-    // Zero means "do not keep it" to pingora as it does in the file.
-    options.idle_timeout = Some(timeouts.idle);
+    // pingora keeps none: `kept` does.
+    options.idle_timeout = Some(Duration::ZERO);
     peer
 }
 

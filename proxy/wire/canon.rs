@@ -23,6 +23,7 @@ pub fn write(bytes: &[u8], rules: &Rules, trusted: bool) -> Result<BytesMut, Ref
         };
         let target = Target::read(target, method).ok_or(Refusal::BadRequest)?;
         let facts = Facts::of(request.headers, rules, trusted)?;
+        let upgrade = facts.may_upgrade(minor);
         let mut out = BytesMut::with_capacity(bytes.len() + 64);
         out.put_slice(method.as_bytes());
         out.put_u8(b' ');
@@ -44,12 +45,13 @@ pub fn write(bytes: &[u8], rules: &Rules, trusted: bool) -> Result<BytesMut, Ref
             match fate(field.name, rules, trusted) {
                 Fate::Drop | Fate::Connection => {}
                 Fate::Expect if minor == 0 => {}
+                Fate::Upgrade if !upgrade => {}
                 Fate::Host if field.value.is_empty() && authority.is_some() => {}
                 Fate::Length => put_field(&mut out, field.name, without_zeros(field.value)),
                 _ => put_field(&mut out, field.name, field.value),
             }
         }
-        if let Some(value) = facts.connection.value() {
+        if let Some(value) = facts.connection.value(upgrade) {
             put_field(&mut out, "Connection", value.as_bytes());
         }
         out.put_slice(b"\r\n");

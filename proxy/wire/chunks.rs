@@ -115,6 +115,14 @@ impl Chunks {
         self.data
     }
 
+    /// The same, and what is still to come of the chunk under way.
+    pub fn announced(&self) -> u64 {
+        match self.at {
+            At::Data => self.data.saturating_add(self.left),
+            _ => self.data,
+        }
+    }
+
     /// Whether the last byte of the body was seen.
     pub fn is_over(&self) -> bool {
         self.at == At::Over

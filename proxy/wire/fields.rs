@@ -15,6 +15,7 @@ pub(super) struct Facts<'a> {
     length: Option<&'a [u8]>,
     coding: Option<&'a [u8]>,
     expect: Option<&'a [u8]>,
+    upgrade: Option<&'a [u8]>,
     pub connection: Connection,
     /// Some field is to be left out or written in another way.
     pub rewrite: bool,
@@ -42,11 +43,11 @@ impl Connection {
         self.fields == 1 && plain.iter().any(|p| value.eq_ignore_ascii_case(p))
     }
 
-    /// The one field that says the same.
-    pub fn value(self) -> Option<&'static str> {
+    /// The one field that says the same. `upgrade`: it may ask for that.
+    pub fn value(self, upgrade: bool) -> Option<&'static str> {
         match self {
             Connection { close: true, .. } => Some("close"),
-            Connection { upgrade: true, .. } => Some("upgrade"),
+            Connection { upgrade: true, .. } if upgrade => Some("upgrade"),
             Connection {
                 keep_alive: true, ..
             } => Some("keep-alive"),
@@ -63,6 +64,7 @@ pub(super) enum Fate {
     Coding,
     Expect,
     Connection,
+    Upgrade,
     /// Nobody may send it, or this peer may not.
     Drop,
     Pass,
@@ -74,6 +76,7 @@ pub(super) fn fate(name: &str, rules: &Rules, trusted: bool) -> Fate {
     let fate = match name.len() {
         4 if is("host") => Fate::Host,
         6 if is("expect") => Fate::Expect,
+        7 if is("upgrade") => Fate::Upgrade,
         10 if is("connection") => Fate::Connection,
         14 if is("content-length") => Fate::Length,
         17 if is("transfer-encoding") => Fate::Coding,
@@ -119,6 +122,7 @@ impl<'a> Facts<'a> {
                 Fate::Length => &mut facts.length,
                 Fate::Coding => &mut facts.coding,
                 Fate::Expect => &mut facts.expect,
+                Fate::Upgrade => &mut facts.upgrade,
                 Fate::Connection => {
                     facts.rewrite |= !facts.connection.read(field.value);
                     continue;
@@ -136,6 +140,14 @@ impl<'a> Facts<'a> {
         Ok(facts)
     }
 
+    /// Whether the client may be spoken to in another protocol after this request: it asks for WebSocket (RFC 6455
+    /// §4.1) in both fields, and nothing stands between the request and what follows.
+    pub fn may_upgrade(&self, minor: u8) -> bool {
+        let websocket = |u: &[u8]| u.eq_ignore_ascii_case(b"websocket");
+        let bodiless = self.coding.is_none() && self.length.is_none_or(|l| l == b"0");
+        minor == 1 && bodiless && self.connection.upgrade && self.upgrade.is_some_and(websocket)
+    }
+
     /// How the body is framed, in exactly one way (RFC 9112 §6).
     pub fn body(&mut self, minor: u8, rules: &Rules) -> Result<Body, Refusal> {
         if let Some(expect) = self.expect {
@@ -145,6 +157,7 @@ impl<'a> Facts<'a> {
                 return Err(Refusal::Expectation);
             }
         }
+        self.rewrite |= self.upgrade.is_some() && !self.may_upgrade(minor);
         match (self.coding, self.length) {
             (None, None) => Ok(Body::Sized(0)),
             (None, Some(digits)) => {

@@ -5,8 +5,8 @@
 //! is good or refused; what a good one has that nobody may send is left out by `canon`.
 
 use std::mem::MaybeUninit;
+use std::net::Ipv6Addr;
 
-use http::uri::Authority;
 use memchr::memchr_iter;
 
 use super::fields::Facts;
@@ -295,12 +295,21 @@ pub(super) fn is_host(value: &[u8]) -> bool {
 }
 
 fn is_authority(value: &[u8]) -> bool {
-    let Ok(authority) = Authority::try_from(value) else {
+    let Ok(text) = std::str::from_utf8(value) else {
         return false;
     };
-    let after_host = &authority.as_str()[authority.host().len()..];
-    let port = after_host.strip_prefix(':');
-    after_host.is_empty() || port.is_some_and(|p| p.is_empty() || p.parse::<u16>().is_ok())
+    let (host_is_fine, after) = match text.strip_prefix('[').and_then(|t| t.split_once(']')) {
+        Some((addr, after)) => (addr.parse::<Ipv6Addr>().is_ok(), after),
+        None => {
+            let (host, after) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (!host.is_empty() && !host.contains(['[', ']']), after)
+        }
+    };
+    let port = after.strip_prefix(':');
+    let digits = |p: &str| p.bytes().all(|b| b.is_ascii_digit());
+    host_is_fine
+        && (after.is_empty()
+            || port.is_some_and(|p| p.is_empty() || (digits(p) && p.parse::<u16>().is_ok())))
 }
 
 /// Bytes that may stand in a path or a query (RFC 3986 §3.3, §3.4), and the brackets that forms put there. A `%`

@@ -1,9 +1,13 @@
 //! HTTP/1 on the wire: bytes in, a verdict out. Pure.
 
+/// Whether the head of a node's answer is one, and where the answer ends.
+pub mod answer;
 /// The form in which a request head is handed on.
 pub mod canon;
 /// Where a chunked body ends, and whether it is one.
 pub mod chunks;
+/// One request and its answer on one connection.
+pub mod exchange;
 /// The fields that decide where a request ends and how its connection goes on.
 mod fields;
 /// Where a request head ends, and whether it may come in.

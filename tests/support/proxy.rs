@@ -350,6 +350,13 @@ pub fn web(keys: &str, nodes: impl std::fmt::Display) -> String {
     yaml + "routes:\n  - upstream: web\n"
 }
 
+/// One origin and the proxy in front of it, with `top`, further sections, at the top of the file.
+pub async fn one_node_under(top: &str) -> (Origin, Tidegate) {
+    let app = Origin::start("app-1").await;
+    let tide = Tidegate::run(format!("{top}{}", web("", nodes([&app])))).await;
+    (app, tide)
+}
+
 /// One origin and the proxy in front of it.
 pub async fn one_node() -> (Origin, Tidegate) {
     one_node_with("").await

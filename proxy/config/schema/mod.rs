@@ -10,16 +10,22 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
+/// `allow` and `deny`.
+pub mod access;
 /// `access_log:`
 pub mod access_log;
 /// `admin:`
 pub mod admin;
 /// `health:`
 pub mod health;
+/// `limits:`
+pub mod limits;
 /// `listen:`
 pub mod listen;
 /// `nodes:`
 pub mod node;
+/// `requests:`
+pub mod requests;
 /// `routes:`
 pub mod route;
 /// Shapes as data.
@@ -55,6 +61,10 @@ pub struct File {
     pub threads: Option<String>,
     /// Peers that are believed.
     pub trusted_proxies: Option<Vec<Option<String>>>,
+    /// How much a client may take.
+    pub limits: Option<limits::Limits>,
+    /// What is done to requests first.
+    pub requests: Option<requests::Requests>,
     /// Limits towards clients.
     pub timeouts: Option<timeouts::Timeouts>,
     /// How the process ends.
@@ -106,8 +116,13 @@ pub const FILE: Shape = Shape::Map(&[
     ),
     UPSTREAMS,
     ROUTES,
+    Key::new("limits", limits::LIMITS, "limits: { body: 100MiB }"),
+    Key::new(
+        "requests",
+        requests::REQUESTS,
+        "requests: { merge_slashes: true }",
+    ),
     Key::new("include", Shape::Words, "include: conf.d/*.yaml"),
-    Key::later("limits"),
     Key::later("cache"),
 ]);
 

@@ -5,6 +5,7 @@
 use serde::Deserialize;
 
 use super::Named;
+use super::access::{ALLOW, DENY};
 use super::shape::{Key, Shape};
 
 /// An entry of `routes:`.
@@ -19,6 +20,12 @@ pub struct Route {
     pub upstream: Option<String>,
     /// Or where the client is sent.
     pub redirect: Option<Redirect>,
+    /// Only these clients.
+    pub allow: Option<Vec<Option<String>>>,
+    /// Not these clients.
+    pub deny: Option<Vec<Option<String>>>,
+    /// How often a client may.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// `match:` of a route.
@@ -49,6 +56,20 @@ pub struct Redirect {
     pub status: Option<String>,
 }
 
+/// `rate_limit:` of a route.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimit {
+    /// What tells clients apart.
+    pub key: Option<String>,
+    /// So many requests in a time.
+    pub rate: Option<String>,
+    /// So many at once.
+    pub burst: Option<String>,
+    /// Whether to count only.
+    pub dry_run: Option<String>,
+}
+
 /// The keys of [`Route`].
 pub const ROUTE: Shape = Shape::Map(&[
     Key::new("name", Shape::Word, "name: assets"),
@@ -59,10 +80,12 @@ pub const ROUTE: Shape = Shape::Map(&[
     ),
     Key::new("upstream", Shape::Word, "upstream: web"),
     Key::new("redirect", REDIRECT, "redirect: { to: /new/, status: 308 }"),
+    ALLOW,
+    DENY,
+    Key::new("rate_limit", RATE_LIMIT, "rate_limit: { rate: 100/s }"),
     Key::later("cache"),
     Key::later("compress"),
     Key::later("split"),
-    Key::later("rate_limit"),
 ]);
 
 /// The keys of [`Match`].
@@ -87,4 +110,12 @@ const MATCH: Shape = Shape::Map(&[
 const REDIRECT: Shape = Shape::Map(&[
     Key::new("to", Shape::Word, "to: /new/"),
     Key::new("status", Shape::Word, "status: 308"),
+]);
+
+/// The keys of [`RateLimit`].
+const RATE_LIMIT: Shape = Shape::Map(&[
+    Key::new("key", Shape::Word, "key: ip"),
+    Key::new("rate", Shape::Word, "rate: 100/s"),
+    Key::new("burst", Shape::Word, "burst: 200"),
+    Key::new("dry_run", Shape::Word, "dry_run: true"),
 ]);

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::node::Intent;
-use crate::config::checked::{Action, Balance, NodeAddr, PathPattern, Probe};
+use crate::config::checked::{
+    Action, Balance, NodeAddr, PathPattern, Probe, RateKey, RateLimit, Underscores,
+};
 use crate::config::schema::shape::{Key, Shape};
 
 #[test]
@@ -233,4 +235,91 @@ fn a_redirect_needs_no_upstream_at_all() {
         panic!("it redirects")
     };
     assert_eq!(status.as_u16(), 302);
+}
+
+#[test]
+fn limits_are_what_the_file_says_and_what_it_leaves_out_has_its_default() {
+    let up = "upstreams: { web: { nodes: [a:80] } }\n";
+    let config = |text: &str| good(&with(&format!("{up}{text}"))).clone();
+    assert_eq!(config("").limits, defaults::LIMITS);
+    assert_eq!(config("").requests, defaults::requests());
+    let limits = config("limits: { body: 2GiB, connections: 7, pipeline: 0, send_rate: 0 }").limits;
+    assert_eq!(limits.body, Some(2 << 30));
+    assert_eq!(limits.connections, Some(7));
+    assert_eq!((limits.pipeline, limits.send_rate), (None, None));
+    assert_eq!(limits.headers, defaults::LIMITS.headers);
+    // A smaller head has room for a shorter target only.
+    let limits = config("limits: { header_bytes: 4KiB }").limits;
+    assert_eq!((limits.header_bytes, limits.uri_bytes), (4096, 4096));
+}
+
+#[test]
+fn what_is_done_to_requests_first_is_what_the_file_says() {
+    let up = "upstreams: { web: { nodes: [a:80] } }\n";
+    let requests = |text: &str| {
+        good(&with(&format!("{up}requests: {{ {text} }}")))
+            .requests
+            .clone()
+    };
+    let read =
+        requests("merge_slashes: false, underscores: keep, half_close: 0s, drop: [X-A, x-a, X-B]");
+    assert!(!read.merge_slashes);
+    assert_eq!(
+        (read.underscores, read.half_close),
+        (Underscores::Keep, Duration::ZERO)
+    );
+    assert_eq!(read.drop, ["x-a", "x-b"]);
+    assert!(requests("drop: []").drop.is_empty());
+    assert_eq!(requests("drop: X-A").drop, ["x-a"]);
+    assert_eq!(
+        requests("merge_slashes: on").drop,
+        defaults::requests().drop
+    );
+}
+
+#[test]
+fn who_may_come_in_is_read_as_ranges_with_mapped_addresses_as_ipv4() {
+    let text = "listen:
+  - { addr: 127.0.0.1:1, allow: 10.0.0.0/8, deny: [10.0.0.13, \"::ffff:10.0.0.14\", 10.0.0.13/32], proxy_protocol: { from: \"::ffff:10.2.0.0/112\" }, h2c: true }
+  - { addr: 127.0.0.1:2 }
+upstreams: { web: { nodes: [a:80] } }
+routes: [{ upstream: web, deny: [\"2001:db8::1\", 192.0.2.7/24] }]
+";
+    let loaded = load_text(text, "t.yaml", &no_env);
+    let config = good(&loaded);
+    let shown = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let port = &config.listen[0];
+    assert_eq!(shown(&port.access.allow), ["10.0.0.0/8"]);
+    assert_eq!(shown(&port.access.deny), ["10.0.0.13/32", "10.0.0.14/32"]);
+    assert_eq!(shown(&port.proxy_protocol), ["10.2.0.0/16"]);
+    assert!(port.h2c && !config.listen[1].h2c && config.listen[1].proxy_protocol.is_empty());
+    assert_eq!(config.listen[1].access, Default::default());
+    let deny = &config.routes[0].access.deny;
+    assert_eq!(shown(deny), ["2001:db8::1/128", "192.0.2.0/24"]);
+    assert!(rendered(&loaded).contains("\"192.0.2.7/24\" is read as 192.0.2.0/24"));
+}
+
+#[test]
+fn a_rate_limit_needs_its_rate_only() {
+    let limit = |keys: &str| {
+        let route = format!("  - {{ upstream: web, rate_limit: {{ {keys} }} }}\n");
+        good(&with_routes(&route)).routes[0].rate_limit.clone()
+    };
+    let plain = RateLimit {
+        key: RateKey::Ip,
+        requests: 100,
+        per: Duration::from_secs(1),
+        burst: 100,
+        dry_run: false,
+    };
+    assert_eq!(limit("rate: 100/s"), Some(plain.clone()));
+    let all = limit("rate: 30/10s, burst: 5, key: \"header:X-Api-Key\", dry_run: true");
+    let expected = RateLimit {
+        key: RateKey::Header(http::HeaderName::from_static("x-api-key")),
+        requests: 30,
+        per: Duration::from_secs(10),
+        burst: 5,
+        dry_run: true,
+    };
+    assert_eq!(all, Some(expected));
 }

@@ -113,3 +113,58 @@ fn routes_that_can_all_be_reached_are_left_alone() {
 ",
     ));
 }
+
+#[test]
+fn a_limit_of_0_is_told_of_where_a_client_could_hold_without_bound() {
+    let up = "upstreams: { web: { health: off, nodes: [a:80] } }\n";
+    for key in [
+        "body",
+        "connections",
+        "pipeline",
+        "requests_per_connection",
+        "body_rate",
+        "send_rate",
+    ] {
+        let loaded = with(&format!("{up}limits: {{ {key}: 0 }}"));
+        warns(&loaded, "0 means no limit at all");
+        let help = loaded.warnings().next().map(|w| w.help.join(" "));
+        assert!(help.is_some_and(|h| h.contains("the default is")), "{key}");
+    }
+    silent(&with(&format!("{up}limits: {{ connections_per_ip: 0 }}")));
+}
+
+#[test]
+fn clients_let_in_and_shut_out_in_one_breath_are_told_of() {
+    for access in [
+        "allow: 10.0.0.0/8, deny: 10.0.0.0/8",
+        "allow: [192.0.2.1, 10.1.0.0/16], deny: [10.0.0.0/8]",
+        "allow: \"::ffff:10.1.1.1\", deny: 10.0.0.0/8",
+    ] {
+        let loaded = with_routes(&format!("  - {{ upstream: web, {access} }}\n"));
+        warns(&loaded, "can come in");
+        assert_eq!(loaded.warnings().count(), 1, "{}", rendered(&loaded));
+    }
+    let both = "upstreams: { web: { health: off, nodes: [a:80] } }";
+    let port = "listen: [{ addr: 127.0.0.1:80, allow: 10.0.0.1, deny: 10.0.0.1 }]";
+    warns(
+        &load_text(&format!("{port}\n{both}"), "t.yaml", &no_env),
+        "can come in",
+    );
+    silent(&with_routes(
+        "  - { upstream: web, allow: 10.0.0.0/8, deny: [10.0.0.13, 192.0.2.0/24, \"::/0\"] }\n",
+    ));
+}
+
+#[test]
+fn a_rate_limit_that_clients_can_dodge_is_told_of() {
+    let limit = |key: &str| {
+        let limit = format!("rate_limit: {{ rate: 5/s, key: \"{key}\" }}");
+        with_routes(&format!("  - {{ upstream: web, {limit} }}\n"))
+    };
+    warns(
+        &limit("header:X-Forwarded-For"),
+        "a new value is a new client",
+    );
+    silent(&limit("header:X-Api-Key"));
+    silent(&limit("ip"));
+}

@@ -68,6 +68,30 @@ routes: [{ upstream: api }, { match: { path: /new }, redirect: { to: /, status: 
 }
 
 #[test]
+fn differences_in_limits_and_access_read_as_an_operator_would_say_them() {
+    let old = with(
+        "limits: { body: 1MiB }
+upstreams: { web: { nodes: [10.0.0.1:80] } }
+routes: [{ upstream: web, deny: 10.0.0.13 }, { match: { path: /a }, upstream: web, rate_limit: { rate: 5/s } }]
+",
+    );
+    let new = load_text(
+        "listen: [{ addr: 127.0.0.1:8080, allow: [10.0.0.0/8, 192.0.2.1], h2c: true, proxy_protocol: { from: 10.0.0.1 } }]
+limits: { body: 0, connections: 5, uri_bytes: 4KiB }
+requests: { drop: [], half_close: 0s }
+upstreams: { web: { nodes: [10.0.0.1:80] } }
+routes: [{ upstream: web, rate_limit: { rate: 100/10s, key: \"header:x-key\", dry_run: true } }, { match: { path: /a }, upstream: web, rate_limit: { rate: 5/s, burst: 9 } }]
+",
+        "new.yaml",
+        &no_env,
+    );
+    let changes = diff::diff(good(&old), good(&new));
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+    assert_eq!(diff::diff(good(&new), good(&new)), []);
+}
+
+#[test]
 fn problems_serialise_for_machines() {
     let loaded = with("threads: many\nupstreams: { web: { nodes: [a:80] } }");
     let error = loaded.errors().next().expect("`many` is no number");

@@ -5,10 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ipnet::IpNet;
+
 use super::Origins;
 use crate::base::node::Intent;
 use crate::config::checked::{
-    Action, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
+    Access, Action, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
 };
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
@@ -38,7 +40,29 @@ pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
             );
         }
     }
+    let listen = origins.root.key("listen");
+    for (i, port) in config.listen.iter().enumerate() {
+        shut_out(&port.access, &listen.item(i), problems);
+    }
+    for (route, at) in config.routes.iter().zip(&origins.routes) {
+        shut_out(&route.access, at, problems);
+    }
     shadows(&config.routes, &origins.routes, problems);
+}
+
+/// Clients that are let in and shut out in one breath.
+fn shut_out(access: &Access, at: &At, problems: &mut Problems) {
+    let denied: HashSet<IpNet> = access.deny.iter().copied().collect();
+    for net in access.allow.iter().filter(|_| !denied.is_empty()) {
+        let wider = std::iter::successors(Some(*net), IpNet::supernet);
+        if let Some(by) = { wider }.find(|wider| denied.contains(wider)) {
+            let what = format!("nobody from {net} can come in: `deny` has {by}, and wins");
+            let problem = Problem::warning(at.key("allow").key_place(), what)
+                .also(at.key("deny").key_place(), "this one wins")
+                .help(format!("remove {net} from `allow`, or {by} from `deny`"));
+            problems.push(problem);
+        }
+    }
 }
 
 /// A stats port that others can reach.

@@ -10,12 +10,18 @@ pub mod addr;
 pub mod health;
 /// What is allowed but probably not meant.
 mod hints;
+/// `limits:` and `requests:`
+pub mod limits;
 /// `match:`
 mod matcher;
+/// Ranges of addresses.
+mod nets;
 /// `nodes:`
 pub mod node;
 /// The order of routes.
 mod order;
+/// `rate_limit:`
+pub mod rate;
 /// `routes:`
 mod route;
 /// Sections at the top of the file.
@@ -60,8 +66,8 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         admin,
         threads: top::threads(file, root, problems),
         trusted_proxies: top::trusted_proxies(file, root, problems),
-        limits: crate::config::defaults::LIMITS,
-        requests: crate::config::defaults::requests(),
+        limits: limits::limits(file, root, problems),
+        requests: limits::requests(file, root, problems),
         timeouts: top::timeouts(file, root, problems),
         shutdown: top::shutdown(file, root, problems),
         access_log: top::access_log(file, root, problems),

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use super::{addr, matcher};
+use super::{addr, matcher, nets, rate};
 use crate::config::checked::{Access, Action, HostPattern, Match, PathPattern, Route, Upstream};
 use crate::config::defaults;
 use crate::config::files::{Gathered, RawUpstream};
@@ -43,6 +43,8 @@ pub fn check_all(
     for (keys, at) in &all.routes {
         let Some(keys) = keys else { continue };
         let matcher = matcher::check(keys.r#match.as_ref(), &at.key("match"), problems);
+        let access = nets::access(keys.allow.as_deref(), keys.deny.as_deref(), at, problems);
+        let rate_limit = rate::check(keys.rate_limit.as_ref(), &at.key("rate_limit"), problems);
         if let Some(action) = action(keys, at, upstreams, problems) {
             let name = keys.name.clone().unwrap_or_else(|| names.make(&matcher));
             out.push((
@@ -50,8 +52,8 @@ pub fn check_all(
                     name,
                     matcher,
                     action,
-                    access: Access::default(),
-                    rate_limit: None,
+                    access,
+                    rate_limit,
                 },
                 at.clone(),
             ));

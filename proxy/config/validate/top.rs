@@ -2,15 +2,14 @@
 //!
 //! Nothing here may open a port or a file: an address that is taken shows when it is bound.
 
-use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::addr;
 use super::words::{self, Choices};
+use super::{addr, nets};
 use crate::config::checked::{
-    Access, AccessLog, Admin, ClientTimeouts, Listen, LogFormat, LogPath, Shutdown,
+    AccessLog, Admin, ClientTimeouts, Listen, LogFormat, LogPath, Shutdown,
 };
 use crate::config::defaults;
 use crate::config::fit::shorten;
@@ -51,8 +50,13 @@ pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
     }
     let mut out: Vec<Listen> = Vec::new();
     for (i, entry) in entries.iter().enumerate() {
-        let here = at.item(i).key("addr");
+        let port = at.item(i);
+        let here = port.key("addr");
         let Some(entry) = entry else { continue };
+        let proxy_protocol = proxy_protocol(entry, &port, problems);
+        let h2c = words::flag(entry.h2c.as_deref(), &port.key("h2c"), false, problems);
+        let (allow, deny) = (entry.allow.as_deref(), entry.deny.as_deref());
+        let access = nets::access(allow, deny, &port, problems);
         let Some(word) = &entry.addr else {
             if !here.given() {
                 let problem = Problem::error(here.place(), "this entry of `listen` has no `addr`");
@@ -70,13 +74,34 @@ pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
             );
             out.push(Listen {
                 addr,
-                proxy_protocol: Vec::new(),
-                h2c: false,
-                access: Access::default(),
+                proxy_protocol,
+                h2c,
+                access,
             });
         }
     }
     out
+}
+
+/// `proxy_protocol:` of a port: whose connections begin with a prelude.
+fn proxy_protocol(
+    entry: &schema::listen::Listen,
+    port: &At,
+    problems: &mut Problems,
+) -> Vec<IpNet> {
+    let at = port.key("proxy_protocol");
+    let from = at.key("from");
+    let words = entry
+        .proxy_protocol
+        .as_ref()
+        .and_then(|p| p.from.as_deref());
+    let unsaid = at.is_blank() || (entry.proxy_protocol.is_some() && !from.given());
+    if unsaid || nets::blank(words, &from) {
+        let place = if from.given() { &from } else { &at };
+        let problem = Problem::error(place.place(), "`proxy_protocol` does not say from whom");
+        problems.missing("from", problem.help("add `from: [10.0.0.0/8]`, with the addresses of the balancers in front: whoever is believed can pretend to be any client"));
+    }
+    nets::list(words, &from, problems)
 }
 
 /// `admin:`
@@ -159,24 +184,7 @@ pub fn threads(file: &File, root: &At, problems: &mut Problems) -> usize {
 /// `trusted_proxies:`
 pub fn trusted_proxies(file: &File, root: &At, problems: &mut Problems) -> Vec<IpNet> {
     let at = root.key("trusted_proxies");
-    let mut seen = HashSet::new();
-    let mut out = Vec::new();
-    for (i, word) in file.trusted_proxies.iter().flatten().enumerate() {
-        let Some(word) = word else { continue };
-        match word
-            .parse::<IpNet>()
-            .or_else(|_| word.parse::<IpAddr>().map(IpNet::from))
-        {
-            Ok(net) if !seen.insert(net.trunc()) => {}
-            Ok(net) => out.push(net.trunc()),
-            Err(_) => {
-                let what = format!("\"{}\" is not an address range", shorten(word));
-                let help = "write 10.0.0.0/8, 2001:db8::/32, or a single address like 10.1.2.3";
-                problems.push(Problem::error(at.item_or_self(i).place(), what).help(help));
-            }
-        }
-    }
-    out
+    nets::list(file.trusted_proxies.as_deref(), &at, problems)
 }
 
 /// `timeouts:`

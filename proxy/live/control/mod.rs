@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use pingora::upstreams::peer::HttpPeer;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::config::Loaded;
 use crate::config::checked::{Admin, Config, Listen};
@@ -54,8 +53,6 @@ pub struct Control {
     inner: Mutex<Inner>,
     /// Moves when requests on some node are to be cut.
     cut: watch::Sender<u64>,
-    /// Takes nodes that are gone, so that idle connections to them are closed.
-    retired: mpsc::Sender<HttpPeer>,
     /// Carries the generation in use, for jobs that follow it.
     generation: watch::Sender<u64>,
 }
@@ -103,7 +100,6 @@ impl Control {
         config: Config,
         loaded: &Loaded,
         metrics: Arc<Metrics>,
-        retired: mpsc::Sender<HttpPeer>,
         now: Instant,
     ) -> io::Result<Self> {
         let at = SystemTime::now();
@@ -143,7 +139,6 @@ impl Control {
                     problems: Vec::new(),
                 },
             }),
-            retired,
             cut: watch::Sender::new(0),
             generation: watch::Sender::new(generation),
         })
@@ -323,6 +318,7 @@ impl Control {
         self.settle_nodes(&old, &next, &inner.leaving, now);
         inner.leaving.retain(|l| !has_node(&next, &l.node));
         inner.leaving.extend(self.dismiss(&old, &next, now));
+        Self::close_unkept(&old, &next);
         for gone in &old.upstreams {
             if next.upstreams.iter().all(|u| u.name != gone.name) {
                 self.metrics.upstream_left(&gone.name);

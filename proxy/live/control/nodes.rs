@@ -2,6 +2,7 @@
 //!
 //! Nodes change here and on a request's way (a connection refused or made), always through `Node::apply`.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +57,6 @@ impl Control {
                     leaving.push(Leaving {
                         node: candidate.node.clone(),
                         addr: member.addr,
-                        peer: member.peer.clone(),
                         since: now,
                         limit: config.drain_timeout,
                     });
@@ -66,6 +66,15 @@ impl Control {
         leaving
     }
 
+    /// Closes the connections that `old` kept and `next` does not: to nodes that left, moved, or get nothing new.
+    pub(super) fn close_unkept(old: &Snapshot, next: &Snapshot) {
+        let stays: HashSet<_> = next.kept().map(Arc::as_ptr).collect();
+        let gone = old
+            .kept()
+            .filter(|kept| !stays.contains(&Arc::as_ptr(kept)));
+        gone.for_each(|kept| kept.close());
+    }
+
     /// Lets something happen to a node, and tells what changed.
     pub fn apply(&self, node: &Arc<Node>, input: Input, now: Instant) {
         if let Some(transition) = node.apply(input, now) {
@@ -73,7 +82,7 @@ impl Control {
         }
     }
 
-    /// Ends drains and ejections whose time is over, and forgets nodes that have left. Called several times a second.
+    /// Ends drains, ejections and idle connections whose time is over, and forgets nodes that have left. Called several times a second.
     pub fn tick(&self, now: Instant) {
         let snapshot = self.hold.load();
         let mut cut = false;
@@ -83,6 +92,7 @@ impl Control {
                 cut |= end_drain(&candidate.node, config.drain_timeout, now);
             }
         }
+        snapshot.kept().for_each(|kept| kept.sweep(now));
         self.inner.lock().leaving.retain(|leaving| {
             cut |= end_drain(&leaving.node, leaving.limit, now);
             // A request that holds an older generation may still come to it for a moment.
@@ -90,10 +100,6 @@ impl Control {
             if !stays {
                 let node = &leaving.node;
                 self.metrics.node_left(&node.upstream, &node.id, now);
-                if !is_in_use(&snapshot, leaving.addr) {
-                    // With a full queue the connections end by their own idle limit.
-                    let _ = self.retired.try_send(leaving.peer.clone());
-                }
             }
             stays
         });
@@ -148,11 +154,6 @@ pub(super) fn has_node(snapshot: &Snapshot, node: &Arc<Node>) -> bool {
         .iter()
         .flat_map(|u| u.pool.candidates())
         .any(|c| Arc::ptr_eq(&c.node, node))
-}
-
-fn is_in_use(snapshot: &Snapshot, addr: SocketAddr) -> bool {
-    let mut members = snapshot.upstreams.iter().flat_map(|u| &u.members);
-    members.any(|m| m.addr == addr)
 }
 
 fn address_in(snapshot: &Snapshot, node: &Arc<Node>) -> Option<SocketAddr> {

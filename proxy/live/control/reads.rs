@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Control, LastReload, Leaving};
 use crate::balance::node::Node;
 use crate::base::node::{Health, Intent};
-use crate::config::checked::NodeAddr;
+use crate::config::checked::{Listen, NodeAddr};
 use crate::live::source::Source;
 use crate::telemetry::metrics::NodeGauges;
 
@@ -39,8 +39,14 @@ impl Control {
     /// What the file says but only a restart puts in use, in words.
     pub fn waits_for_restart(&self) -> Vec<String> {
         let (config, old) = (&self.hold.load().config, &self.started_with);
+        let port = |l: &Listen| (l.addr, l.proxy_protocol.clone(), l.h2c);
+        let same_ports = config
+            .listen
+            .iter()
+            .map(port)
+            .eq(old.listen.iter().map(port));
         [
-            (config.listen != old.listen, "listen"),
+            (!same_ports, "listen"),
             (config.admin != old.admin, "admin"),
             (config.threads != old.threads, "threads"),
         ]

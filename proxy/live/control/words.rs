@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use pingora::upstreams::peer::HttpPeer;
-
 use crate::balance::node::Node;
 use crate::config::problem::Problem;
 
@@ -16,8 +14,6 @@ pub struct Leaving {
     pub node: Arc<Node>,
     /// Where it listens.
     pub addr: SocketAddr,
-    /// How it was connected to.
-    pub peer: HttpPeer,
     /// When it was removed.
     pub since: Instant,
     /// How long its drain may take.

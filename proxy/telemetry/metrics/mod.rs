@@ -25,7 +25,7 @@ mod upstreams;
 
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
-pub use routes::RouteMetrics;
+pub use routes::{RateLimitMetrics, RouteMetrics};
 pub use upstreams::UpstreamMetrics;
 
 use nodes::NodeFamilies;
@@ -173,6 +173,11 @@ impl Metrics {
             .entry(name.to_string())
             .or_insert_with(|| Arc::new(self.route.handles(name)))
             .clone()
+    }
+
+    /// The handles of a route's rate limit; they exist, at zero, from now on.
+    pub fn rate_limit(&self, route: &str) -> RateLimitMetrics {
+        self.route.rate_limit(route)
     }
 
     /// The handles of a node; the same ones for the same name, across reloads.

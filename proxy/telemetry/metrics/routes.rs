@@ -18,6 +18,7 @@ pub(super) struct RouteFamilies {
     bytes_in: IntCounterVec,
     bytes_out: IntCounterVec,
     aborts: IntCounterVec,
+    rate_limited: IntCounterVec,
 }
 
 impl RouteFamilies {
@@ -53,6 +54,20 @@ impl RouteFamilies {
                 "Requests whose client left before the answer was complete.",
                 &["route"],
             ),
+            rate_limited: counters(
+                r,
+                "rate_limited_total",
+                "Requests over the rate limit of their route, refused or only counted.",
+                &["route", "outcome"],
+            ),
+        }
+    }
+
+    pub(super) fn rate_limit(&self, name: &str) -> RateLimitMetrics {
+        let of = |outcome| self.rate_limited.with_label_values(&[name, outcome]);
+        RateLimitMetrics {
+            refused: of("refused"),
+            dry_run: of("dry_run"),
         }
     }
 
@@ -67,6 +82,15 @@ impl RouteFamilies {
             aborts: self.aborts.with_label_values(&[name]),
         }
     }
+}
+
+/// What is counted for the rate limit of one route.
+#[derive(Debug)]
+pub struct RateLimitMetrics {
+    /// Requests refused.
+    pub refused: IntCounter,
+    /// Requests that would have been.
+    pub dry_run: IntCounter,
 }
 
 /// Methods with a label of their own; any other counts as `OTHER`.

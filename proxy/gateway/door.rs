@@ -1,0 +1,69 @@
+//! A request at the door: whether its client may come in by this port and route, and how often.
+//!
+//! Everything here asks with the client's real address, never with what an untrusted peer says of itself.
+
+use pingora::Result;
+use pingora::proxy::Session;
+
+use super::answer;
+use super::ctx::Ctx;
+use crate::base::reason::{End, Refusal};
+
+/// Refuses a client that may not come in by this port. `true`: it is answered.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn port(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    let admits = match &ctx.conn {
+        Some(conn) => ctx.snapshot.doors.port(&conn.port.open).admits(ctx.client),
+        None => true,
+    };
+    match admits {
+        true => Ok(false),
+        false => refuse(session, ctx, Refusal::Acl).await,
+    }
+}
+
+/// Refuses a client that may not use the route at `at`, or not now. `true`: it is answered.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn route(session: &mut Session, ctx: &mut Ctx, at: usize) -> Result<bool> {
+    let door = &ctx.snapshot.doors.routes[at];
+    if !door.acl.admits(ctx.client) {
+        return refuse(session, ctx, Refusal::Acl).await;
+    }
+    let Some(limit) = &door.limit else {
+        return Ok(false);
+    };
+    let fields = &session.req_header().headers;
+    let Err(too_often) = limit.rate.ask(ctx.client, fields, ctx.begun) else {
+        return Ok(false);
+    };
+    if limit.dry_run {
+        limit.metrics.dry_run.inc();
+        ctx.dry_run = Some(Refusal::RateLimit);
+        return Ok(false);
+    }
+    limit.metrics.refused.inc();
+    let more = limit.rate.fields(too_often);
+    refused(ctx, Refusal::RateLimit);
+    let status = Refusal::RateLimit.status();
+    answer::send_with(session, status, ctx.id(), &more).await?;
+    Ok(true)
+}
+
+/// Refuses a request in our own words.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn refuse(session: &mut Session, ctx: &mut Ctx, why: Refusal) -> Result<bool> {
+    refused(ctx, why);
+    answer::send(session, why.status(), ctx.id()).await?;
+    Ok(true)
+}
+
+fn refused(ctx: &mut Ctx, why: Refusal) {
+    ctx.end = Some(End::Refused(why));
+    ctx.control.metrics.refused(why);
+}

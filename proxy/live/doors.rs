@@ -1,0 +1,105 @@
+//! Who may come in and how often, of one generation: by port and by route.
+//!
+//! Made ready once, so that a request without a rule pays for one look. How often clients asked is kept over a reload
+//! as long as the route's name and its limit stay: a reload must not hand out new bursts.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::snapshot::Snapshot;
+use crate::config::checked::{Config, Listen, Route};
+use crate::guard::acl::Acl;
+use crate::guard::rate::Rate;
+use crate::telemetry::metrics::{Metrics, RateLimitMetrics};
+
+/// The doors of one generation.
+#[derive(Debug)]
+pub struct Doors {
+    ports: Vec<(SocketAddr, Acl)>,
+    /// Of each of `config.routes`.
+    pub routes: Vec<Door>,
+}
+
+/// The door of a route.
+#[derive(Debug)]
+pub struct Door {
+    /// Who may come in.
+    pub acl: Acl,
+    /// How often.
+    pub limit: Option<Limit>,
+}
+
+/// A rate limit in use.
+#[derive(Debug)]
+pub struct Limit {
+    /// Knows who asked how often.
+    pub rate: Arc<Rate>,
+    /// Whether it is only counted.
+    pub dry_run: bool,
+    /// Its metrics.
+    pub metrics: RateLimitMetrics,
+}
+
+/// A port as it was opened: which of `listen`, and its rule then.
+#[derive(Debug)]
+pub struct OpenPort {
+    at: usize,
+    addr: SocketAddr,
+    acl: Acl,
+}
+
+impl OpenPort {
+    /// The port of `listen`'s entry `at`.
+    pub fn new(at: usize, listen: &Listen) -> Self {
+        OpenPort {
+            at,
+            addr: listen.addr,
+            acl: Acl::new(&listen.access),
+        }
+    }
+}
+
+impl Doors {
+    /// The doors of `config`; limits that stay are taken over from `previous`.
+    pub fn new(
+        config: &Config,
+        previous: Option<&Snapshot>,
+        metrics: &Metrics,
+        now: Instant,
+    ) -> Self {
+        let old: HashMap<&str, &Arc<Rate>> = previous
+            .into_iter()
+            .flat_map(|p| p.config.routes.iter().zip(&p.doors.routes))
+            .filter_map(|(route, door)| Some((route.name.as_str(), &door.limit.as_ref()?.rate)))
+            .collect();
+        let limit = |route: &Route| {
+            let asked = route.rate_limit.as_ref()?;
+            let kept = old.get(route.name.as_str()).filter(|rate| rate.fits(asked));
+            let fresh = || Arc::new(Rate::new(asked, fastrand::u64(..), now));
+            Some(Limit {
+                rate: kept.map_or_else(fresh, |rate| (*rate).clone()),
+                dry_run: asked.dry_run,
+                metrics: metrics.rate_limit(&route.name),
+            })
+        };
+        let door = |route: &Route| Door {
+            acl: Acl::new(&route.access),
+            limit: limit(route),
+        };
+        let port = |listen: &Listen| (listen.addr, Acl::new(&listen.access));
+        Doors {
+            ports: config.listen.iter().map(port).collect(),
+            routes: config.routes.iter().map(door).collect(),
+        }
+    }
+
+    /// Who may come in by a port. A port that the file no longer names is open until a restart, under its old rule.
+    pub fn port<'a>(&'a self, open: &'a OpenPort) -> &'a Acl {
+        let same = |(addr, _): &&(SocketAddr, Acl)| *addr == open.addr;
+        let here = self.ports.get(open.at).filter(same);
+        here.or_else(|| self.ports.iter().find(same))
+            .map_or(&open.acl, |(_, acl)| acl)
+    }
+}

@@ -1,0 +1,99 @@
+//! How an attempt gets its connection: one that was kept, or a new one.
+//!
+//! pingora asks here instead of its own pool and its own connector, whose connections it would read leniently. How
+//! long connecting may take is the peer's limit, which pingora holds around this.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora::connectors::L4Connect;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::l4::virt::VirtualSocketStream;
+use pingora::{Error, ErrorType, Result};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::kept::Kept;
+use super::line::Line;
+
+/// The connection of one attempt.
+#[derive(Debug)]
+pub struct Connect {
+    old: Mutex<Option<TcpStream>>,
+    home: Arc<Kept>,
+}
+
+impl Connect {
+    /// Uses `old`, where there is one, else opens one. It goes to `home` when it can be used again.
+    pub fn new(old: Option<TcpStream>, home: Arc<Kept>) -> Self {
+        Connect {
+            old: Mutex::new(old),
+            home,
+        }
+    }
+}
+
+#[async_trait]
+impl L4Connect for Connect {
+    async fn connect(&self, addr: &SocketAddr) -> Result<Stream> {
+        let old = self.old.lock().take();
+        let stream = match (old, addr) {
+            (Some(old), _) => old,
+            (None, SocketAddr::Inet(addr)) => open(*addr).await?,
+            (None, SocketAddr::Unix(_)) => {
+                return Error::e_explain(ErrorType::InternalError, "a node without an IP address");
+            }
+        };
+        let line = Line::new(stream, self.home.clone());
+        Ok(VirtualSocketStream::new(Box::new(line)).into())
+    }
+}
+
+async fn open(addr: std::net::SocketAddr) -> Result<TcpStream> {
+    let socket = match addr {
+        std::net::SocketAddr::V4(_) => TcpSocket::new_v4(),
+        std::net::SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    // Running out of descriptors is no node's fault.
+    let socket = socket.map_err(|e| named(ErrorType::InternalError, addr, e))?;
+    let connected = socket.connect(addr).await;
+    let stream = connected.map_err(|e| named(kind(&e), addr, e))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|e| named(ErrorType::ConnectError, addr, e))?;
+    Ok(stream)
+}
+
+fn named(kind: ErrorType, addr: std::net::SocketAddr, e: io::Error) -> Box<Error> {
+    Error::because(kind, format!("connecting to {addr}"), e)
+}
+
+/// pingora's names, so that `classify` has one language.
+fn kind(e: &io::Error) -> ErrorType {
+    match e.kind() {
+        ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => ErrorType::ConnectNoRoute,
+        // Of our own ports, permissions and descriptors.
+        ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
+            ErrorType::InternalError
+        }
+        _ => ErrorType::ConnectError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_is_told_as_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        drop(listener);
+        let refused = open(addr).await.unwrap_err();
+        assert_eq!(*refused.etype(), ErrorType::ConnectRefused);
+    }
+}

@@ -1,0 +1,290 @@
+//! One connection to a node for one request and its answer.
+//!
+//! Stands between the data path and the socket. Every byte of the answer is checked before it passes, and none passes
+//! that lies beyond its end: a reader that repairs what it reads has nothing to repair. The connection is kept for
+//! the next request only after both sides said all they had to say; whatever else happens closes it.
+//!
+//! Writing: a head waits a moment for the beginning of its body, so that both leave together. A flush never waits for
+//! the node: what the socket does not take at once goes out while the answer is awaited, under that limit.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::kept::Kept;
+use crate::wire::exchange::{Bad, Exchange};
+
+/// Bytes of a request that wait to leave together, at most.
+const TOGETHER: usize = 16 * 1024;
+/// A part of a body of this size leaves by itself: copying it costs more than a write.
+const LARGE: usize = 4 * 1024;
+/// One read while a head is not whole.
+const READ: usize = 4 * 1024;
+
+/// One connection, one exchange.
+#[derive(Debug)]
+pub struct Line {
+    /// Until it is handed back.
+    stream: Option<TcpStream>,
+    /// Where it goes when all went well.
+    home: Arc<Kept>,
+    exchange: Exchange,
+    /// To be sent, from `gone` on.
+    out: Vec<u8>,
+    gone: usize,
+    /// What waits is a head that may be joined by its body.
+    head_waits: bool,
+    /// The beginning of a head that is not whole, behind `checked` bytes that may pass.
+    held: Vec<u8>,
+    checked: usize,
+    /// The node takes nothing any more.
+    deaf: bool,
+    /// What the node sent is not an answer.
+    bad: Option<Bad>,
+    /// It is to be closed.
+    shut: bool,
+}
+
+impl Line {
+    /// A line over `stream`, which goes to `home` when the exchange is over and well.
+    pub fn new(stream: TcpStream, home: Arc<Kept>) -> Self {
+        Line {
+            stream: Some(stream),
+            home,
+            exchange: Exchange::default(),
+            out: Vec::new(),
+            gone: 0,
+            head_waits: false,
+            held: Vec::new(),
+            checked: 0,
+            deaf: false,
+            bad: None,
+            shut: false,
+        }
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    fn push(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.head_waits = false;
+        while self.gone < self.out.len() {
+            let written = socket(&mut self.stream).poll_write(cx, &self.out[self.gone..]);
+            match written {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(n)) if n > 0 => self.gone += n,
+                Poll::Ready(failed) => {
+                    self.deaf = true;
+                    self.out.clear();
+                    self.gone = 0;
+                    return failed.and(Err(ErrorKind::WriteZero.into()));
+                }
+            }
+        }
+        self.out.clear();
+        self.gone = 0;
+        Ok(())
+    }
+
+    /// Sends `buf` behind what waits, without a copy.
+    fn write_through(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let waiting = self.out.len() - self.gone;
+            let n = if waiting == 0 {
+                ready!(socket(&mut self.stream).poll_write(cx, buf))?
+            } else {
+                let both = [IoSlice::new(&self.out[self.gone..]), IoSlice::new(buf)];
+                ready!(socket(&mut self.stream).poll_write_vectored(cx, &both))?
+            };
+            if n == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            if n < waiting {
+                self.gone += n;
+                continue;
+            }
+            self.out.clear();
+            self.gone = 0;
+            let of_buf = n - waiting;
+            if of_buf > 0 {
+                self.exchange.sends(&buf[..of_buf]);
+                return Poll::Ready(Ok(of_buf));
+            }
+        }
+    }
+
+    /// `bytes` came from the node. So many of them may pass; what waits behind them is held.
+    fn admit(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let passed = self.exchange.gets(bytes).map_err(|bad| self.refuse(bad))?;
+        if passed.waits {
+            self.held.extend_from_slice(&bytes[passed.bytes..]);
+        }
+        Ok(passed.bytes)
+    }
+
+    fn refuse(&mut self, bad: Bad) -> io::Error {
+        self.bad = Some(bad);
+        io::Error::new(ErrorKind::InvalidData, bad.in_words())
+    }
+
+    /// The node closed.
+    fn ended(&mut self) -> Poll<io::Result<()>> {
+        if self.exchange.closes() {
+            return Poll::Ready(Ok(()));
+        }
+        let cut = "the node closed in the middle of its answer";
+        Poll::Ready(Err(io::Error::new(ErrorKind::UnexpectedEof, cut)))
+    }
+
+    /// Reads on with the beginning of a head in hand.
+    fn read_on(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.checked == 0 {
+            let mut room = [MaybeUninit::uninit(); READ];
+            let mut room = ReadBuf::uninit(&mut room);
+            ready!(socket(&mut self.stream).poll_read(cx, &mut room))?;
+            if room.filled().is_empty() {
+                return self.ended();
+            }
+            self.held.extend_from_slice(room.filled());
+            let passed = match self.exchange.gets(&self.held) {
+                Ok(passed) => passed,
+                Err(bad) => return Poll::Ready(Err(self.refuse(bad))),
+            };
+            if !passed.waits {
+                self.held.truncate(passed.bytes);
+            }
+            self.checked = passed.bytes;
+        }
+        self.hand_out(buf);
+        Poll::Ready(Ok(()))
+    }
+
+    fn hand_out(&mut self, buf: &mut ReadBuf<'_>) {
+        let fits = self.checked.min(buf.remaining());
+        buf.put_slice(&self.held[..fits]);
+        self.held.drain(..fits);
+        self.checked -= fits;
+    }
+}
+
+/// The socket, which is there until the line is dropped.
+fn socket(stream: &mut Option<TcpStream>) -> Pin<&mut TcpStream> {
+    let stream = stream.as_mut();
+    Pin::new(stream.expect("invariant: only the drop takes the socket away"))
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        if std::mem::take(&mut line.head_waits) {
+            // The body, if it is here already, is written before this is asked again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if let Some(bad) = line.bad {
+            return Poll::Ready(Err(line.refuse(bad)));
+        }
+        // A node that takes nothing any more may have answered before.
+        let _ = line.push(cx);
+        if line.checked > 0 {
+            line.hand_out(buf);
+            return Poll::Ready(Ok(()));
+        }
+        if line.exchange.is_tunnel() {
+            return socket(&mut line.stream).poll_read(cx, buf);
+        }
+        if line.exchange.is_answered() || buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if !line.held.is_empty() {
+            return line.read_on(cx, buf);
+        }
+        // Straight into the reader's buffer, and what may not pass out of it again.
+        let before = buf.filled().len();
+        ready!(socket(&mut line.stream).poll_read(cx, buf))?;
+        if buf.filled().len() == before {
+            return line.ended();
+        }
+        let admitted = line.admit(&buf.filled()[before..]);
+        buf.set_filled(before + admitted.as_ref().map_or(0, |n| *n));
+        if admitted? > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        line.read_on(cx, buf)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let line = self.get_mut();
+        if line.deaf {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        let begins = !line.exchange.is_begun();
+        if begins && !line.exchange.begin(buf) {
+            let odd = "what is to be sent does not begin with a request head";
+            return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidInput, odd)));
+        }
+        let waiting = line.out.len() - line.gone;
+        let alone = if begins {
+            !line.exchange.has_body()
+        } else {
+            waiting == 0 && buf.len() >= LARGE
+        };
+        if alone || line.exchange.is_tunnel() || waiting + buf.len() > TOGETHER {
+            line.head_waits = false;
+            return line.write_through(cx, buf);
+        }
+        line.head_waits = begins;
+        line.out.extend_from_slice(buf);
+        line.exchange.sends(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        if line.head_waits || line.gone == line.out.len() {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(line.push(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        line.shut = true;
+        socket(&mut line.stream).poll_shutdown(cx)
+    }
+}
+
+impl VirtualSocket for Line {
+    /// What a connection needs is set when it is made.
+    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let all_sent = self.gone == self.out.len() && !self.deaf;
+        if all_sent
+            && !self.shut
+            && self.bad.is_none()
+            && self.exchange.may_be_followed()
+            && let Some(stream) = self.stream.take()
+        {
+            self.home.put(stream);
+        }
+    }
+}
