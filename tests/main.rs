@@ -24,6 +24,7 @@ mod front;
 mod health;
 mod known_attacks;
 mod limits_per_client;
+mod node_answers;
 mod pool;
 mod proxying;
 mod reload;

@@ -184,11 +184,13 @@ impl AsyncWrite for ClientIo {
 impl Drop for ClientIo {
     fn drop(&mut self) {
         let unread = self.answered && !self.h2 && self.conn().inlet.is_unread();
-        let Some(stream) = self.stream.take().filter(|_| unread) else {
+        let out = std::mem::take(&mut self.out);
+        let needed = unread || !out.is_empty();
+        let Some(stream) = self.stream.take().filter(|_| needed) else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(linger(stream.into_inner(), self.seat.clone()));
+            runtime.spawn(linger(stream.into_inner(), out, unread, self.seat.clone()));
         }
     }
 }

@@ -35,7 +35,7 @@ use crate::live::snapshot::Snapshot;
 use crate::wire::head::Body;
 
 /// How much later than the whole-request limit the connection is cut: time for the 504 to be written.
-const CUT_AFTER_LIMIT: Duration = Duration::from_millis(500);
+pub const CUT_AFTER_LIMIT: Duration = Duration::from_millis(500);
 
 /// Serves the connections of one data port.
 #[derive(Clone)]

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use pingora::protocols::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::conn::Conn;
 use super::crowd::Place;
@@ -39,9 +40,13 @@ impl Seat {
     }
 }
 
-/// Closes `stream` once its client had the time to read the answer.
-pub async fn linger(stream: Stream, seat: Seat) {
-    read_out(stream, IN_ALL).await;
+/// Closes `stream` once its client had the time to take what is left `to_send` and, where it may still be sending
+/// (`unread`), to read the answer.
+pub async fn linger(mut stream: Stream, to_send: BytesMut, unread: bool, seat: Seat) {
+    let sent = timeout(A_WHILE, stream.write_all(&to_send)).await;
+    if unread && matches!(sent, Ok(Ok(()))) {
+        read_out(stream, IN_ALL).await;
+    }
     drop(seat);
 }
 

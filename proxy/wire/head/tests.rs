@@ -187,7 +187,19 @@ fn a_connection_field_says_nothing_but_what_concerns_the_connection() {
             "Connection: keep-alive\nConnection: close\n",
             "Connection: close\n",
         ),
-        ("Connection: keep-alive, Upgrade\n", "Connection: upgrade\n"),
+        (
+            "Upgrade: h2c\nConnection: keep-alive, Upgrade\n",
+            "Connection: keep-alive\n",
+        ),
+        (
+            "Upgrade: WebSocket\nConnection: keep-alive, Upgrade\n",
+            "Upgrade: WebSocket\nConnection: upgrade\n",
+        ),
+        ("Upgrade: websocket\n", ""),
+        (
+            "Upgrade: websocket\nConnection: upgrade\n",
+            "Upgrade: websocket\nConnection: upgrade\n",
+        ),
         ("Connection: authorization, cookie\n", ""),
         ("Connection: host\n", ""),
     ] {
