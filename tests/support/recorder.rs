@@ -255,7 +255,8 @@ pub fn canonical(head: &Request, raw: &[u8]) -> Result<(), String> {
     }
     let websocket = head.names("upgrade", "websocket") && head.names("connection", "upgrade");
     for name in NEVER {
-        if !head.all(name).is_empty() && !(websocket && name == "upgrade") {
+        let agreed = websocket && name == "upgrade";
+        if !agreed && !head.all(name).is_empty() {
             return Err(format!("the field {name}"));
         }
     }
