@@ -28,7 +28,7 @@ const SEED: u64 = 2_026;
 const AT_ONCE: u64 = 32;
 /// Requests on one connection, as long as it lives.
 const ON_ONE: usize = 16;
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(10);
 const LIMITS: &str = "timeouts: { header: 3s, body: 2s }\naccess_log: { format: off }\n";
 
 /// What was sent, what was to become of it, and what did.
