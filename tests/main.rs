@@ -33,4 +33,5 @@ mod routing;
 mod shutdown;
 mod strangers;
 mod time_limits;
+mod tunnels;
 mod watching;
