@@ -121,6 +121,11 @@ impl Exchange {
         self.asked.is_some_and(|asked| asked.body != Body::Sized(0))
     }
 
+    /// Whether the request asks for another protocol.
+    pub fn asks_to_upgrade(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.upgrade)
+    }
+
     /// These bytes of the request are on their way.
     pub fn sends(&mut self, mut bytes: &[u8]) {
         if let Sent::Head(left) = &mut self.sent {
