@@ -137,7 +137,7 @@ impl Exchange {
             }
             self.sent = match self.asked.map(|asked| asked.body) {
                 Some(Body::Chunked) => Sent::Chunked(Box::new(Chunks::new(TRAILERS_AT_MOST))),
-                Some(Body::Sized(length)) if length > 0 => Sent::Sized(length as u64),
+                Some(Body::Sized(length)) if length > 0 => Sent::Sized(length),
                 _ => Sent::Over,
             };
         }
