@@ -85,8 +85,6 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
         access: Access::default(),
         rate_limit: None,
         action: Action::Proxy(0),
-        access: Access::default(),
-        rate_limit: None,
     }
 }
 
