@@ -24,6 +24,16 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Whether nobody waits.
+    pub fn is_unbroken(&self) -> bool {
+        self.waiting.is_none()
+    }
+
+    /// Notes `moved` bytes that nobody waited for.
+    pub fn goes_on(&mut self, moved: usize) {
+        self.moved += moved as u64;
+    }
+
     /// Notes a step: `moved` bytes, or none yet. `pause` is how long one step may take, `rate` how many bytes a second
     /// of waiting must move.
     ///
@@ -60,7 +70,7 @@ impl Pace {
         rate: Option<u64>,
     ) -> io::Result<()> {
         let Some((since, _)) = self.waiting.take() else {
-            self.moved += moved as u64;
+            self.goes_on(moved);
             return Ok(());
         };
         // Longer than patience lasts: nobody asked in the meantime, so nobody waited.
