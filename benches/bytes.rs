@@ -10,7 +10,7 @@ use tidegate::wire::head::{self, Rules};
 use tidegate::wire::{canon, path, prelude};
 
 /// 16 fields.
-const BROWSER: &str = "GET /shop/items/42?ref=home&page=2 HTTP/1.1\n\
+pub const BROWSER: &str = "GET /shop/items/42?ref=home&page=2 HTTP/1.1\n\
     Host: shop.example.com\n\
     Connection: keep-alive\n\
     Cache-Control: max-age=0\n\
@@ -27,11 +27,11 @@ const BROWSER: &str = "GET /shop/items/42?ref=home&page=2 HTTP/1.1\n\
     Accept-Encoding: gzip, deflate, br, zstd\n\
     Accept-Language: en-US,en;q=0.9\n\
     Cookie: session=9f86d081884c7d659a2feaa0c55ad015; theme=dark\n\n";
-const CURL: &str =
+pub const CURL: &str =
     "GET /a/b HTTP/1.1\nHost: 127.0.0.1:8080\nUser-Agent: curl/8.5.0\nAccept: */*\n\n";
 
 /// The rules of a configuration that says nothing about them.
-fn rules() -> Rules {
+pub fn rules() -> Rules {
     let drop = [
         "x-original-url",
         "x-rewrite-url",
