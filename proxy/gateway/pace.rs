@@ -37,7 +37,7 @@ impl Pace {
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
         match moved {
-            Some(moved) => self.moves(moved, rate),
+            Some(moved) => self.moves(moved, pause, rate),
             None => self.waits(pause, cx),
         }
     }
@@ -53,12 +53,21 @@ impl Pace {
         }
     }
 
-    fn moves(&mut self, moved: usize, rate: Option<u64>) -> io::Result<()> {
+    fn moves(
+        &mut self,
+        moved: usize,
+        pause: Option<Duration>,
+        rate: Option<u64>,
+    ) -> io::Result<()> {
         let Some((since, _)) = self.waiting.take() else {
             self.moved += moved as u64;
             return Ok(());
         };
-        self.waited += since.elapsed();
+        // Longer than patience lasts: nobody asked in the meantime, so nobody waited.
+        let elapsed = since.elapsed();
+        if pause.is_none_or(|pause| elapsed <= pause) {
+            self.waited += elapsed;
+        }
         self.moved += moved as u64;
         if self.waited < WINDOW {
             return Ok(());

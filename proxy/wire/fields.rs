@@ -89,7 +89,11 @@ pub(super) fn fate(name: &str, rules: &Rules, trusted: bool) -> Fate {
 fn tells_client(name: &str) -> bool {
     let is = |word: &str| name.eq_ignore_ascii_case(word);
     match name.len() {
-        9 => is("forwarded") || is("x-real-ip"),
+        9 => is("forwarded") || is("x-real-ip") || is("client-ip"),
+        11 => is("x-client-ip") || is("x-forwarded"),
+        13 if is("forwarded-for") => true,
+        14 if is("true-client-ip") => true,
+        19 if is("x-cluster-client-ip") => true,
         n => {
             n > 12
                 && name
