@@ -21,6 +21,7 @@ mod failures;
 mod fields;
 mod floors;
 mod front;
+mod fuzz;
 mod health;
 mod known_attacks;
 mod limits_per_client;

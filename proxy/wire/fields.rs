@@ -3,8 +3,6 @@
 //! Looked at once, in one walk over the fields. Never repairs: a field is good, refused, or named for `canon` to
 //! leave out.
 
-use memchr::memchr;
-
 use super::head::{Body, Rules};
 use crate::base::reason::Refusal;
 
@@ -107,7 +105,8 @@ fn tells_client(name: &str) -> bool {
 
 impl Rules {
     fn drops(&self, name: &str) -> bool {
-        (!self.keep_underscores && memchr(b'_', name.as_bytes()).is_some())
+        let underscore = |any, byte| any | (byte == b'_');
+        (!self.keep_underscores && name.bytes().fold(false, underscore))
             || self.drop.iter().any(|d| d.eq_ignore_ascii_case(name))
     }
 }
