@@ -22,6 +22,7 @@ mod failures;
 mod fields;
 mod floors;
 mod front;
+mod h2c;
 mod half_close;
 mod health;
 mod hygiene;
