@@ -16,6 +16,8 @@ mod balance;
 mod caps;
 mod commands;
 mod corpus;
+mod crowds;
+mod deadlines;
 mod differential;
 mod drain;
 mod early_answers;

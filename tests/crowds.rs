@@ -1,0 +1,159 @@
+//! Many at once: what an idle connection costs, and a process that may open few files.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::support::client::{Client, Request};
+use crate::support::origin::{Origin, nodes};
+use crate::support::proxy::{Tidegate, one_node_under, web};
+use crate::support::{check, eventually, ms, raise_open_files};
+
+/// More than any connection has a right to; with the figure printed, so that somebody may look.
+const MOST_OF_ONE: usize = 16 * 1024;
+
+/// Opens so many connections, each of which asks once and is then idle.
+async fn idle_ones(tide: &Tidegate, count: usize) -> Vec<Client> {
+    let to = tide.addr();
+    let mut tasks = JoinSet::new();
+    let mut all = Vec::new();
+    for _ in 0..count {
+        tasks.spawn(async move {
+            let mut client = Client::connect(to).await.unwrap();
+            let answer = client.ask(&Request::get("/")).await.unwrap();
+            assert_eq!((answer.status, answer.stays_open), (200, true));
+            client
+        });
+        if tasks.len() >= 50 {
+            all.push(tasks.join_next().await.unwrap().unwrap());
+        }
+    }
+    while let Some(client) = tasks.join_next().await {
+        all.push(client.unwrap());
+    }
+    all
+}
+
+/// What one of `count` idle connections costs, and that all of them are closed after `idle`.
+async fn costs_little(count: usize, idle: Duration) {
+    raise_open_files();
+    let top = format!("timeouts: {{ idle: {}ms }}\n", idle.as_millis());
+    let (_app, tide) = one_node_under(&top).await;
+    // What work itself needs is taken before.
+    drop(idle_ones(&tide, 100).await);
+    tide.stands_at(0).await;
+    let before = tide.process().memory();
+    let mut clients = idle_ones(&tide, count).await;
+    let last = Instant::now();
+    tide.stands_at(count).await;
+    let grown = tide.process().memory().saturating_sub(before);
+    let each = grown / count;
+    println!("{each} bytes for each of {count} idle connections");
+    assert!(each <= MOST_OF_ONE, "{each} bytes each");
+    for client in &mut clients {
+        assert_eq!(client.until_closed(idle + ms(5_000)).await, Ok(vec![]));
+    }
+    let took = last.elapsed();
+    assert!(
+        (idle - ms(200)..idle + ms(2_000)).contains(&took),
+        "{took:?}"
+    );
+    tide.is_empty().await;
+    assert_eq!(tide.get("/after").await.status, 200);
+}
+
+#[tokio::test]
+async fn thousands_of_idle_connections_cost_little_and_are_closed_in_time() {
+    costs_little(2_000, ms(5_000)).await;
+}
+
+#[tokio::test]
+#[ignore = "a soak: the idle limit must outlast the opening of five thousand connections"]
+async fn five_thousand_idle_connections_cost_little_and_are_closed_in_time() {
+    costs_little(5_000, ms(12_000)).await;
+}
+
+/// Connects again and again, and waits wherever it is let in, until `end`; how often it was let in and turned away.
+async fn presses_on(tide: &Tidegate, connections: usize, end: Instant) -> (usize, usize) {
+    let to = tide.addr();
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        tasks.spawn(async move {
+            let (mut served, mut turned_away) = (0, 0);
+            while Instant::now() < end {
+                let left = end.saturating_duration_since(Instant::now());
+                let asked = tokio::time::timeout(left, async {
+                    let mut client = Client::connect(to).await?;
+                    let answer = client.ask(&Request::get("/")).await?;
+                    if answer.stays_open {
+                        let _ = client.until_closed(left).await;
+                    }
+                    Ok::<_, crate::support::wire::Broken>(answer.status)
+                });
+                match asked.await {
+                    Ok(Ok(200)) => served += 1,
+                    Ok(_) => turned_away += 1,
+                    Err(_) => {}
+                }
+                tokio::time::sleep(ms(100)).await; // as a client that comes again would
+            }
+            (served, turned_away)
+        });
+    }
+    let mut all = (0, 0);
+    while let Some(one) = tasks.join_next().await {
+        let (served, turned_away) = one.unwrap();
+        all = (all.0 + served, all.1 + turned_away);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_process_that_may_open_few_files_stays_alive_calm_and_useful() {
+    raise_open_files();
+    let app = Origin::start("app-1").await;
+    let tide = Tidegate::run_with_files(256, web("", nodes([&app]))).await;
+    assert!(
+        tide.log().contains("this process may open 256 files"),
+        "{}",
+        tide.log()
+    );
+    let before = tide.process().worked();
+    let began = Instant::now();
+    let seconds = 4;
+    let pressing = presses_on(&tide, 600, began + ms(seconds * 1_000));
+    // The stats port is a way in that clients cannot fill.
+    let watching = async {
+        let mut slowest = Duration::ZERO;
+        while began.elapsed() < ms(seconds * 1_000 - 500) {
+            let asked = Instant::now();
+            let status = tide.status().await;
+            assert_eq!(status["state"], "running");
+            slowest = slowest.max(asked.elapsed());
+            tokio::time::sleep(ms(200)).await;
+        }
+        slowest
+    };
+    let ((served, turned_away), slowest) = tokio::join!(pressing, watching);
+    let worked = tide.process().worked() - before;
+    let files = tide.process().open_files();
+    println!(
+        "{served} served, {turned_away} turned away, {worked:?} of work, {files} files, stats port within {slowest:?}"
+    );
+    assert!(served > 0 && turned_away > 0);
+    assert!(slowest < ms(2_000), "{slowest:?}");
+    // A loop that tries to accept in vain would take a whole core.
+    assert!(
+        worked < ms(seconds * 1_000 * 6 / 10),
+        "{worked:?} in {seconds} s"
+    );
+    eventually("new clients are served", ms(2_000), async || {
+        let answer = tide.try_ask(&Request::get("/after")).await;
+        check(
+            answer.as_ref().is_ok_and(|a| a.status == 200),
+            format!("{answer:?}"),
+        )
+    })
+    .await;
+    assert!(tide.process().runs());
+}
