@@ -83,12 +83,6 @@ impl Process {
         Duration::from_millis(ticks.sum::<u64>() * 10) // Linux counts 100 a second for everybody
     }
 
-    /// Files it has open.
-    pub fn open_files(&self) -> usize {
-        let fds = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
-        fds.expect("a running process").count()
-    }
-
     fn proc(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("a running process")
     }
