@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::header;
+use http::{HeaderValue, header};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use xxhash_rust::xxh3::xxh3_64;
@@ -44,10 +44,16 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         session.set_keepalive(None);
     }
     let request = session.req_header();
+    // A refused request of HTTP/2 is as it came, its host beside the fields: the log still wants it.
+    let authority = || HeaderValue::from_str(request.uri.authority()?.as_str()).ok();
     ctx.head = Head {
         method: request.method.clone(),
         uri: request.uri.clone(),
-        host: request.headers.get(header::HOST).cloned(),
+        host: request
+            .headers
+            .get(header::HOST)
+            .cloned()
+            .or_else(authority),
         version: request.version,
     };
     if ctx.trusted {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
 use slab::Slab;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::conn::{Conn, Port};
 use crate::base::reason::Refusal;
@@ -30,6 +31,9 @@ const SPARED: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// When room is needed, one idle connection in so many goes, the oldest first, and at least one.
 const SHARE: usize = 64;
+/// So many who are turned away are waited for at the same time: they have no place, but a descriptor each, and those
+/// that are set aside must not run out.
+const TURNED_AWAY: usize = 32;
 
 /// Everybody who is connected, all ports together.
 #[derive(Debug)]
@@ -37,6 +41,7 @@ pub struct Crowd {
     /// What the process can hold, whatever the file allows.
     room: usize,
     inside: Mutex<Inside>,
+    turned_away: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +70,13 @@ impl Crowd {
         Crowd {
             room,
             inside: Mutex::default(),
+            turned_away: Semaphore::new(TURNED_AWAY),
         }
+    }
+
+    /// Whether one more who is turned away may be waited for.
+    pub fn has_time(&self) -> Option<SemaphorePermit<'_>> {
+        self.turned_away.try_acquire().ok()
     }
 
     /// Takes a place for a connection by `port`. Where there is none, the connections that have been idle longest

@@ -239,11 +239,12 @@ impl Front {
         })
     }
 
-    /// Answers a connection that cannot be served, if that is possible without waiting.
+    /// Answers a connection that cannot be served, if that is possible without much waiting.
     async fn turn_away(&self, stream: Stream, peer: Option<IpAddr>, why: Refusal) {
         let refused = Refused::without_head(why);
         self.tell(peer, &refused);
-        refuse::turn_away(stream, &refused).await;
+        let time = self.crowd.has_time();
+        refuse::turn_away(stream, &refused, time.is_some()).await;
     }
 
     fn tell(&self, peer: Option<IpAddr>, refused: &Refused) {

@@ -87,7 +87,21 @@ pub fn settle(
     };
     request.set_uri(uri);
     request.insert_header(header::HOST, host)?;
+    join_cookies(request)?;
     Ok(Ok(()))
+}
+
+/// HTTP/2 may cut `Cookie` into several fields; apps of HTTP/1.1 expect one (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let joined = {
+        let cookies = request.headers.get_all(header::COOKIE).iter();
+        let cookies: SmallVec<[&[u8]; 4]> = cookies.map(HeaderValue::as_bytes).collect();
+        (cookies.len() > 1).then(|| cookies.join(&b"; "[..]))
+    };
+    match joined {
+        Some(joined) => request.insert_header(header::COOKIE, joined),
+        None => Ok(()),
+    }
 }
 
 /// Serves an HTTP/2 connection to its end.

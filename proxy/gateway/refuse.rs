@@ -109,14 +109,17 @@ pub async fn answer(mut stream: Stream, refused: &Refused) {
     }
 }
 
-/// Answers a connection that nobody looked at.
-pub async fn turn_away(mut stream: Stream, refused: &Refused) {
+/// Answers a connection that nobody looked at. `waits`: for the client to take it, else only what can be done at once
+/// is done.
+pub async fn turn_away(mut stream: Stream, refused: &Refused, waits: bool) {
+    let patience = if waits { HASTE } else { Duration::ZERO };
     let answer = answer::on_the_wire(refused.why.status(), &refused.id, true);
-    let written = timeout(HASTE, async {
+    // This timer tries first; what is sent first fits into the socket.
+    let written = tokio::time::timeout(patience, async {
         stream.write_all(&answer).await?;
         stream.flush().await
     });
     if matches!(written.await, Ok(Ok(()))) {
-        read_out(stream, HASTE).await;
+        read_out(stream, patience).await;
     }
 }

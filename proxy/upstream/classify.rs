@@ -18,6 +18,8 @@ pub fn ending(error: &Error) -> End {
             ErrorType::ReadError
             | ErrorType::WriteError
             | ErrorType::ConnectionClosed
+            // a stream that its client reset
+            | ErrorType::H2Error
             // pingora's name for bytes that follow a request before it is answered
             | ErrorType::ConnectError => End::ClientAbort,
             _ => End::BadRequest,
@@ -111,6 +113,10 @@ mod tests {
     fn a_client_that_leaves_is_not_a_client_that_is_slow() {
         assert_eq!(
             ending(&Error::new_down(ErrorType::ConnectionClosed)),
+            End::ClientAbort
+        );
+        assert_eq!(
+            ending(&Error::new_down(ErrorType::H2Error)),
             End::ClientAbort
         );
         assert_eq!(

@@ -218,6 +218,16 @@ impl Client {
         within(PATIENCE, self.wire.send(bytes)).await
     }
 
+    /// Shuts the sending side, as a script does that has asked all it wants to know.
+    pub async fn shut(&mut self) {
+        let _ = self.wire.shut().await; // a proxy that has closed knows already
+    }
+
+    /// Bytes as they come, at least one, within this time; `None` at the end.
+    pub async fn some(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, Broken> {
+        within(limit, self.wire.some()).await
+    }
+
     /// Reads the answer to a request of this method.
     pub async fn answer(&mut self, method: &str) -> Result<Answer, Broken> {
         let mut interim = Vec::new();

@@ -149,6 +149,8 @@ pub struct Tally {
     pub connections: usize,
     /// The longest wait for an answer.
     pub slowest: Duration,
+    /// Every wait for an answer.
+    pub waits: Vec<Duration>,
 }
 
 /// What is known of a request beside its failure.
@@ -164,6 +166,7 @@ impl Tally {
         self.sent += 1;
         self.connections += sent.opened;
         self.slowest = self.slowest.max(sent.took);
+        self.waits.push(sent.took);
         match failure {
             None => {
                 self.ok += 1;
@@ -188,6 +191,13 @@ impl Tally {
             "only {} of {least} were sent",
             self.sent
         );
+    }
+
+    /// 99 of 100 answers came within this time.
+    pub fn p99(&self) -> Duration {
+        let mut waits = self.waits.clone();
+        waits.sort_unstable();
+        waits[(waits.len() * 99).div_ceil(100) - 1]
     }
 
     /// Right answers of this node.

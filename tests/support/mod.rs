@@ -7,6 +7,7 @@ pub mod attacks;
 pub mod cases;
 pub mod client;
 pub mod exchange;
+pub mod h2;
 pub mod load;
 pub mod notation;
 pub mod origin;

@@ -66,6 +66,27 @@ impl Process {
         self.pid.as_raw()
     }
 
+    /// Bytes of memory it holds.
+    pub fn memory(&self) -> usize {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        let kb = line.and_then(|l| l.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        kb.expect("a number of kB") * 1_024
+    }
+
+    /// Processor time it has used, in user and in system mode together.
+    pub fn worked(&self) -> Duration {
+        let stat = self.proc("stat");
+        let (_, after_name) = stat.rsplit_once(')').expect("PID (NAME) …");
+        let ticks = after_name.split_whitespace().skip(11).take(2);
+        let ticks = ticks.map(|t| t.parse::<u64>().expect("a number of ticks"));
+        Duration::from_millis(ticks.sum::<u64>() * 10) // Linux counts 100 a second for everybody
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("a running process")
+    }
+
     /// Whether it runs.
     pub fn runs(&self) -> bool {
         self.exit.borrow().is_none()

@@ -76,7 +76,21 @@ impl Tidegate {
     /// Starts it on `tidegate.yaml` of a folder that the story has filled.
     pub async fn run_in(dir: TempDir) -> Self {
         let path = dir.path().join("tidegate.yaml");
-        let process = Process::start(Command::new(BINARY).args(["run", "-c"]).arg(&path));
+        Tidegate::run_as(Command::new(BINARY).args(["run", "-c"]).arg(&path), dir).await
+    }
+
+    /// Starts it on this configuration as a process that may open so many files.
+    pub async fn run_with_files(files: usize, yaml: impl AsRef<str>) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        let path = dir.path().join("tidegate.yaml");
+        std::fs::write(&path, complete(yaml.as_ref())).expect("a writable folder");
+        let limited = format!("ulimit -n {files} && exec \"$0\" run -c \"$1\"");
+        let mut command = Command::new("sh");
+        Tidegate::run_as(command.args(["-c", &limited, BINARY]).arg(&path), dir).await
+    }
+
+    async fn run_as(command: &mut Command, dir: TempDir) -> Self {
+        let process = Process::start(command);
         let (addr, admin) = ports(&process).await;
         Tidegate {
             process,
@@ -264,6 +278,26 @@ impl Tidegate {
         .await;
     }
 
+    /// Waits until so many requests were refused for this reason.
+    pub async fn refused(&self, reason: &str, n: usize) {
+        let labels = [("reason", reason)];
+        self.metric_is("tidegate_requests_refused_total", &labels, n as f64)
+            .await;
+    }
+
+    /// Waits until this many connections stand.
+    pub async fn stands_at(&self, connections: usize) {
+        self.metric_is("tidegate_connections_active", &[], connections as f64)
+            .await;
+    }
+
+    /// Waits until nobody is connected and nothing is being worked on.
+    pub async fn is_empty(&self) {
+        self.stands_at(0).await;
+        self.metric_is("tidegate_http_requests_in_flight", &[], 0.0)
+            .await;
+    }
+
     // -- the process
 
     /// Sends a signal.
@@ -294,6 +328,18 @@ impl Tidegate {
             let lines = self.access_log();
             let line = lines.into_iter().find(|l| l["path"] == path);
             line.ok_or("no such line")
+        })
+        .await
+    }
+
+    /// Waits until the access log has (at least) so many lines.
+    pub async fn tells(&self, lines: usize) -> Vec<Value> {
+        eventually(&format!("{lines} lines of access log"), SOON, async || {
+            let log = self.access_log();
+            if log.len() >= lines {
+                return Ok(log);
+            }
+            Err(log.len())
         })
         .await
     }

@@ -144,6 +144,11 @@ impl Wire {
         Ok(self.stream.write_all(bytes).await?)
     }
 
+    /// Shuts the sending side; answers can still be read.
+    pub async fn shut(&mut self) -> Result<(), Broken> {
+        Ok(self.stream.shutdown().await?)
+    }
+
     /// Makes the peer see a reset instead of an orderly close.
     pub fn reset(self) {
         // Fails only when the peer was first; then there is nobody left to reset.

@@ -1,0 +1,205 @@
+//! Many at once: what an idle connection costs, and a process that may open few files.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::support::client::{Client, Request};
+use crate::support::origin::{Origin, nodes};
+use crate::support::proxy::{Tidegate, one_node_under, web};
+use crate::support::wire::Broken;
+use crate::support::{check, eventually, ms, raise_open_files};
+
+/// More than any connection has a right to; with the figure printed, so that somebody may look.
+const MOST_OF_ONE: usize = 16 * 1024;
+
+/// Opens so many connections, each of which asks once and is then idle.
+async fn idle_ones(tide: &Tidegate, count: usize) -> Vec<Client> {
+    let to = tide.addr();
+    let mut tasks = JoinSet::new();
+    let mut all = Vec::new();
+    for _ in 0..count {
+        tasks.spawn(async move {
+            let mut client = Client::connect(to).await.unwrap();
+            let answer = client.ask(&Request::get("/")).await.unwrap();
+            assert_eq!((answer.status, answer.stays_open), (200, true));
+            client
+        });
+        if tasks.len() >= 50 {
+            all.push(tasks.join_next().await.unwrap().unwrap());
+        }
+    }
+    while let Some(client) = tasks.join_next().await {
+        all.push(client.unwrap());
+    }
+    all
+}
+
+/// What one of `count` idle connections costs, and that all of them are closed after `idle`.
+async fn costs_little(count: usize, idle: Duration) {
+    raise_open_files();
+    let top = format!("timeouts: {{ idle: {}ms }}\n", idle.as_millis());
+    let (_app, tide) = one_node_under(&top).await;
+    // What work itself needs is taken before.
+    drop(idle_ones(&tide, 100).await);
+    tide.stands_at(0).await;
+    let before = tide.process().memory();
+    let mut clients = idle_ones(&tide, count).await;
+    let last = Instant::now();
+    tide.stands_at(count).await;
+    let grown = tide.process().memory().saturating_sub(before);
+    let each = grown / count;
+    println!("{each} bytes for each of {count} idle connections");
+    assert!(each <= MOST_OF_ONE, "{each} bytes each");
+    for client in &mut clients {
+        assert_eq!(client.until_closed(idle + ms(5_000)).await, Ok(vec![]));
+    }
+    let took = last.elapsed();
+    assert!(
+        (idle - ms(200)..idle + ms(2_000)).contains(&took),
+        "{took:?}"
+    );
+    tide.is_empty().await;
+    assert_eq!(tide.get("/after").await.status, 200);
+}
+
+#[tokio::test]
+async fn thousands_of_idle_connections_cost_little_and_are_closed_in_time() {
+    costs_little(2_000, ms(5_000)).await;
+}
+
+#[tokio::test]
+#[ignore = "a soak: the idle limit must outlast the opening of five thousand connections"]
+async fn five_thousand_idle_connections_cost_little_and_are_closed_in_time() {
+    costs_little(5_000, ms(12_000)).await;
+}
+
+/// Connects again and again, and waits wherever it is let in, until `end`; how often it was let in and turned away.
+async fn presses_on(tide: &Tidegate, connections: usize, end: Instant) -> (usize, usize) {
+    let to = tide.addr();
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        tasks.spawn(async move {
+            let (mut served, mut turned_away) = (0, 0);
+            while Instant::now() < end {
+                let left = end.saturating_duration_since(Instant::now());
+                let asked = tokio::time::timeout(left, async {
+                    let mut client = Client::connect(to).await?;
+                    let answer = client.ask(&Request::get("/")).await?;
+                    if answer.stays_open {
+                        let _ = client.until_closed(left).await;
+                    }
+                    Ok::<_, Broken>(answer.status)
+                });
+                match asked.await {
+                    Ok(Ok(200)) => served += 1,
+                    Ok(_) => turned_away += 1,
+                    Err(_) => {}
+                }
+                tokio::time::sleep(ms(100)).await; // as a client that comes again would
+            }
+            (served, turned_away)
+        });
+    }
+    let mut all = (0, 0);
+    while let Some(one) = tasks.join_next().await {
+        let (served, turned_away) = one.unwrap();
+        all = (all.0 + served, all.1 + turned_away);
+    }
+    all
+}
+
+/// Does it ten times a second until `end`; the longest that it took.
+async fn slowest_until(end: Instant, mut does: impl AsyncFnMut()) -> Duration {
+    let mut slowest = Duration::ZERO;
+    while Instant::now() < end {
+        let began = Instant::now();
+        does().await;
+        slowest = slowest.max(began.elapsed());
+        tokio::time::sleep(ms(100)).await;
+    }
+    slowest
+}
+
+/// How a process fared that may open few files while many want to come in.
+struct Fared {
+    tide: Tidegate,
+    _app: Origin,
+    /// The longest that the stats port and a newcomer had to wait.
+    watching: Duration,
+    coming: Duration,
+}
+
+async fn pressed_by_hundreds() -> Fared {
+    raise_open_files();
+    let app = Origin::start("app-1").await;
+    let tide = Tidegate::run_with_files(256, web("", nodes([&app]))).await;
+    assert!(
+        tide.log().contains("this process may open 256 files"),
+        "{}",
+        tide.log()
+    );
+    let before = tide.process().worked();
+    let began = Instant::now();
+    let seconds = 4;
+    let pressing = presses_on(&tide, 600, began + ms(seconds * 1_000));
+    let mut inside = tide.connect().await;
+    assert_eq!(inside.ask(&Request::get("/in")).await.unwrap().status, 200);
+    // The stats port is a way in that clients cannot fill, who is inside is served, and who comes is told something.
+    let last = began + ms(seconds * 1_000 - 500);
+    let watching = slowest_until(last, async || {
+        assert_eq!(tide.status().await["state"], "running");
+    });
+    let staying = slowest_until(last, async || {
+        let answer = inside.ask(&Request::get("/in")).await.unwrap();
+        assert_eq!((answer.status, answer.stays_open), (200, true));
+    });
+    let coming = slowest_until(last, async || {
+        let answer = tide.try_ask(&Request::get("/new")).await;
+        let told = matches!(&answer, Ok(a) if matches!(a.status, 200 | 503));
+        assert!(told || matches!(answer, Err(Broken::Reset)), "{answer:?}");
+    });
+    let ((served, turned_away), watching, staying, coming) =
+        tokio::join!(pressing, watching, staying, coming);
+    let worked = tide.process().worked() - before;
+    println!(
+        "{served} served, {turned_away} turned away, {worked:?} of work; the stats port waited {watching:?}, a client \
+         inside {staying:?}, a newcomer {coming:?}"
+    );
+    assert!(served > 0 && turned_away > 0);
+    // A loop that tries to accept in vain would take a whole core.
+    assert!(
+        worked < ms(seconds * 1_000 * 6 / 10),
+        "{worked:?} in {seconds} s"
+    );
+    assert!(staying < ms(800), "{staying:?}");
+    eventually("new clients are served", ms(2_000), async || {
+        let answer = tide.try_ask(&Request::get("/after")).await;
+        let served = answer.as_ref().is_ok_and(|a| a.status == 200);
+        check(served, format!("{answer:?}"))
+    })
+    .await;
+    Fared {
+        tide,
+        _app: app,
+        watching,
+        coming,
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_may_open_few_files_stays_alive_calm_and_useful() {
+    let fared = pressed_by_hundreds().await;
+    assert!(fared.tide.process().runs());
+    assert!(fared.watching < ms(3_000), "{:?}", fared.watching);
+}
+
+#[tokio::test]
+#[ignore = "hundreds who come at once are accepted faster than they are turned away; then the data port pauses for a second"]
+async fn a_process_that_may_open_few_files_never_runs_out_of_them() {
+    let fared = pressed_by_hundreds().await;
+    let log = fared.tide.log();
+    assert!(!log.contains("Too many open files"), "{log}");
+    assert!(fared.watching < ms(800), "{:?}", fared.watching);
+    assert!(fared.coming < ms(800), "{:?}", fared.coming);
+}

@@ -1,0 +1,251 @@
+//! A client that speaks HTTP/2 from the first byte: well-behaved by the `h2` crate, or frame by frame where that crate
+//! would refuse to send what a story wants to see refused.
+//!
+//! It never retries and never hides how a stream ended.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::request::Builder;
+use http::{HeaderMap, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Longer than any answer of a story takes.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// What every connection begins with.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection kept by the `h2` crate.
+pub struct H2 {
+    send: SendRequest<Bytes>,
+    ended: JoinHandle<Result<(), h2::Error>>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its fields.
+    pub fields: HeaderMap,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A request on its way: its answer, and the body that may still be sent.
+pub struct Stream {
+    answer: ResponseFuture,
+    /// Takes more of the body.
+    pub body: SendStream<Bytes>,
+}
+
+/// `METHOD path` for `tide.test`.
+pub fn request(method: &str, path: &str) -> Builder {
+    let uri = format!("http://tide.test{path}");
+    Request::builder().method(method).uri(uri)
+}
+
+impl H2 {
+    /// Connects and exchanges settings.
+    pub async fn connect(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).await.expect("the port is open");
+        let (send, connection) = h2::client::handshake(stream).await.expect("a handshake");
+        let ended = tokio::spawn(connection);
+        H2 { send, ended }
+    }
+
+    /// Sends a request; its body follows by hand where it is not `complete`.
+    pub async fn send(&mut self, request: Builder, complete: bool) -> Result<Stream, h2::Error> {
+        let ready = timeout(PATIENCE, self.send.clone().ready()).await;
+        self.send = ready.expect("room for a stream")?;
+        let request = request.body(()).expect("a request that can be built");
+        let (answer, body) = self.send.send_request(request, complete)?;
+        Ok(Stream { answer, body })
+    }
+
+    /// Sends a request and reads its answer.
+    pub async fn ask(&mut self, request: Builder, body: &[u8]) -> Result<Answer, h2::Error> {
+        let mut stream = self.send(request, body.is_empty()).await?;
+        if !body.is_empty() {
+            let whole = Bytes::copy_from_slice(body);
+            // A proxy that has answered already does not want it.
+            let _ = stream.body.send_data(whole, true);
+        }
+        stream.answer().await
+    }
+
+    /// The answer's status, or `None` where the stream was reset instead.
+    pub async fn status(&mut self, request: Builder, body: &[u8]) -> Option<u16> {
+        self.ask(request, body).await.ok().map(|a| a.status)
+    }
+
+    /// Waits until the proxy has closed the connection.
+    pub async fn closed(&mut self, limit: Duration) -> Result<(), String> {
+        match timeout(limit, &mut self.ended).await {
+            Ok(joined) => {
+                let _ = joined.expect("the connection's task does not panic");
+                Ok(())
+            }
+            Err(_) => Err(format!("still open after {limit:?}")),
+        }
+    }
+}
+
+impl Stream {
+    /// The answer, read to its end.
+    pub async fn answer(self) -> Result<Answer, h2::Error> {
+        let whole = async {
+            let (status, fields, mut body) = self.head().await?;
+            let mut bytes = Vec::new();
+            while let Some(piece) = body.data().await {
+                let piece = piece?;
+                let _ = body.flow_control().release_capacity(piece.len());
+                bytes.extend(piece);
+            }
+            Ok(Answer {
+                status,
+                fields,
+                body: bytes,
+            })
+        };
+        timeout(PATIENCE, whole).await.expect("an answer in time")
+    }
+
+    /// The answer's head; its body is not read.
+    pub async fn head(self) -> Result<(u16, HeaderMap, RecvStream), h2::Error> {
+        let (head, body) = self.answer.await?.into_parts();
+        Ok((head.status.as_u16(), head.headers, body))
+    }
+}
+
+/// How a stream ended that was written frame by frame.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this status; 0 where it is none of the usual.
+    Status(u16),
+    /// The stream was reset.
+    Reset,
+    /// The connection was given up.
+    Gone,
+}
+
+/// A connection written frame by frame.
+pub struct Frames(TcpStream);
+
+impl Frames {
+    /// Connects and begins with the preface and no settings of its own.
+    pub async fn connect(to: SocketAddr) -> Self {
+        let mut frames = Frames::silent(to).await;
+        frames.bytes(&opening()).await;
+        frames
+    }
+
+    /// Connects and says nothing yet.
+    pub async fn silent(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).await.expect("the port is open");
+        stream.set_nodelay(true).expect("a TCP socket");
+        Frames(stream)
+    }
+
+    /// Sends bytes as they are.
+    pub async fn bytes(&mut self, bytes: &[u8]) {
+        // Who is refused may be closed before all is sent.
+        let _ = self.0.write_all(bytes).await;
+    }
+
+    /// How the first stream ends.
+    pub async fn ending(&mut self) -> Ending {
+        let first = async {
+            loop {
+                let Some((kind, payload)) = self.frame().await else {
+                    return Ending::Gone;
+                };
+                match kind {
+                    1 => return Ending::Status(status(&payload)),
+                    3 => return Ending::Reset,
+                    7 => return Ending::Gone,
+                    _ => {}
+                }
+            }
+        };
+        timeout(PATIENCE, first).await.expect("an ending in time")
+    }
+
+    /// Type and payload of the next frame; `None` at the end.
+    async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Some((head[3], payload))
+    }
+}
+
+/// Preface and empty settings.
+pub fn opening() -> Vec<u8> {
+    [PREFACE, &frame(4, 0, 0, b"")].concat()
+}
+
+/// A frame.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a small frame");
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The fields of the first stream's request, which has no body.
+pub fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0); // a literal that is not remembered (RFC 7541 §6.2.2)
+        for text in [name, value] {
+            length(text.len(), &mut block);
+            block.extend(text.as_bytes());
+        }
+    }
+    frame(1, 0x05, 1, &block)
+}
+
+/// A length with seven bits to begin with (RFC 7541 §5.1).
+fn length(n: usize, block: &mut Vec<u8>) {
+    if n < 127 {
+        return block.push(n as u8);
+    }
+    block.push(127);
+    let mut rest = n - 127;
+    while rest >= 128 {
+        block.push((rest % 128) as u8 | 128);
+        rest /= 128;
+    }
+    block.push(rest as u8);
+}
+
+/// The status of an answer that begins with one of the table's entries (RFC 7541 appendix A).
+fn status(block: &[u8]) -> u16 {
+    match block.first() {
+        Some(0x88) => 200,
+        Some(0x89) => 204,
+        Some(0x8c) => 400,
+        Some(0x8d) => 404,
+        Some(0x8e) => 500,
+        // A literal with the name of the table: three digits, Huffman-coded or not.
+        _ => 0,
+    }
+}
