@@ -213,7 +213,7 @@ async fn draining_each_of_five_nodes_in_turn_under_load_fails_nothing() {
     for app in &apps {
         app.answers(|seen| Reply::usual(seen).after(ms(seen.serial as u64 % 40)));
     }
-    let health = "health: { path: /healthz, interval: 100ms, rise: 1, fall: 1 }";
+    let health = "health: { path: /healthz, interval: 300ms, rise: 1, fall: 1 }";
     let tide = Tidegate::run(web(health, nodes(&apps))).await;
     let load = Load::at(600)
         .count(N)
