@@ -1,10 +1,14 @@
-//! What every request pays before a byte moves: seeing one generation, finding its route, choosing its node.
+//! What every request pays before a byte moves: reading its head, seeing one generation, finding its route, being let
+//! in, choosing its node.
 //!
 //! Numbers are only comparable on one machine. Nothing here may measure the network or wait.
 
+mod bytes;
+
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
@@ -12,7 +16,10 @@ use tidegate::balance::node::Node;
 use tidegate::balance::pick::{Ask, Candidate, build};
 use tidegate::base::node::{Health, Intent};
 use tidegate::base::node_set::NodeSet;
-use tidegate::config::checked::{Access, Action, Balance, HostPattern, Match, PathPattern, Route};
+use tidegate::config::checked::{
+    Access, Action, Balance, HostPattern, Match, PathPattern, RateKey, RateLimit, Route,
+};
+use tidegate::guard::rate::Rate;
 use tidegate::live::control::Control;
 use tidegate::live::overlay::Change;
 use tidegate::live::source::Source;
@@ -23,10 +30,49 @@ use tidegate::telemetry::metrics::Metrics;
 #[allow(missing_docs, reason = "made by the macro")]
 mod groups {
     use super::*;
-    criterion_group!(benches, route_match, node_pick, snapshot_load);
+    criterion_group!(
+        benches,
+        bytes::heads,
+        bytes::chunks,
+        bytes::paths,
+        bytes::preludes,
+        rate_ask,
+        route_match,
+        node_pick,
+        snapshot_load
+    );
 }
 use groups::benches;
 criterion_main!(benches);
+
+// -- rate limit -------------------------------------------------------------------------------------------------------
+
+/// One client that asks on and on, and as many as are remembered, in turn; nobody is refused.
+fn rate_ask(c: &mut Criterion) {
+    let limit = RateLimit {
+        key: RateKey::Ip,
+        requests: 1_000_000,
+        per: Duration::from_millis(1),
+        burst: 1_000_000,
+        dry_run: false,
+    };
+    let (begun, fields) = (Instant::now(), HeaderMap::new());
+    let mut group = c.benchmark_group("rate");
+    for (name, clients) in [("one_client", 1), ("60000_clients", 60_000)] {
+        let rate = Rate::new(&limit, 7, begun);
+        let mut asked = 0_u32;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                asked = asked.wrapping_add(1);
+                let client = IpAddr::V4(Ipv4Addr::from_bits(asked % clients));
+                let now = begun + Duration::from_micros(asked.into());
+                let told = rate.ask(black_box(client), &fields, now);
+                assert!(told.is_ok());
+            });
+        });
+    }
+    group.finish();
+}
 
 // -- route match ------------------------------------------------------------------------------------------------------
 
@@ -85,8 +131,6 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
         access: Access::default(),
         rate_limit: None,
         action: Action::Proxy(0),
-        access: Access::default(),
-        rate_limit: None,
     }
 }
 

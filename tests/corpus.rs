@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use crate::support::cases::{self, Case, Slot};
-use crate::support::exchange::{Cut, Exchange, Reply, Silence};
+use crate::support::exchange::{Bodiless, Cut, Exchange, Reply, Silence};
 use crate::support::notation::show;
 use crate::support::policy::{Verdict, verdict};
 use crate::support::proxy::{Tidegate, web};
@@ -23,8 +23,8 @@ use crate::support::recorder::{Id, Recorder, mark};
 
 /// Runs at the same time.
 const AT_ONCE: usize = 48;
-/// Longer than the limits of the proxy under test, see [`LIMITS`].
-const PATIENCE: Duration = Duration::from_secs(6);
+/// Longer than the limits of the proxy under test, see [`LIMITS`], even where the machine has other things to do.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Short limits, so that what waits for more is over soon.
 const LIMITS: &str = "timeouts: { header: 3s, body: 1s }\naccess_log: { format: off }\n";
 
@@ -156,7 +156,7 @@ async fn ask(exchange: &mut Exchange, run: &mut Run) -> Result<(), String> {
     let id = next_id();
     run.around.push(id);
     exchange.send(&good(id), Cut::Whole, false);
-    match exchange.replies(1, PATIENCE, |_| false).await {
+    match exchange.replies(1, PATIENCE, |_| Bodiless::No).await {
         (replies, None) if replies[0].status == 200 && replies[0].id == Some(id) => {
             run.answered.push(id);
             Ok(())
@@ -181,9 +181,12 @@ async fn talk(case: &Case, run: &mut Run, exchange: &mut Exchange) -> Result<(),
     let own = expect.replies.len();
     // On a connection that has to be closed the canary must not be answered: that shows when it is closed.
     let want = own + usize::from(glued && expect.closes != Some(true));
-    let headless = |at: usize| expect.replies.get(at).is_some_and(|slot| slot.headless);
+    let bodiless = |at: usize| match expect.replies.get(at) {
+        Some(slot) if slot.headless => Bodiless::Yes,
+        _ => Bodiless::No,
+    };
     exchange.send(&run.sent, run.cut, expect.eof);
-    let (replies, silence) = exchange.replies(want, PATIENCE, headless).await;
+    let (replies, silence) = exchange.replies(want, PATIENCE, bodiless).await;
     run.replies = replies.iter().take(own).cloned().collect();
     for (at, slot) in expect.replies.iter().enumerate() {
         match (replies.get(at), silence) {
@@ -230,7 +233,7 @@ async fn canary_then_close(
     answered: &mut Vec<Id>,
     canary: Id,
 ) -> Result<(), String> {
-    let (replies, _) = exchange.replies(1, PATIENCE, |_| false).await;
+    let (replies, _) = exchange.replies(1, PATIENCE, |_| Bodiless::No).await;
     match replies.as_slice() {
         [reply] if reply.id == Some(canary) => answered.push(canary),
         other => return Err(format!("the canary before the end: {other:?}")),

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::support::attacks;
-use crate::support::exchange::{Cut, Exchange, Reply, Silence};
+use crate::support::exchange::{Bodiless, Cut, Exchange, Reply, Silence};
 use crate::support::notation::show;
 use crate::support::policy::{self, Verdict};
 use crate::support::proxy::{Tidegate, web};
@@ -28,7 +28,7 @@ const SEED: u64 = 2_026;
 const AT_ONCE: u64 = 32;
 /// Requests on one connection, as long as it lives.
 const ON_ONE: usize = 16;
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(10);
 const LIMITS: &str = "timeouts: { header: 3s, body: 2s }\naccess_log: { format: off }\n";
 
 /// What was sent, what was to become of it, and what did.
@@ -124,7 +124,12 @@ async fn one(mut exchange: Exchange, seed: u64, n: u64) -> (Attack, Option<Excha
     let due = policy::stream(&sent);
     let waits = matches!(due.last(), Some(Verdict::Wait));
     let want = due.len() - usize::from(waits);
-    let headless = |at: usize| matches!(&due[at], Verdict::Forward { request, .. } if request.method == "HEAD");
+    let like_head = sent[..12.min(sent.len())].windows(4).any(|w| w == b"HEAD");
+    let bodiless = |at: usize| match &due[at] {
+        Verdict::Forward { request, .. } if request.method == "HEAD" => Bodiless::Yes,
+        Verdict::Refuse(_) if at == 0 && like_head => Bodiless::Either,
+        _ => Bodiless::No,
+    };
     // Who has more to come but sends no more has left.
     let cut = if rng.u8(..4) == 0 {
         Cut::Bytes
@@ -132,7 +137,7 @@ async fn one(mut exchange: Exchange, seed: u64, n: u64) -> (Attack, Option<Excha
         Cut::Whole
     };
     exchange.send(&sent, cut, waits);
-    let (replies, silence) = exchange.replies(want, PATIENCE, headless).await;
+    let (replies, silence) = exchange.replies(want, PATIENCE, bodiless).await;
     let mut attack = Attack {
         wrong: answers(&due, &replies, silence).err(),
         sent,
@@ -150,10 +155,10 @@ async fn one(mut exchange: Exchange, seed: u64, n: u64) -> (Attack, Option<Excha
         );
     }
     // Nothing more is to be answered; a word about the part that never became a request is allowed.
-    let mut more = exchange.replies(1, PATIENCE, |_| false).await;
+    let mut more = exchange.replies(1, PATIENCE, |_| Bodiless::Either).await;
     let is_refusal = |r: &Reply| waits && (400..500).contains(&r.status);
     if more.0.first().is_some_and(is_refusal) {
-        more = exchange.replies(1, PATIENCE, |_| false).await;
+        more = exchange.replies(1, PATIENCE, |_| Bodiless::Either).await;
     }
     if more != (Vec::new(), Some(Silence::Closed)) {
         attack.wrong = Some(format!("afterwards comes {more:?} instead of the end"));

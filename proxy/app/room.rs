@@ -11,6 +11,8 @@ use crate::upstream::kept::IN_ALL;
 const ASIDE: usize = 64;
 /// What a file without a limit on connections may well mean.
 const WITHOUT_LIMIT: usize = 100_000;
+/// So many clients are enough for most sites.
+const MANY: usize = 4_000;
 /// What is assumed where the system does not tell.
 const USUAL: usize = 1_024;
 
@@ -51,12 +53,17 @@ impl Room {
     pub fn tell(self, allowed: Option<usize>) {
         if allowed.unwrap_or(WITHOUT_LIMIT) > self.clients {
             let allowed = allowed.map_or("no limit".into(), |n| n.to_string());
-            tracing::warn!(
+            // Few clients fit: somebody may wait for an answer. Many: good to know.
+            let seldom = self.clients >= MANY;
+            let words = format!(
                 "limits.connections is {allowed}, but this process may open {} files, enough for {} clients; \
                  raise it (`ulimit -n`, LimitNOFILE= of the systemd unit) or lower limits.connections",
-                self.files,
-                self.clients
+                self.files, self.clients
             );
+            match seldom {
+                true => tracing::info!("{words}"),
+                false => tracing::warn!("{words}"),
+            }
         }
     }
 }

@@ -148,12 +148,12 @@ fn ports(out: &mut Changes, old: &Config, new: &Config) {
             continue;
         };
         let what = |key: &str| format!("listen {}: {key}", is.addr);
-        out.restart(
+        out.shown(
             &what("proxy_protocol"),
             &ranges(&was.proxy_protocol, "nobody"),
             &ranges(&is.proxy_protocol, "nobody"),
         );
-        out.restart(&what("h2c"), &was.h2c.to_string(), &is.h2c.to_string());
+        out.shown(&what("h2c"), &was.h2c.to_string(), &is.h2c.to_string());
         access(out, what, &was.access, &is.access);
     }
 }

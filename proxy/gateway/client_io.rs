@@ -84,6 +84,11 @@ impl ClientIo {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let moved = match &step {
+            // The usual case: it was taken at once, and no term is asked for.
+            Poll::Ready(Ok(n)) if self.pace.is_unbroken() => {
+                self.pace.goes_on(*n);
+                return step;
+            }
             Poll::Ready(Ok(n)) => Some(*n),
             Poll::Ready(Err(_)) => return step,
             Poll::Pending => None,

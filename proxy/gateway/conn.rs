@@ -70,6 +70,14 @@ impl Conn {
         }
     }
 
+    /// One of many requests on it.
+    pub fn stream(&self) -> Self {
+        Conn {
+            peer_value: self.peer_value.clone(),
+            ..Conn::new(self.port.clone(), Some(self.peer))
+        }
+    }
+
     /// The task that serves it.
     pub fn served_by(&self, task: AbortHandle) {
         let _ = self.task.set(task);

@@ -27,6 +27,8 @@ const OFTEN: Duration = Duration::from_millis(20);
 const SELDOM: Duration = Duration::from_millis(500);
 /// Who waited less is not sent away to make room: its next request may be on its way.
 const SPARED: Duration = Duration::from_secs(1);
+/// A look at everybody is not free: a flood of newcomers does not get one each.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// When room is needed, one idle connection in so many goes, the oldest first, and at least one.
 const SHARE: usize = 64;
 /// So many who are turned away are waited for at the same time: they have no place, but a descriptor each, and those
@@ -47,6 +49,10 @@ struct Inside {
     conns: Slab<Option<Arc<Conn>>>,
     /// Connections of each client, addresses grouped.
     of_client: HashMap<IpAddr, usize>,
+    /// Connections that were sent away and whose place is not taken yet.
+    room_made: usize,
+    /// When it was last looked who could go.
+    looked: Option<Instant>,
 }
 
 /// A place in the crowd. Dropping it gives it free.
@@ -81,7 +87,7 @@ impl Crowd {
     pub fn enter(self: &Arc<Self>, port: &Arc<Port>, limits: &Limits) -> Result<Place, Refusal> {
         let most = limits.connections.unwrap_or(usize::MAX).min(self.room);
         let mut inside = self.inside.lock();
-        if inside.conns.len() >= most && !inside.make_room() {
+        if inside.conns.len() >= most && !inside.has_room(Instant::now()) {
             return Err(Refusal::Connections);
         }
         port.metrics.active.inc();
@@ -114,19 +120,30 @@ impl Crowd {
 }
 
 impl Inside {
-    fn make_room(&mut self) -> bool {
+    /// Whether there is room after all.
+    fn has_room(&mut self, now: Instant) -> bool {
+        let lately = |at| now.duration_since(at) < LOOK_AGAIN;
+        if self.room_made == 0 && !self.looked.is_some_and(lately) {
+            self.looked = Some(now);
+            self.room_made = self.make_room();
+        }
+        let has_room = self.room_made > 0;
+        self.room_made = self.room_made.saturating_sub(1);
+        has_room
+    }
+
+    /// Sends away those who have been idle longest; how many.
+    fn make_room(&self) -> usize {
         let conns = self.conns.iter().filter_map(|(_, conn)| conn.as_ref());
         let mut idle: Vec<_> = conns
             .filter_map(|conn| Some((conn.idle_for().filter(|idle| *idle >= SPARED)?, conn)))
             .collect();
         idle.sort_unstable_by_key(|(idle, _)| std::cmp::Reverse(*idle));
         let wanted = idle.len().div_ceil(SHARE);
-        let gone = idle
-            .iter()
+        idle.iter()
             .filter(|(_, conn)| conn.close_if_idle(SPARED))
             .take(wanted)
-            .count();
-        gone > 0
+            .count()
     }
 }
 

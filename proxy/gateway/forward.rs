@@ -111,10 +111,13 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         answered: false,
     });
     let mut peer = Box::new(to.peer.clone());
-    peer.options.custom_l4 = Some(Arc::new(Connect::new(old, to.kept.clone())));
     if let Some(deadline) = ctx.deadline {
         bound_by(&mut peer, deadline.saturating_duration_since(now));
     }
+    if old.is_some() {
+        peer.options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
+    }
+    peer.options.custom_l4 = Some(Arc::new(Connect::new(old, to.kept.clone())));
     Ok(peer)
 }
 

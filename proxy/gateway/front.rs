@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
@@ -35,7 +35,7 @@ use crate::live::snapshot::Snapshot;
 use crate::wire::head::Body;
 
 /// How much later than the whole-request limit the connection is cut: time for the 504 to be written.
-const CUT_AFTER_LIMIT: Duration = Duration::from_millis(500);
+pub const CUT_AFTER_LIMIT: Duration = Duration::from_millis(500);
 
 /// Serves the connections of one data port.
 #[derive(Clone)]
@@ -140,7 +140,8 @@ impl Front {
                     self.port.metrics.total_h2.inc();
                     io.speaks_h2();
                     conn.inlet.gives_back(buffer);
-                    return h2::serve(&self.proxy, io, conn, &self.control, &shutdown).await;
+                    let served = h2::serve(&self.proxy, io, conn, &self.control, &shutdown);
+                    return Box::pin(served).await; // rare, and large
                 }
                 Some(false) => self.port.metrics.total.inc(),
                 None => return,
@@ -162,7 +163,7 @@ impl Front {
                         let refused = Refused::of_head(why, &buffer);
                         self.tell(Some(conn.peer), &refused);
                         conn.inlet.is_refused();
-                        return refuse::answer(stream, &refused).await;
+                        return Box::pin(refuse::answer(stream, &refused)).await;
                     }
                 };
             requests += 1;
@@ -172,11 +173,7 @@ impl Front {
                 _ => buffer.split_off(end),
             };
             conn.inlet.begins(body, rest, limit.terms);
-            let mut session = ServerSession::new_http1(stream);
-            // Taken whole: a split would make the two halves share, and pay for sharing.
-            session.set_pipelined_prefix(std::mem::take(&mut buffer));
-            session.set_connection_user_context(Some(Box::new(conn.clone())));
-            let done = self.proxy.process_new_http(session, &shutdown);
+            let done = self.hand_over(stream, std::mem::take(&mut buffer), &conn, &shutdown);
             let reused = match limit.request {
                 // Dropping the request ends it; its own drop tells how.
                 Some(limit) => timeout(limit + CUT_AFTER_LIMIT, done).await.unwrap_or(None),
@@ -189,6 +186,21 @@ impl Front {
             }
             conn.inlet.let_through();
         }
+    }
+
+    /// Hands a request over to pingora. Not inside `serve`, where an idle connection would hold the room for it.
+    fn hand_over<'a>(
+        &'a self,
+        stream: Stream,
+        head: BytesMut,
+        conn: &Arc<Conn>,
+        shutdown: &'a ShutdownWatch,
+    ) -> impl Future<Output = Option<ReusedHttpStream>> + Unpin + 'a {
+        let mut session = ServerSession::new_http1(stream);
+        // Taken whole: a split would make the two halves share, and pay for sharing.
+        session.set_pipelined_prefix(head);
+        session.set_connection_user_context(Some(Box::new(conn.clone())));
+        self.proxy.process_new_http(session, shutdown)
     }
 
     /// The limits of the connection's `requests`th request, behind which `more` was read. A client that has sent

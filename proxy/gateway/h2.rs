@@ -19,6 +19,8 @@ use smallvec::SmallVec;
 use super::Gateway;
 use super::client_io::ClientIo;
 use super::conn::Conn;
+use super::front::CUT_AFTER_LIMIT;
+use super::waiting::within;
 use crate::base::reason::Refusal;
 use crate::live::control::Control;
 use crate::wire::head::Rules;
@@ -107,12 +109,14 @@ pub async fn serve(
     proxy: &Arc<HttpProxy<Gateway>>,
     io: ClientIo,
     conn: Arc<Conn>,
-    control: &Control,
+    control: &Arc<Control>,
     shutdown: &ShutdownWatch,
 ) {
-    let (idle, header_bytes) = control
-        .hold
-        .look(|now| (now.config.timeouts.idle, now.config.limits.header_bytes));
+    let (idle, header_bytes, write) = control.hold.look(|now| {
+        let (times, limits) = (&now.config.timeouts, &now.config.limits);
+        (times.idle, limits.header_bytes, times.write)
+    });
+    conn.inlet.sends_within(write);
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = idle;
     let mut h2 = default_h2_options();
@@ -120,16 +124,29 @@ pub async fn serve(
     let served = Arc::new(Served {
         proxy: proxy.clone(),
         conn,
+        control: control.clone(),
         options,
         h2,
     });
     served.process_new(Box::new(io), shutdown).await;
 }
 
+/// Ends when the request of `conn` is to be cut because its node's drain is over.
+async fn cut(conn: &Conn, control: &Control) {
+    let mut cuts = control.cuts();
+    while cuts.changed().await.is_ok() {
+        if conn.is_to_be_cut() {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 /// One HTTP/2 connection.
 struct Served {
     proxy: Arc<HttpProxy<Gateway>>,
     conn: Arc<Conn>,
+    control: Arc<Control>,
     options: HttpServerOptions,
     h2: H2Options,
 }
@@ -141,11 +158,16 @@ impl HttpServerApp for Served {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        CONN.scope(
-            self.conn.clone(),
-            self.proxy.process_new_http(session, shutdown),
-        )
-        .await
+        // Of its own: one connection has many requests, each perhaps on another node.
+        let conn = Arc::new(self.conn.stream());
+        let work = CONN.scope(conn.clone(), self.proxy.process_new_http(session, shutdown));
+        let limit = self.control.hold.look(|now| now.config.timeouts.request);
+        tokio::select! {
+            biased;
+            // Dropping the request ends it; its own drop tells how.
+            done = within(limit.map(|limit| limit + CUT_AFTER_LIMIT), work) => done.flatten(),
+            () = cut(&conn, &self.control) => None,
+        }
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -130,6 +130,14 @@ impl Inlet {
         self.0.lock().fault.get_or_insert(end);
     }
 
+    /// So long one piece of what is sent may take; nothing else is asked of the client.
+    pub fn sends_within(&self, pause: Option<Duration>) {
+        self.0.lock().terms = Terms {
+            send_pause: pause,
+            ..Terms::default()
+        };
+    }
+
     /// The terms of the request under way.
     pub fn terms(&self) -> Terms {
         self.0.lock().terms

@@ -24,6 +24,16 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Whether nobody waits.
+    pub fn is_unbroken(&self) -> bool {
+        self.waiting.is_none()
+    }
+
+    /// Notes `moved` bytes that nobody waited for.
+    pub fn goes_on(&mut self, moved: usize) {
+        self.moved += moved as u64;
+    }
+
     /// Notes a step: `moved` bytes, or none yet. `pause` is how long one step may take, `rate` how many bytes a second
     /// of waiting must move.
     ///
@@ -37,7 +47,7 @@ impl Pace {
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
         match moved {
-            Some(moved) => self.moves(moved, rate),
+            Some(moved) => self.moves(moved, pause, rate),
             None => self.waits(pause, cx),
         }
     }
@@ -53,12 +63,21 @@ impl Pace {
         }
     }
 
-    fn moves(&mut self, moved: usize, rate: Option<u64>) -> io::Result<()> {
+    fn moves(
+        &mut self,
+        moved: usize,
+        pause: Option<Duration>,
+        rate: Option<u64>,
+    ) -> io::Result<()> {
         let Some((since, _)) = self.waiting.take() else {
-            self.moved += moved as u64;
+            self.goes_on(moved);
             return Ok(());
         };
-        self.waited += since.elapsed();
+        // Longer than patience lasts: nobody asked in the meantime, so nobody waited.
+        let elapsed = since.elapsed();
+        if pause.is_none_or(|pause| elapsed <= pause) {
+            self.waited += elapsed;
+        }
         self.moved += moved as u64;
         if self.waited < WINDOW {
             return Ok(());

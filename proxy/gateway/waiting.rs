@@ -194,7 +194,8 @@ fn judge(
     })
 }
 
-async fn within<F: Future>(limit: Option<Duration>, work: F) -> Option<F::Output> {
+/// Waits for `work`, at most as long as `limit`.
+pub async fn within<F: Future>(limit: Option<Duration>, work: F) -> Option<F::Output> {
     match limit {
         Some(limit) => timeout(limit, work).await.ok(),
         None => Some(work.await),

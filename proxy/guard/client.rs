@@ -26,7 +26,8 @@ pub fn group(addr: IpAddr) -> IpAddr {
 ///
 /// `forwarded_for` are the values of `X-Forwarded-For`, `forwarded` those of `Forwarded` (RFC 7239), in the order of
 /// the message. `X-Forwarded-For` wins where both are present: it is what proxies in front of us append to. A
-/// member that is no address (`unknown`, an obfuscated name) ends the walk: what is left of it cannot be attributed.
+/// member that tells no address (`unknown`, an obfuscated name, no `for=`) ends the walk: what is left of it cannot be
+/// attributed.
 pub fn real_client<'a>(
     peer: IpAddr,
     trusted: &[IpNet],
@@ -50,7 +51,8 @@ pub fn real_client<'a>(
         let members = forwarded
             .rev()
             .flat_map(|line| line.rsplit(','))
-            .filter_map(for_parameter);
+            .filter(|element| !element.trim().is_empty())
+            .map(|element| for_parameter(element).unwrap_or_default());
         walk(&mut real, members, trusted);
     }
     real
@@ -153,6 +155,14 @@ mod tests {
             real("10.0.0.1", &["203.0.113.9:1234"], &["for=7.7.7.7"]),
             "203.0.113.9"
         );
+    }
+
+    #[test]
+    fn a_proxy_that_does_not_say_for_whom_it_asks_ends_the_walk() {
+        let lie = "for=6.6.6.6, proto=https";
+        assert_eq!(real("10.0.0.1", &[], &[lie]), "10.0.0.1");
+        let known = "for=6.6.6.6, by=10.1.1.1, , for=10.2.2.2";
+        assert_eq!(real("10.0.0.1", &[], &[known]), "10.2.2.2");
     }
 
     #[test]

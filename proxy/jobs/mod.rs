@@ -66,7 +66,7 @@ async fn ticks(control: &Control) {
         ticks.tick().await;
         control.tick(Instant::now());
         told = told.wrapping_add(1);
-        if told % TICKS_OF_A_FLOOD == 0 {
+        if told.is_multiple_of(TICKS_OF_A_FLOOD) {
             tell_flood(control);
         }
     }

@@ -20,6 +20,9 @@ use tokio::net::TcpStream;
 use super::kept::Kept;
 use crate::wire::exchange::{Bad, Exchange};
 
+/// pingora takes an end of the request that it meets after a 101 for the end of the tunnel. So the head of a request
+/// that asks for one leaves only after its end had the time to come: as many rounds of pingora's loop.
+const ROUNDS_BEFORE_A_TUNNEL: u8 = 8;
 /// Bytes of a request that wait to leave together, at most.
 const TOGETHER: usize = 16 * 1024;
 /// A part of a body of this size leaves by itself: copying it costs more than a write.
@@ -38,8 +41,8 @@ pub struct Line {
     /// To be sent, from `gone` on.
     out: Vec<u8>,
     gone: usize,
-    /// What waits is a head that may be joined by its body.
-    head_waits: bool,
+    /// What waits is a head that may be joined by its body: so often an answer is asked for before it goes.
+    head_waits: u8,
     /// The beginning of a head that is not whole, behind `checked` bytes that may pass.
     held: Vec<u8>,
     checked: usize,
@@ -60,7 +63,7 @@ impl Line {
             exchange: Exchange::default(),
             out: Vec::new(),
             gone: 0,
-            head_waits: false,
+            head_waits: 0,
             held: Vec::new(),
             checked: 0,
             deaf: false,
@@ -71,7 +74,7 @@ impl Line {
 
     /// Sends what waits, as far as the socket takes it.
     fn push(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        self.head_waits = false;
+        self.head_waits = 0;
         while self.gone < self.out.len() {
             let written = socket(&mut self.stream).poll_write(cx, &self.out[self.gone..]);
             match written {
@@ -184,8 +187,9 @@ impl AsyncRead for Line {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let line = self.get_mut();
-        if std::mem::take(&mut line.head_waits) {
+        if line.head_waits > 0 {
             // The body, if it is here already, is written before this is asked again.
+            line.head_waits -= 1;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -239,15 +243,19 @@ impl AsyncWrite for Line {
         }
         let waiting = line.out.len() - line.gone;
         let alone = if begins {
-            !line.exchange.has_body()
+            !line.exchange.has_body() && !line.exchange.asks_to_upgrade()
         } else {
             waiting == 0 && buf.len() >= LARGE
         };
         if alone || line.exchange.is_tunnel() || waiting + buf.len() > TOGETHER {
-            line.head_waits = false;
+            line.head_waits = 0;
             return line.write_through(cx, buf);
         }
-        line.head_waits = begins;
+        line.head_waits = match (begins, line.exchange.asks_to_upgrade()) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => ROUNDS_BEFORE_A_TUNNEL,
+        };
         line.out.extend_from_slice(buf);
         line.exchange.sends(buf);
         Poll::Ready(Ok(buf.len()))
@@ -255,7 +263,7 @@ impl AsyncWrite for Line {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let line = self.get_mut();
-        if line.head_waits || line.gone == line.out.len() {
+        if line.head_waits > 0 || line.gone == line.out.len() {
             return Poll::Ready(Ok(()));
         }
         Poll::Ready(line.push(cx))

@@ -121,6 +121,11 @@ impl Exchange {
         self.asked.is_some_and(|asked| asked.body != Body::Sized(0))
     }
 
+    /// Whether the request asks for another protocol.
+    pub fn asks_to_upgrade(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.upgrade)
+    }
+
     /// These bytes of the request are on their way.
     pub fn sends(&mut self, mut bytes: &[u8]) {
         if let Sent::Head(left) = &mut self.sent {
@@ -132,7 +137,7 @@ impl Exchange {
             }
             self.sent = match self.asked.map(|asked| asked.body) {
                 Some(Body::Chunked) => Sent::Chunked(Box::new(Chunks::new(TRAILERS_AT_MOST))),
-                Some(Body::Sized(length)) if length > 0 => Sent::Sized(length as u64),
+                Some(Body::Sized(length)) if length > 0 => Sent::Sized(length),
                 _ => Sent::Over,
             };
         }

@@ -3,8 +3,6 @@
 //! Looked at once, in one walk over the fields. Never repairs: a field is good, refused, or named for `canon` to
 //! leave out.
 
-use memchr::memchr;
-
 use super::head::{Body, Rules};
 use crate::base::reason::Refusal;
 
@@ -91,7 +89,11 @@ pub(super) fn fate(name: &str, rules: &Rules, trusted: bool) -> Fate {
 fn tells_client(name: &str) -> bool {
     let is = |word: &str| name.eq_ignore_ascii_case(word);
     match name.len() {
-        9 => is("forwarded") || is("x-real-ip"),
+        9 => is("forwarded") || is("x-real-ip") || is("client-ip"),
+        11 => is("x-client-ip") || is("x-forwarded"),
+        13 if is("forwarded-for") => true,
+        14 if is("true-client-ip") => true,
+        19 if is("x-cluster-client-ip") => true,
         n => {
             n > 12
                 && name
@@ -103,7 +105,8 @@ fn tells_client(name: &str) -> bool {
 
 impl Rules {
     fn drops(&self, name: &str) -> bool {
-        (!self.keep_underscores && memchr(b'_', name.as_bytes()).is_some())
+        let underscore = |any, byte| any | (byte == b'_');
+        (!self.keep_underscores && name.bytes().fold(false, underscore))
             || self.drop.iter().any(|d| d.eq_ignore_ascii_case(name))
     }
 }

@@ -61,6 +61,11 @@ fn version_1(bytes: &[u8]) -> Result<Option<Prelude>, NoPrelude> {
     if header.header.len() != len || !header.header.ends_with("\r\n") {
         return Err(NoPrelude);
     }
+    // Digits and nothing else make a port (specification §2.1); the parser takes `+80` for one.
+    let tells = !matches!(header.addresses, v1::Addresses::Unknown);
+    if tells && header.header.contains('+') {
+        return Err(NoPrelude);
+    }
     let client = match header.addresses {
         v1::Addresses::Unknown => None,
         v1::Addresses::Tcp4(a) => Some((a.source_address, a.source_port).into()),
@@ -163,6 +168,8 @@ mod tests {
             b"PROXY TCP4  1.2.3.4 10.0.0.1 1 80\r\n",
             b"PROXY TCP4 1.2.3 10.0.0.1 1 80\r\n",
             b"PROXY TCP4 1.2.3.4 10.0.0.1 65536 80\r\n",
+            b"PROXY TCP4 1.2.3.4 10.0.0.1 +1 80\r\n",
+            b"PROXY TCP6 ::1 ::2 1 +80\r\n",
             b"PROXY TCP4 1.2.3.4 10.0.0.1 1\r\n",
             b"PROXY TCP4 1.2.3.4 10.0.0.1 1 80 x\r\n",
             b"PROXY TCP4 2001:db8::7 ::1 1 80\r\n",

@@ -83,7 +83,7 @@ pub fn fields<'a>(
         return Err(Refusal::HeaderTooLarge);
     }
     let mut dropped = Vec::new();
-    let mut lengths = 0;
+    let (mut lengths, mut expects) = (0, 0);
     for (name, value) in fields {
         // RFC 9113 §8.2.2: these belong to connections of another kind.
         if matches!(
@@ -104,10 +104,11 @@ pub fn fields<'a>(
             Fate::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
                 return Err(Refusal::Expectation);
             }
+            Fate::Expect => expects += 1,
             _ => {}
         }
     }
-    if lengths > 1 {
+    if lengths > 1 || expects > 1 {
         return Err(Refusal::BadRequest);
     }
     Ok(dropped)
@@ -193,6 +194,8 @@ mod tests {
         );
         let length: &[u8] = b"5";
         let twice = [("content-length", length), ("content-length", length)];
+        assert_eq!(fields(&twice, &rules(), false), Err(Refusal::BadRequest));
+        let twice = [("expect", &b"100-continue"[..]); 2];
         assert_eq!(fields(&twice, &rules(), false), Err(Refusal::BadRequest));
         assert_eq!(
             fields(&[("content-length", b"1001")], &rules(), false),

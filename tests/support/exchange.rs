@@ -40,6 +40,17 @@ pub struct Reply {
     pub body: usize,
 }
 
+/// Whether an answer ends with its head, whatever that says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bodiless {
+    /// It does not.
+    No,
+    /// It answers a HEAD.
+    Yes,
+    /// It refuses what begins like a HEAD: both are right, and the close tells which it is.
+    Either,
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
@@ -110,20 +121,20 @@ impl Exchange {
         out.eof |= eof;
     }
 
-    /// Reads answers: until there are `want`, or the end, or `limit`. `headless` says which have no body whatever
+    /// Reads answers: until there are `want`, or the end, or `limit`. `bodiless` says which have no body whatever
     /// they say.
     pub async fn replies(
         &mut self,
         want: usize,
         limit: Duration,
-        headless: impl Fn(usize) -> bool,
+        bodiless: impl Fn(usize) -> Bodiless,
     ) -> (Vec<Reply>, Option<Silence>) {
         let Exchange { out, heard } = self;
         let until = Instant::now() + limit;
         let reading = async {
             let mut replies = Vec::new();
             while replies.len() < want {
-                match heard.next(until, headless(replies.len())).await {
+                match heard.next(until, bodiless(replies.len())).await {
                     Ok(reply) => replies.push(reply),
                     Err(silence) => return (replies, Some(silence)),
                 }
@@ -190,9 +201,9 @@ impl Heard {
         true
     }
 
-    async fn next(&mut self, until: Instant, headless: bool) -> Result<Reply, Silence> {
+    async fn next(&mut self, until: Instant, bodiless: Bodiless) -> Result<Reply, Silence> {
         loop {
-            match parse(&self.buf[self.at..], self.ended, headless) {
+            match parse(&self.buf[self.at..], self.ended, bodiless) {
                 Parsed::Whole(length, reply) => {
                     self.at += length;
                     if !(100..200).contains(&reply.status) || reply.status == 101 {
@@ -220,7 +231,7 @@ enum Parsed {
     Garbled,
 }
 
-fn parse(bytes: &[u8], ended: bool, headless: bool) -> Parsed {
+fn parse(bytes: &[u8], ended: bool, bodiless: Bodiless) -> Parsed {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut fields);
     let length = match head.parse(bytes) {
@@ -236,9 +247,11 @@ fn parse(bytes: &[u8], ended: bool, headless: bool) -> Parsed {
         its.map(|f| String::from_utf8_lossy(f.value).to_ascii_lowercase())
     };
     let status = head.code.unwrap_or(0);
-    let bodiless = headless || matches!(status, 100..200 | 204 | 304);
+    let none = bodiless == Bodiless::Yes
+        || (bodiless == Bodiless::Either && ended && bytes.len() == length)
+        || matches!(status, 100..200 | 204 | 304);
     let body = match field("content-length").and_then(|l| l.parse().ok()) {
-        _ if bodiless => 0,
+        _ if none => 0,
         Some(n) => n,
         None if ended => bytes.len() - length,
         // Neither the proxy nor the recorder answers in chunks here.

@@ -315,7 +315,7 @@ async fn perform(seen: &Seen, steps: Vec<Step>, wire: &mut Wire) -> Result<End, 
         match step {
             Step::Head(status, fields) => due.extend(head_bytes(seen, status, &fields)),
             Step::Bytes(_) | Step::Chunk(_) if bodiless => {}
-            Step::Bytes(bytes) => due.extend(bytes),
+            Step::Bytes(bytes) | Step::Raw(bytes) => due.extend(bytes),
             Step::Chunk(data) => due.extend(chunk(&data)),
             Step::Mirror => {
                 let length = ("content-length".to_owned(), seen.body.len().to_string());

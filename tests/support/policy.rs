@@ -74,7 +74,7 @@ pub fn verdict(bytes: &[u8]) -> Verdict {
         }
         Err(Not::Yet) => {
             // What is refused for its head is refused before its body.
-            return match strict::head(rest).map(|head| judge(head)) {
+            return match strict::head(rest).map(judge) {
                 Ok(refused @ Verdict::Refuse(_)) => refused,
                 _ => Verdict::Wait,
             };

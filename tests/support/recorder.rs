@@ -156,17 +156,20 @@ async fn request(
         request: head,
     };
     let mut body = Body::of(&taken.request);
-    if expects && body.advance(&buf[taken.request.head..]) == Err(Not::Yet) {
-        // Who left meanwhile is noticed when reading.
-        let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
-    }
+    let mut waits = expects;
     loop {
+        // At its end it is not asked again: what follows is another request.
         match body.advance(&buf[taken.request.head..]) {
             Ok(()) => break,
-            Err(Not::Yet) if more(stream, buf, book).await => {}
             Err(Not::Yet) => {
-                note(book, taken);
-                return Ok(None);
+                if std::mem::take(&mut waits) {
+                    // Who left meanwhile is noticed when reading.
+                    let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                }
+                if !more(stream, buf, book).await {
+                    note(book, taken);
+                    return Ok(None);
+                }
             }
             Err(Not::Ever(why)) => return Err(format!("body ({why}): {}", show(buf))),
         }
@@ -252,7 +255,8 @@ pub fn canonical(head: &Request, raw: &[u8]) -> Result<(), String> {
     }
     let websocket = head.names("upgrade", "websocket") && head.names("connection", "upgrade");
     for name in NEVER {
-        if !head.all(name).is_empty() && !(websocket && name == "upgrade") {
+        let agreed = websocket && name == "upgrade";
+        if !agreed && !head.all(name).is_empty() {
             return Err(format!("the field {name}"));
         }
     }

@@ -48,6 +48,8 @@ pub enum Step {
     Head(u16, Vec<(String, String)>),
     /// Bytes as they are.
     Bytes(Vec<u8>),
+    /// The same, even where an answer has no body (HEAD).
+    Raw(Vec<u8>),
     /// One chunk; an empty one is the last.
     Chunk(Vec<u8>),
     /// The request's own body with its length.
@@ -133,6 +135,11 @@ impl Reply {
             ("connection".to_owned(), "upgrade".to_owned()),
         ];
         Reply::steps([Step::Head(101, fields), Step::Echo])
+    }
+
+    /// These bytes, whatever they are.
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Reply::steps([Step::Raw(bytes.into())])
     }
 
     /// A reset instead of an answer.

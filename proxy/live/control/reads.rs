@@ -39,7 +39,7 @@ impl Control {
     /// What the file says but only a restart puts in use, in words.
     pub fn waits_for_restart(&self) -> Vec<String> {
         let (config, old) = (&self.hold.load().config, &self.started_with);
-        let port = |l: &Listen| (l.addr, l.proxy_protocol.clone(), l.h2c);
+        let port = |l: &Listen| l.addr;
         let same_ports = config
             .listen
             .iter()
