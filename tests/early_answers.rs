@@ -4,7 +4,7 @@
 //! fits into the buffers on the way.
 
 use crate::support::client::{Answer, Client, Request};
-use crate::support::exchange::{Cut, Exchange};
+use crate::support::exchange::{Bodiless, Cut, Exchange};
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::Tidegate;
 use crate::support::reply::Reply;
@@ -97,7 +97,7 @@ async fn a_client_that_reads_while_it_sends_gets_the_answer_before_it_is_done() 
         let mut client = Exchange::connect(tide.addr()).await.unwrap();
         let bytes = [request.head_bytes(), request.body_bytes()].concat();
         client.send(&bytes, Cut::Whole, false);
-        let (replies, silence) = client.replies(1, ms(8_000), |_| false).await;
+        let (replies, silence) = client.replies(1, ms(8_000), |_| Bodiless::No).await;
         assert_eq!(silence, None, "{shown}");
         assert_eq!(replies[0].status, status, "{shown}");
     }
