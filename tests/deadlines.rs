@@ -279,6 +279,24 @@ async fn a_reader_below_the_rate_is_cut_off_and_one_above_it_is_not() {
 }
 
 #[tokio::test]
+async fn a_steady_reader_is_not_cut_off_for_what_the_kernel_holds() {
+    let (_app, tide) = with_much_to_say("timeouts: { write: 1500ms }").await;
+    let reads = async |mut client: Client| {
+        client.send(&Request::get("/steady")).await.unwrap();
+        client.head().await.unwrap();
+        let began = Instant::now();
+        while began.elapsed() < ms(4_000) {
+            // 160 KB a second, far above any rate.
+            let more = client.exactly(16 << 10).await;
+            more.unwrap_or_else(|e| panic!("{e} after {:?}", began.elapsed()));
+            tokio::time::sleep(ms(100)).await;
+        }
+    };
+    let narrow = Client::connect_narrow(tide.addr()).await.unwrap();
+    tokio::join!(reads(narrow), reads(tide.connect().await));
+}
+
+#[tokio::test]
 async fn who_reads_nothing_is_told_as_a_timeout_and_leaves_nothing_behind() {
     let (app, tide) = with_much_to_say("timeouts: { write: 700ms }").await;
     let mut client = Client::connect_narrow(tide.addr()).await.unwrap();
