@@ -55,8 +55,9 @@ pub fn main(cli: Cli) -> ExitCode {
 /// The operator's log. `TIDEGATE_LOG` takes the usual filter words; pingora's own errors are asked for there, since
 /// the access log tells every failed request already.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,pingora_core=error,pingora_proxy=error"));
+    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| {
+        EnvFilter::new("info,pingora_core=error,pingora_core::apps=off,pingora_proxy=error")
+    });
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

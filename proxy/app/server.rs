@@ -150,7 +150,6 @@ fn data_path(
         let port = Arc::new(Port {
             metrics: control.metrics.listener(&label),
             label: label.clone(),
-            addr: listen.addr,
             open: OpenPort::new(at, listen),
         });
         let front = Front::new(proxy.clone(), control.clone(), port, crowd.clone());

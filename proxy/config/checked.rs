@@ -88,6 +88,8 @@ pub struct Limits {
 
 /// The most that [`Limits::header_bytes`] may be: beyond it the proxying layer has its own limit.
 pub const MAX_HEADER_BYTES: usize = 256 * 1024;
+/// The most that [`Limits::uri_bytes`] may be: a longer target has no form as a value of the `http` crate.
+pub const MAX_URI_BYTES: usize = 65_534;
 /// The most that [`Limits::headers`] may be, for the same reason.
 pub const MAX_HEADERS: usize = 250;
 

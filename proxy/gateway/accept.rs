@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use xxhash_rust::xxh3::xxh3_64;
@@ -38,6 +38,9 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     if session.is_http2() {
         // A window that stays shut is not a socket that stays full.
         session.set_write_timeout(ctx.snapshot.config.timeouts.write);
+        if !session.as_mut().is_body_done() {
+            conn.body_moved(false);
+        }
         ctx.refused = h2::settle(session.req_header_mut(), &ctx.snapshot.rules, ctx.trusted)?.err();
     }
     if ctx.control.lifecycle.is_stopping() || conn.last.load(Relaxed) {
@@ -57,9 +60,9 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         version: request.version,
     };
     if ctx.trusted {
-        let lines = |name: &str| -> Vec<&str> {
+        let lines = |name: &str| -> Vec<&[u8]> {
             let values = request.headers.get_all(name).iter();
-            values.filter_map(|v| v.to_str().ok()).collect()
+            values.map(HeaderValue::as_bytes).collect()
         };
         ctx.client = real_client(
             conn.peer,
@@ -75,7 +78,13 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
 ///
 /// # Errors
 /// When it is more than the file allows.
-pub fn takes(bytes: usize, ctx: &mut Ctx) -> Result<()> {
+pub fn takes(bytes: usize, is_last: bool, ctx: &mut Ctx) -> Result<()> {
+    if ctx.head.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    if let Some(conn) = &ctx.conn {
+        conn.body_moved(is_last);
+    }
     ctx.body_seen += bytes as u64;
     let most = ctx.snapshot.config.limits.body;
     if most.is_some_and(|most| ctx.body_seen > most) {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
+use nix_raw::sys::socket::{setsockopt, sockopt};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
@@ -36,8 +37,10 @@ pub struct ClientIo {
     seat: Seat,
     out: BytesMut,
     pace: Pace,
-    /// Something was sent since the last request began.
+    /// Something was sent: who only came and went is not waited for.
     answered: bool,
+    /// It was listened to since something was gathered.
+    listened: bool,
     /// The client speaks HTTP/2.
     h2: bool,
 }
@@ -51,6 +54,7 @@ impl ClientIo {
             out: BytesMut::new(),
             pace: Pace::default(),
             answered: false,
+            listened: false,
             h2: false,
         }
     }
@@ -106,6 +110,17 @@ impl ClientIo {
         }
     }
 
+    /// Makes the close that follows a reset, which no reader takes for the end of an answer.
+    fn reset_on_close(&self) {
+        let now = nix_raw::libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        if let Err(e) = setsockopt(self.stream().id(), sockopt::Linger, &now) {
+            tracing::debug!("a cut answer ends like a whole one: {e}");
+        }
+    }
+
     /// Sends what was gathered.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out.has_remaining() {
@@ -132,9 +147,22 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let ClientIo { stream, seat, .. } = self.get_mut();
+        let this = self.get_mut();
+        let ClientIo { stream, seat, .. } = &mut *this;
         let stream = stream.as_mut().expect("invariant: taken only by drop");
-        seat.conn.inlet.poll_read(stream, cx, buf)
+        let read = seat.conn.inlet.poll_read(stream, cx, buf);
+        if read.is_pending() && this.out.has_remaining() {
+            // pingora flushes an answer with a length at its end. It has nothing more at hand when it comes back to
+            // listen: what there is goes out. The first time it may only be between a head and its body.
+            if std::mem::replace(&mut this.listened, true) {
+                if let Poll::Ready(Err(e)) = this.poll_send(cx) {
+                    return Poll::Ready(Err(e));
+                }
+            } else {
+                cx.waker().wake_by_ref();
+            }
+        }
+        read
     }
 }
 
@@ -146,6 +174,7 @@ impl AsyncWrite for ClientIo {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.answered = true;
+        this.listened = false;
         if this.out.len() + buf.len() <= GATHERED {
             this.out.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));
@@ -182,12 +211,19 @@ impl AsyncWrite for ClientIo {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_send(cx))?;
+        if this.conn().ends_with_reset() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(this.stream_mut()).poll_shutdown(cx)
     }
 }
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
+        if self.conn().ends_with_reset() {
+            self.reset_on_close();
+            return;
+        }
         let unread = self.answered && !self.h2 && self.conn().inlet.is_unread();
         let out = std::mem::take(&mut self.out);
         let needed = unread || !out.is_empty();

@@ -1,6 +1,6 @@
 //! What is known of one client connection, shared by its requests and by the crowd it stands in.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -19,8 +19,6 @@ use crate::telemetry::metrics::ListenerMetrics;
 pub struct Port {
     /// Its address, as metrics and the log name it.
     pub label: String,
-    /// Its address as the file has it: the key of its entry in `listen`.
-    pub addr: SocketAddr,
     /// Its metrics.
     pub metrics: ListenerMetrics,
     /// Which entry of the configuration it is, to find who may come in.
@@ -43,6 +41,10 @@ pub struct Conn {
     pub inlet: Inlet,
     /// The request on it is to be the last.
     pub last: AtomicBool,
+    /// It is to end with a reset.
+    reset: AtomicBool,
+    /// Milliseconds after `begun`, plus one, since when a body is waited for; 0 while none is. Of HTTP/2 only.
+    body_since: AtomicU64,
     /// Ends the task that serves it.
     task: OnceLock<AbortHandle>,
     /// The node its current request is on.
@@ -63,6 +65,8 @@ impl Conn {
                 .expect("invariant: an address prints as digits, letters, dots and colons"),
             inlet: Inlet::default(),
             last: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+            body_since: AtomicU64::new(0),
             task: OnceLock::new(),
             node: Mutex::new(None),
             begun: Instant::now(),
@@ -106,6 +110,33 @@ impl Conn {
     /// Whether its current request is to be cut because its node's drain is over.
     pub fn is_to_be_cut(&self) -> bool {
         self.node.lock().as_ref().is_some_and(|n| n.is_cut())
+    }
+
+    /// It ends with a reset: what was sent is not all there is.
+    pub fn is_to_be_reset(&self) {
+        self.reset.store(true, Relaxed);
+    }
+
+    /// Whether it ends with a reset.
+    pub fn ends_with_reset(&self) -> bool {
+        self.reset.load(Relaxed)
+    }
+
+    /// A piece of a body came, or its head; the `last` one is the end of the wait for more.
+    pub fn body_moved(&self, last: bool) {
+        let since = if last {
+            0
+        } else {
+            self.begun.elapsed().as_millis() as u64 + 1
+        };
+        self.body_since.store(since, Relaxed);
+    }
+
+    /// How long a body has been waited for; `None` while none is.
+    pub fn body_awaited(&self) -> Option<Duration> {
+        let since = self.body_since.load(Relaxed).checked_sub(1)?;
+        let now = self.begun.elapsed();
+        Some(now.saturating_sub(Duration::from_millis(since)))
     }
 
     /// From now on it waits for a request.

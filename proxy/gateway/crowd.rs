@@ -87,11 +87,12 @@ impl Crowd {
     pub fn enter(self: &Arc<Self>, port: &Arc<Port>, limits: &Limits) -> Result<Place, Refusal> {
         let most = limits.connections.unwrap_or(usize::MAX).min(self.room);
         let mut inside = self.inside.lock();
-        if inside.conns.len() >= most && !inside.has_room(Instant::now()) {
+        if inside.conns.len() < most {
+            inside.room_made = 0;
+        } else if !inside.has_room(Instant::now()) {
             return Err(Refusal::Connections);
         }
         port.metrics.active.inc();
-        port.metrics.total.inc();
         Ok(Place {
             crowd: self.clone(),
             port: port.clone(),

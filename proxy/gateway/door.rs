@@ -16,7 +16,7 @@ use crate::base::reason::{End, Refusal};
 pub async fn port(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     let admits = match &ctx.conn {
         Some(conn) => ctx.snapshot.doors.port(&conn.port.open).admits(ctx.client),
-        None => true,
+        None => false, // who came in by no port came in by a fault
     };
     match admits {
         true => Ok(false),

@@ -73,6 +73,7 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
     let now = Instant::now();
     ctx.end_attempt(now);
+    ctx.body_seen = 0; // sent again, it is counted again
     let stale = ctx.stale.take();
     // With nobody else left, the node whose old connection was closed may well be fine.
     let chosen = ctx.chosen.take().or_else(|| choose(ctx, now)).or(stale);

@@ -26,13 +26,12 @@ use super::h2;
 use super::inlet::Terms;
 use super::linger::Seat;
 use super::refuse::{self, Refused};
-use super::waiting::{self, Waited};
+use super::waiting::{self, Preface, Waited};
 use crate::base::reason::Refusal;
 use crate::config::checked::{Config, Listen};
 use crate::guard::client::is_trusted;
 use crate::live::control::Control;
-use crate::live::snapshot::Snapshot;
-use crate::wire::head::Body;
+use crate::wire::head::{Body, Good};
 
 /// How much later than the whole-request limit the connection is cut: time for the 504 to be written.
 pub const CUT_AFTER_LIMIT: Duration = Duration::from_millis(500);
@@ -63,8 +62,8 @@ impl Front {
     }
 
     /// Its entry in the file.
-    fn listen<'a>(&self, config: &'a Config) -> Option<&'a Listen> {
-        config.listen.iter().find(|l| l.addr == self.port.addr)
+    fn listen<'a>(&'a self, config: &'a Config) -> &'a Listen {
+        self.port.open.entry(config)
     }
 
     /// A connection comes in: is there room, who is it. Then it is served by a task of its own.
@@ -101,7 +100,7 @@ impl Front {
     fn announced(&self, peer: Option<IpAddr>) -> Option<Duration> {
         self.control.hold.look(|now| {
             let config = &now.config;
-            let from = &self.listen(config)?.proxy_protocol;
+            let from = &self.listen(config).proxy_protocol;
             let announced = peer.is_some_and(|peer| is_trusted(peer, from));
             let patience = config.timeouts.header.or(config.timeouts.idle);
             announced.then(|| patience.unwrap_or(waiting::PRELUDE_PATIENCE))
@@ -128,23 +127,26 @@ impl Front {
         let seat = Seat::new(conn.clone(), place);
         let mut requests = 0;
         let mut answers_left = None;
-        let listen_h2 = |now: &Snapshot| self.listen(&now.config).is_some_and(|l| l.h2c);
-        let h2c = self.control.hold.look(listen_h2);
+        let mut deadline = None;
+        let h2c = self.control.hold.look(|now| self.listen(&now.config).h2c);
         if !h2c {
             self.port.metrics.total.inc();
         }
         let mut io = ClientIo::new(stream, seat);
         if h2c {
             match waiting::for_preface(&mut io, &mut buffer, &conn, &self.control).await {
-                Some(true) => {
+                Preface::H2 => {
                     self.port.metrics.total_h2.inc();
                     io.speaks_h2();
                     conn.inlet.gives_back(buffer);
                     let served = h2::serve(&self.proxy, io, conn, &self.control, &shutdown);
                     return Box::pin(served).await; // rare, and large
                 }
-                Some(false) => self.port.metrics.total.inc(),
-                None => return,
+                Preface::H1(end) => {
+                    self.port.metrics.total.inc();
+                    deadline = end;
+                }
+                Preface::Gone => return,
             }
         }
         let mut stream: Stream = Box::new(io);
@@ -153,26 +155,41 @@ impl Front {
             // After the last call nobody waits for another request.
             let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
-            let (end, body) =
-                match waiting::for_head(&mut stream, &mut buffer, &conn, &self.control, patience)
-                    .await
-                {
-                    Waited::Head(end, body) => (end, body),
-                    Waited::Gone => return,
-                    Waited::Refused(why) => {
-                        let refused = Refused::of_head(why, &buffer);
-                        self.tell(Some(conn.peer), &refused);
-                        conn.inlet.is_refused();
-                        return Box::pin(refuse::answer(stream, &refused)).await;
-                    }
-                };
+            let head = waiting::for_head(
+                &mut stream,
+                &mut buffer,
+                &conn,
+                &self.control,
+                patience,
+                deadline.take(),
+            );
+            let (
+                end,
+                Good {
+                    body, asks_first, ..
+                },
+            ) = match head.await {
+                Waited::Head(end, good) => (end, good),
+                Waited::Gone => return,
+                Waited::Refused(why) => {
+                    let refused = Refused::of_head(why, &buffer);
+                    self.tell(Some(conn.peer), &refused);
+                    conn.inlet.is_refused();
+                    return Box::pin(refuse::answer(stream, &refused)).await;
+                }
+            };
             requests += 1;
-            let limit = self.admit(&conn, &buffer[end..], requests, &mut answers_left);
+            // Behind a body nobody knows yet what is a request.
+            let behind = match body {
+                Body::Sized(0) => &buffer[end..],
+                _ => &[],
+            };
+            let limit = self.admit(&conn, behind, requests, &mut answers_left);
             let rest = match body {
                 Body::Sized(0) if buffer.len() == end => BytesMut::new(),
                 _ => buffer.split_off(end),
             };
-            conn.inlet.begins(body, rest, limit.terms);
+            conn.inlet.begins(body, asks_first, rest, limit.terms);
             let done = self.hand_over(stream, std::mem::take(&mut buffer), &conn, &shutdown);
             let reused = match limit.request {
                 // Dropping the request ends it; its own drop tells how.

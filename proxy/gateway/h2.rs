@@ -4,6 +4,8 @@
 //! weakens a default that stands between us and a flood: options start from pingora's bounded ones.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue, Uri, header};
@@ -21,7 +23,7 @@ use super::client_io::ClientIo;
 use super::conn::Conn;
 use super::front::CUT_AFTER_LIMIT;
 use super::waiting::within;
-use crate::base::reason::Refusal;
+use crate::base::reason::{End, Refusal};
 use crate::live::control::Control;
 use crate::wire::head::Rules;
 use crate::wire::pseudo;
@@ -121,14 +123,53 @@ pub async fn serve(
     options.h2_idle_timeout = idle;
     let mut h2 = default_h2_options();
     h2.max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
+    conn.waits();
     let served = Arc::new(Served {
         proxy: proxy.clone(),
         conn,
         control: control.clone(),
+        under_way: AtomicUsize::new(0),
         options,
         h2,
     });
     served.process_new(Box::new(io), shutdown).await;
+}
+
+/// Counts the requests of a connection that are under way, so that it idles when there is none.
+struct UnderWay(Arc<Served>);
+
+impl UnderWay {
+    fn begin(served: &Arc<Served>) -> Self {
+        if served.under_way.fetch_add(1, Relaxed) == 0 {
+            // Too late for a connection that is being closed: its end ends this request too.
+            let _ = served.conn.works();
+        }
+        UnderWay(served.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.0.under_way.fetch_sub(1, Relaxed) == 1 {
+            self.0.conn.waits();
+        }
+    }
+}
+
+/// How often it is looked whether a body still comes.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Ends when the body of the request of `conn` has paused for longer than it may.
+async fn is_too_slow(conn: &Conn, control: &Control) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let limit = control.hold.look(|now| now.config.timeouts.body);
+        let paused = conn.body_awaited().unwrap_or_default();
+        if limit.is_some_and(|limit| paused >= limit) {
+            conn.inlet.is_at_fault(End::ClientTimeout);
+            return;
+        }
+    }
 }
 
 /// Ends when the request of `conn` is to be cut because its node's drain is over.
@@ -147,6 +188,7 @@ struct Served {
     proxy: Arc<HttpProxy<Gateway>>,
     conn: Arc<Conn>,
     control: Arc<Control>,
+    under_way: AtomicUsize,
     options: HttpServerOptions,
     h2: H2Options,
 }
@@ -160,6 +202,7 @@ impl HttpServerApp for Served {
     ) -> Option<ReusedHttpStream> {
         // Of its own: one connection has many requests, each perhaps on another node.
         let conn = Arc::new(self.conn.stream());
+        let _under_way = UnderWay::begin(self);
         let work = CONN.scope(conn.clone(), self.proxy.process_new_http(session, shutdown));
         let limit = self.control.hold.look(|now| now.config.timeouts.request);
         tokio::select! {
@@ -167,6 +210,7 @@ impl HttpServerApp for Served {
             // Dropping the request ends it; its own drop tells how.
             done = within(limit.map(|limit| limit + CUT_AFTER_LIMIT), work) => done.flatten(),
             () = cut(&conn, &self.control) => None,
+            () = is_too_slow(&conn, &self.control) => None,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::wire::chunks::Chunks;
 use crate::wire::head::Body;
 
 /// Early bytes that are read ahead; the rest waits in the kernel.
-const MOST: usize = 64 * 1024;
+const MOST: usize = 16 * 1024;
 
 /// What the client of one request may do, and how fast it must.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,6 +59,8 @@ struct State {
     pace: Pace,
     /// Runs once the client shut its sending side.
     gone: Option<Pin<Box<Sleep>>>,
+    /// The client waits to be told to go on (RFC 9110 §10.1.1), and is not slow until then.
+    asks_first: bool,
     fault: Option<End>,
 }
 
@@ -85,8 +87,8 @@ impl Wanted {
 }
 
 impl Inlet {
-    /// A request was read: `body` is still to come. `taken` was read already but comes after its head.
-    pub fn begins(&self, body: Body, mut taken: BytesMut, terms: Terms) {
+    /// A request was read: `body` is still to come, perhaps only once the client was told to go on (`asks_first`). `taken` was read already but comes after its head.
+    pub fn begins(&self, body: Body, asks_first: bool, mut taken: BytesMut, terms: Terms) {
         let mut state = self.0.lock();
         if !taken.is_empty() {
             taken.extend_from_slice(&state.early);
@@ -94,10 +96,17 @@ impl Inlet {
         }
         state.terms = terms;
         state.pace = Pace::default();
+        state.gone = None;
+        state.asks_first = asks_first;
         state.wanted = match body {
             Body::Sized(length) => Wanted::Sized(length),
             Body::Chunked => Wanted::Chunks(Box::new(Chunks::new(terms.trailers))),
         };
+    }
+
+    /// The client was told to go on: from now on it is waited for.
+    pub fn goes_on(&self) {
+        self.0.lock().asks_first = false;
     }
 
     /// From now on whatever comes is wanted, early bytes first.
@@ -182,6 +191,9 @@ impl Inlet {
             let n = state.early.len().min(buf.remaining()).min(limit);
             buf.put_slice(&state.early[..n]);
             state.early.advance(n);
+            if state.early.is_empty() {
+                state.early = BytesMut::new(); // its memory is not the connection's to keep
+            }
         }
         Poll::Ready(state.judge(before, buf))
     }
@@ -205,6 +217,10 @@ impl State {
             return read;
         }
         let moved = read.is_ready().then(|| buf.filled().len() - before);
+        if self.asks_first && moved.is_none() {
+            return read;
+        }
+        self.asks_first = false;
         let terms = self.terms;
         match self
             .pace

@@ -101,10 +101,10 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        accept::takes(body.as_ref().map_or(0, Bytes::len), ctx)
+        accept::takes(body.as_ref().map_or(0, Bytes::len), end, ctx)
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {

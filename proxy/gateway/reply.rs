@@ -21,6 +21,13 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         session.set_read_timeout(None);
     }
     if head.status.is_informational() {
+        if let Some(conn) = ctx
+            .conn
+            .as_ref()
+            .filter(|_| head.status == StatusCode::CONTINUE)
+        {
+            conn.inlet.goes_on();
+        }
         return;
     }
     ctx.status = head.status.as_u16();
@@ -32,6 +39,7 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
     {
         head.remove_header(&header::TRANSFER_ENCODING);
         session.set_keepalive(None);
+        ctx.ends_with_connection = true;
     }
 }
 
@@ -72,6 +80,14 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
         ctx.control.metrics.refused(why);
     }
     let begun = session.response_written().is_some_and(is_final);
+    if let Some(conn) = ctx
+        .conn
+        .as_ref()
+        .filter(|_| begun && ctx.ends_with_connection)
+    {
+        // Closed in good order it would look complete.
+        conn.is_to_be_reset();
+    }
     let status = end_status(end, ctx).filter(|_| !begun);
     if let Some(status) = status {
         // The connection is closed after it: say so.

@@ -20,7 +20,7 @@ use crate::base::reason::Refusal;
 use crate::guard::client::is_trusted;
 use crate::live::control::Control;
 use crate::wire::canon;
-use crate::wire::head::{self, Body};
+use crate::wire::head::{self, Good};
 use crate::wire::prelude::{self, NoPrelude};
 
 /// For a prelude where the file sets no limit: it is sent by a machine, with the first packet.
@@ -32,8 +32,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What waiting for a head came to.
 pub enum Waited {
-    /// A good head is in the buffer, in the form in which it goes on: its length, and how its body is framed.
-    Head(usize, Body),
+    /// A good head is in the buffer, in the form in which it goes on: its length, and what it says.
+    Head(usize, Good),
     /// Nothing to answer: the client left, or the connection is being closed.
     Gone,
     /// To be refused.
@@ -84,25 +84,41 @@ pub async fn for_prelude(
     }
 }
 
-/// Reads until it is clear whether the connection begins with the preface of HTTP/2. `None`: nobody is there.
+/// How a connection begins.
+pub enum Preface {
+    /// With the preface of HTTP/2.
+    H2,
+    /// Otherwise, perhaps with the beginning of a head, for which a deadline runs already.
+    H1(Option<Instant>),
+    /// Nobody is there.
+    Gone,
+}
+
+/// Reads until it is clear whether the connection begins with the preface of HTTP/2.
 pub async fn for_preface(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     conn: &Conn,
     control: &Control,
-) -> Option<bool> {
+) -> Preface {
     let mut end: Option<Instant> = None;
     loop {
         let shared = buffer.len().min(PREFACE.len());
         if buffer[..shared] != PREFACE[..shared] {
-            return Some(false);
+            return Preface::H1(end);
         }
         if shared == PREFACE.len() {
-            return conn.works().then_some(true);
+            return if conn.works() {
+                Preface::H2
+            } else {
+                Preface::Gone
+            };
         }
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        if more_came(stream, buffer, left).await != Some(true) {
-            return None;
+        match more_came(stream, buffer, left).await {
+            Some(true) => {}
+            Some(false) => return Preface::Gone,
+            None => return Preface::H1(end), // and the head is late
         }
         let limit = control.hold.look(|now| now.config.timeouts.header);
         end = end.or_else(|| limit.map(|limit| Instant::now() + limit));
@@ -110,15 +126,16 @@ pub async fn for_preface(
 }
 
 /// Reads until a whole, acceptable head is in `buffer`. The first byte has `patience`, where there is a limit that
-/// the crowd does not watch.
+/// the crowd does not watch; a head that has begun may have a `deadline` already.
 pub async fn for_head(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     conn: &Conn,
     control: &Control,
     patience: Option<Duration>,
+    deadline: Option<Instant>,
 ) -> Waited {
-    let mut deadline: Option<Option<Instant>> = None;
+    let mut deadline: Option<Option<Instant>> = deadline.map(Some);
     let (mut searched, mut skipped) = (0, 0);
     let mut begun = false;
     loop {
@@ -126,7 +143,8 @@ pub async fn for_head(
             let empty = head::empty_lines(buffer);
             let _ = buffer.split_to(empty);
             skipped += empty;
-            begun = !buffer.is_empty();
+            // A lone CR may yet be an empty line.
+            begun = !buffer.is_empty() && buffer[..] != *b"\r";
             if begun && !conn.works() {
                 return Waited::Gone;
             }
@@ -136,7 +154,7 @@ pub async fn for_head(
         }
         if begun && let Some(verdict) = judge(buffer, &mut searched, conn, control) {
             return match verdict {
-                Ok((end, body)) => Waited::Head(end, body),
+                Ok((end, good)) => Waited::Head(end, good),
                 Err(why) => Waited::Refused(why),
             };
         }
@@ -168,7 +186,7 @@ fn judge(
     searched: &mut usize,
     conn: &Conn,
     control: &Control,
-) -> Option<Result<(usize, Body), Refusal>> {
+) -> Option<Result<(usize, Good), Refusal>> {
     control.hold.look(|now| {
         let rules = &now.rules;
         let Some(end) = head::end(buffer, *searched) else {
@@ -181,14 +199,14 @@ fn judge(
             Err(why) => return Some(Err(why)),
         };
         if !good.rewrite {
-            return Some(Ok((end, good.body)));
+            return Some(Ok((end, good)));
         }
         Some(
             canon::write(&buffer[..end], rules, trusted).map(|mut written| {
                 let new_end = written.len();
                 written.extend_from_slice(&buffer[end..]);
                 *buffer = written;
-                (new_end, good.body)
+                (new_end, good)
             }),
         )
     })

@@ -31,8 +31,8 @@ pub fn group(addr: IpAddr) -> IpAddr {
 pub fn real_client<'a>(
     peer: IpAddr,
     trusted: &[IpNet],
-    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
-    forwarded: impl DoubleEndedIterator<Item = &'a str>,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
+    forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
 ) -> IpAddr {
     let peer = peer.to_canonical();
     if !is_trusted(peer, trusted) {
@@ -41,8 +41,7 @@ pub fn real_client<'a>(
     let mut real = peer;
     let mut members = forwarded_for
         .rev()
-        .flat_map(|line| line.rsplit(','))
-        .map(str::trim)
+        .flat_map(members_of)
         .filter(|m| !m.is_empty())
         .peekable();
     if members.peek().is_some() {
@@ -50,12 +49,18 @@ pub fn real_client<'a>(
     } else {
         let members = forwarded
             .rev()
-            .flat_map(|line| line.rsplit(','))
-            .filter(|element| !element.trim().is_empty())
+            .flat_map(members_of)
+            .filter(|element| !element.is_empty())
             .map(|element| for_parameter(element).unwrap_or_default());
         walk(&mut real, members, trusted);
     }
     real
+}
+
+/// The members of a list, from the right. One that is no text stands for nobody, and hides none of the others.
+fn members_of(line: &[u8]) -> impl Iterator<Item = &str> {
+    let text = |member| std::str::from_utf8(member).unwrap_or("unknown").trim();
+    line.rsplit(|b| *b == b',').map(text)
 }
 
 fn walk<'a>(real: &mut IpAddr, members: impl Iterator<Item = &'a str>, trusted: &[IpNet]) {
@@ -101,8 +106,8 @@ mod tests {
         real_client(
             peer.parse().unwrap(),
             &trusted(),
-            xff.iter().copied(),
-            fwd.iter().copied(),
+            xff.iter().map(|line| line.as_bytes()),
+            fwd.iter().map(|line| line.as_bytes()),
         )
         .to_string()
     }
@@ -139,6 +144,17 @@ mod tests {
             real("10.0.0.1", &["1.2.3.4, unknown, 10.1.1.1"], &[]),
             "10.1.1.1"
         );
+    }
+
+    #[test]
+    fn a_member_that_is_no_text_hides_no_other() {
+        let client = real_client(
+            "10.0.0.1".parse().unwrap(),
+            &trusted(),
+            [&b"\xff, 203.0.113.9"[..]].into_iter(),
+            [&b"for=10.0.0.5"[..]].into_iter(),
+        );
+        assert_eq!(client.to_string(), "203.0.113.9");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct Limit {
 #[derive(Debug)]
 pub struct OpenPort {
     at: usize,
-    addr: SocketAddr,
+    listen: Listen,
     acl: Acl,
 }
 
@@ -55,9 +55,17 @@ impl OpenPort {
     pub fn new(at: usize, listen: &Listen) -> Self {
         OpenPort {
             at,
-            addr: listen.addr,
+            listen: listen.clone(),
             acl: Acl::new(&listen.access),
         }
+    }
+
+    /// Its entry in the file; as it was when the port was opened, where the file no longer names it.
+    pub fn entry<'a>(&'a self, config: &'a Config) -> &'a Listen {
+        let same = |l: &&Listen| l.addr == self.listen.addr;
+        let here = config.listen.get(self.at).filter(same);
+        here.or_else(|| config.listen.iter().find(same))
+            .unwrap_or(&self.listen)
     }
 }
 
@@ -97,7 +105,7 @@ impl Doors {
 
     /// Who may come in by a port. A port that the file no longer names is open until a restart, under its old rule.
     pub fn port<'a>(&'a self, open: &'a OpenPort) -> &'a Acl {
-        let same = |(addr, _): &&(SocketAddr, Acl)| *addr == open.addr;
+        let same = |(addr, _): &&(SocketAddr, Acl)| *addr == open.listen.addr;
         let here = self.ports.get(open.at).filter(same);
         here.or_else(|| self.ports.iter().find(same))
             .map_or(&open.acl, |(_, acl)| acl)

@@ -83,13 +83,12 @@ pub fn to_node(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
 }
 
 fn append_forwarded_for(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
-    let mut list = String::new();
+    let mut list = Vec::new();
     for value in req.headers.get_all(X_FORWARDED_FOR) {
-        if let Ok(value) = value.to_str() {
-            let _ = write!(list, "{value}, ");
-        }
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
     }
-    let _ = write!(list, "{}", told.peer_addr);
+    list.extend_from_slice(told.peer.as_bytes());
     req.insert_header(X_FORWARDED_FOR, list)
 }
 

@@ -14,7 +14,7 @@ use super::head::Body;
 /// Header fields of one answer.
 const MAX_FIELDS: usize = 250;
 /// Header fields of a request as we send it: what a client may send and what we add.
-const MAX_ASKED: usize = 200;
+const MAX_ASKED: usize = super::head::MAX_FIELDS + 16;
 
 /// What is wrong with the head of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,8 +207,8 @@ impl Said {
     }
 
     fn framing(&self, status: u16, minor: u8, asked: &Asked) -> Result<Framing, Bad> {
-        // A length of 0 beside 204 is forbidden (RFC 9110 §8.6), common, and read by everybody as what it says.
-        let announced = self.chunked || self.length.is_some_and(|n| status != 204 || n > 0);
+        // A length of 0 beside 1xx and 204 is forbidden (RFC 9110 §8.6), common, and read by everybody as what it says.
+        let announced = self.chunked || self.length.is_some_and(|n| n > 0);
         match status {
             // Another protocol takes the place of HTTP/1.1 only (RFC 9110 §7.8).
             101 if !asked.upgrade || !self.upgrade || minor == 0 => Err(Bad::Unasked),

@@ -151,6 +151,11 @@ impl<'a> Facts<'a> {
         minor == 1 && bodiless && self.connection.upgrade && self.upgrade.is_some_and(websocket)
     }
 
+    /// Whether the client sends its body only once it is told to go on.
+    pub fn asks_first(&self, minor: u8) -> bool {
+        minor == 1 && self.expect.is_some()
+    }
+
     /// How the body is framed, in exactly one way (RFC 9112 §6).
     pub fn body(&mut self, minor: u8, rules: &Rules) -> Result<Body, Refusal> {
         if let Some(expect) = self.expect {

@@ -69,6 +69,8 @@ pub fn empty_lines(bytes: &[u8]) -> usize {
 pub struct Good {
     /// How its body is framed.
     pub body: Body,
+    /// The client sends its body only once it is told to go on.
+    pub asks_first: bool,
     /// It is not handed on as it came: [`super::canon::write`] before it goes on.
     pub rewrite: bool,
 }
@@ -114,6 +116,7 @@ pub fn check(bytes: &[u8], rules: &Rules, trusted: bool) -> Result<Good, Refusal
         let body = facts.body(minor, rules)?;
         Ok(Good {
             body,
+            asks_first: facts.asks_first(minor),
             rewrite: facts.rewrite || !normal,
         })
     })

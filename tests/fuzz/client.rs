@@ -21,7 +21,8 @@ pub fn run(bytes: &[u8]) {
         .map(|net| net.parse().expect("a range"))
         .to_vec();
     let real = |x: &[&str], forwarded: &[&str]| {
-        let (x, forwarded) = (x.iter().copied(), forwarded.iter().copied());
+        let x = x.iter().map(|line| line.as_bytes());
+        let forwarded = forwarded.iter().map(|line| line.as_bytes());
         real_client(peer, &trusted, x, forwarded)
     };
     let found = real(&x, &forwarded);

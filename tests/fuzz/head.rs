@@ -72,8 +72,8 @@ fn one_form(head: &[u8], rules: &Rules, trusted: bool) -> Result<(Good, Vec<u8>)
     }
     let again = head::check(&written, rules, trusted);
     let plain = Good {
-        body: good.body,
         rewrite: false,
+        ..good
     };
     assert_eq!(again, Ok(plain), "what was written is good as it is");
     let twice = canon::write(&written, rules, trusted);

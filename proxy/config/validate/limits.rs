@@ -10,7 +10,9 @@ use http::HeaderName;
 
 use super::words::{self, Choices};
 use crate::base::units::{self, show_size};
-use crate::config::checked::{Limits, MAX_HEADER_BYTES, MAX_HEADERS, Requests, Underscores};
+use crate::config::checked::{
+    Limits, MAX_HEADER_BYTES, MAX_HEADERS, MAX_URI_BYTES, Requests, Underscores,
+};
 use crate::config::defaults;
 use crate::config::fit::shorten;
 use crate::config::index::At;
@@ -70,7 +72,7 @@ pub fn limits(file: &File, root: &At, problems: &mut Problems) -> Limits {
     let uri_bytes = bytes(
         keys.uri_bytes.as_deref(),
         &at.key("uri_bytes"),
-        MIN_URI_BYTES..=MAX_HEADER_BYTES,
+        MIN_URI_BYTES..=MAX_URI_BYTES,
         // A smaller head has room for a shorter target only.
         default.uri_bytes.min(header_bytes),
         problems,

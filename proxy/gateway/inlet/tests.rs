@@ -56,7 +56,7 @@ async fn every_byte_comes_once_and_in_its_place() {
     let (mut client, mut theirs) = Client::new();
     let inlet = client.inlet.clone();
     // The head of a first request, and much behind it while it is worked on.
-    inlet.begins(Body::Sized(0), BytesMut::new(), terms());
+    inlet.begins(Body::Sized(0), false, BytesMut::new(), terms());
     let behind: Vec<u8> = (0..20_000u32).map(|n| (n % 251) as u8).collect();
     theirs.write_all(&behind).await.expect("there is room");
     client.nothing().await;
@@ -64,7 +64,12 @@ async fn every_byte_comes_once_and_in_its_place() {
     inlet.let_through();
     let piece = client.read(4_096).await;
     assert_eq!(piece, behind[..4_096]);
-    inlet.begins(Body::Sized(10_000), BytesMut::from(&piece[100..]), terms());
+    inlet.begins(
+        Body::Sized(10_000),
+        false,
+        BytesMut::from(&piece[100..]),
+        terms(),
+    );
     let mut body = Vec::new();
     while body.len() < 10_000 {
         body.extend(client.read(1_000).await);
@@ -74,7 +79,7 @@ async fn every_byte_comes_once_and_in_its_place() {
     // The next piece holds a whole request of 50 bytes and more: the rest goes back to where it was.
     inlet.let_through();
     let piece = client.read(4_096).await;
-    inlet.begins(Body::Sized(0), BytesMut::from(&piece[50..]), terms());
+    inlet.begins(Body::Sized(0), false, BytesMut::from(&piece[50..]), terms());
     client.nothing().await;
     theirs.write_all(b"the end").await.expect("there is room");
     inlet.let_through();
@@ -91,7 +96,12 @@ async fn a_chunked_body_ends_where_its_chunks_say() {
     let (mut client, mut theirs) = Client::new();
     let inlet = client.inlet.clone();
     let body = b"5\r\nhello\r\n0\r\nx: y\r\n\r\n";
-    inlet.begins(Body::Chunked, BytesMut::from(&b"5\r\nhe"[..]), terms());
+    inlet.begins(
+        Body::Chunked,
+        false,
+        BytesMut::from(&b"5\r\nhe"[..]),
+        terms(),
+    );
     assert!(inlet.is_unread());
     let rest = [&body[5..], b"GET /next"].concat();
     theirs.write_all(&rest).await.expect("there is room");
@@ -123,7 +133,7 @@ async fn a_body_that_breaks_the_rules_ends_in_an_error_with_a_name() {
         } else {
             terms
         };
-        inlet.begins(Body::Chunked, BytesMut::new(), terms);
+        inlet.begins(Body::Chunked, false, BytesMut::new(), terms);
         theirs.write_all(bytes).await.expect("there is room");
         assert!(client.try_read(1_000).await.is_err());
         assert_eq!(inlet.fault(), Some(end));
@@ -138,7 +148,7 @@ async fn a_body_that_pauses_or_dribbles_is_too_slow() {
         body_pause: Some(Duration::from_millis(30)),
         ..terms()
     };
-    inlet.begins(Body::Sized(1_000), BytesMut::new(), slow);
+    inlet.begins(Body::Sized(1_000), false, BytesMut::new(), slow);
     theirs.write_all(b"some").await.expect("there is room");
     assert_eq!(client.read(100).await, b"some");
     let read = client.try_read(100).await;
@@ -151,7 +161,7 @@ async fn a_client_that_shuts_its_sending_side_is_not_gone() {
     let (mut client, mut theirs) = Client::new();
     client
         .inlet
-        .begins(Body::Sized(0), BytesMut::new(), terms());
+        .begins(Body::Sized(0), false, BytesMut::new(), terms());
     theirs.shutdown().await.expect("the other end is there");
     client.nothing().await;
     assert!(!client.inlet.is_unread());
@@ -161,6 +171,8 @@ async fn a_client_that_shuts_its_sending_side_is_not_gone() {
         half_close: Duration::ZERO,
         ..terms()
     };
-    client.inlet.begins(Body::Sized(0), BytesMut::new(), strict);
+    client
+        .inlet
+        .begins(Body::Sized(0), false, BytesMut::new(), strict);
     assert_eq!(client.read(1).await, b"");
 }

@@ -30,8 +30,8 @@ fn handed_on(head: &str, trusted: bool) -> String {
     assert_eq!(
         again,
         Good {
-            body: good.body,
-            rewrite: false
+            rewrite: false,
+            ..good
         },
         "{written}"
     );
