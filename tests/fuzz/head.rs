@@ -9,6 +9,18 @@ use tidegate::wire::head::{self, Body, Good, Rules};
 use crate::support::policy::{self, Verdict};
 use crate::support::strict::{self, Request};
 
+/// Fields that say who the client is.
+const TELL_CLIENT: [&str; 8] = [
+    "forwarded",
+    "forwarded-for",
+    "x-forwarded",
+    "x-real-ip",
+    "client-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "x-cluster-client-ip",
+];
+
 /// Bytes from the beginning of a connection.
 pub fn run(bytes: &[u8]) {
     let bytes = &bytes[head::empty_lines(bytes)..];
@@ -158,8 +170,7 @@ fn clean(written: &[u8], to: &Parsed, rules: &Rules, trusted: bool) {
     for (name, _) in &to.fields {
         assert!(rules.keep_underscores || !name.contains('_'), "{name}");
         assert!(!rules.drop.contains(name), "{name}");
-        let tells = name == "forwarded"
-            || name == "x-real-ip"
+        let tells = TELL_CLIENT.contains(&name.as_str())
             || (name.starts_with("x-forwarded-") && name.len() > 12);
         assert!(trusted || !tells, "{name}");
     }
