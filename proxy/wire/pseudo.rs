@@ -100,6 +100,10 @@ pub fn fields<'a>(
             Fate::Length => {
                 lengths += 1;
                 super::fields::sized(value, rules)?;
+                // Octal to some. `canon` writes it without zeros; here nothing is written anew.
+                if value.len() > 1 && value[0] == b'0' {
+                    return Err(Refusal::BadRequest);
+                }
             }
             Fate::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
                 return Err(Refusal::Expectation);
@@ -200,6 +204,10 @@ mod tests {
         assert_eq!(
             fields(&[("content-length", b"1001")], &rules(), false),
             Err(Refusal::BodyTooLarge)
+        );
+        assert_eq!(
+            fields(&[("content-length", b"05")], &rules(), false),
+            Err(Refusal::BadRequest)
         );
         let got = fields(
             &[
