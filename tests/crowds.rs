@@ -65,7 +65,7 @@ async fn costs_little(count: usize, idle: Duration) {
 
 #[tokio::test]
 async fn thousands_of_idle_connections_cost_little_and_are_closed_in_time() {
-    costs_little(2_000, ms(5_000)).await;
+    costs_little(1_500, ms(3_000)).await;
 }
 
 #[tokio::test]
@@ -74,37 +74,49 @@ async fn five_thousand_idle_connections_cost_little_and_are_closed_in_time() {
     costs_little(5_000, ms(12_000)).await;
 }
 
-/// Connects again and again, and waits wherever it is let in, until `end`; how often it was let in and turned away.
-async fn presses_on(tide: &Tidegate, connections: usize, end: Instant) -> (usize, usize) {
+/// What became of many who want to come in.
+#[derive(Debug, Default)]
+struct Pressed {
+    served: usize,
+    turned_away: usize,
+    /// Let in, and then told something else.
+    failed: usize,
+}
+
+/// Connects again and again, and stays wherever it is let in, until `end`.
+async fn presses_on(tide: &Tidegate, connections: usize, end: Instant) -> Pressed {
     let to = tide.addr();
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
         tasks.spawn(async move {
-            let (mut served, mut turned_away) = (0, 0);
-            while Instant::now() < end {
-                let left = end.saturating_duration_since(Instant::now());
-                let asked = tokio::time::timeout(left, async {
+            let mut fared = Pressed::default();
+            let left = || end.saturating_duration_since(Instant::now());
+            while !left().is_zero() {
+                let asking = async {
                     let mut client = Client::connect(to).await?;
                     let answer = client.ask(&Request::get("/")).await?;
-                    if answer.stays_open {
-                        let _ = client.until_closed(left).await;
+                    Ok::<_, Broken>((client, answer))
+                };
+                match tokio::time::timeout(left(), asking).await {
+                    Ok(Ok((mut client, answer))) if answer.status == 200 => {
+                        fared.served += 1;
+                        let _ = client.until_closed(left()).await;
                     }
-                    Ok::<_, Broken>(answer.status)
-                });
-                match asked.await {
-                    Ok(Ok(200)) => served += 1,
-                    Ok(_) => turned_away += 1,
+                    Ok(Ok((_, answer))) if answer.status != 503 => fared.failed += 1,
+                    Ok(_) => fared.turned_away += 1,
                     Err(_) => {}
                 }
                 tokio::time::sleep(ms(100)).await; // as a client that comes again would
             }
-            (served, turned_away)
+            fared
         });
     }
-    let mut all = (0, 0);
+    let mut all = Pressed::default();
     while let Some(one) = tasks.join_next().await {
-        let (served, turned_away) = one.unwrap();
-        all = (all.0 + served, all.1 + turned_away);
+        let one = one.unwrap();
+        all.served += one.served;
+        all.turned_away += one.turned_away;
+        all.failed += one.failed;
     }
     all
 }
@@ -125,6 +137,7 @@ async fn slowest_until(end: Instant, mut does: impl AsyncFnMut()) -> Duration {
 struct Fared {
     tide: Tidegate,
     _app: Origin,
+    pressed: Pressed,
     /// The longest that the stats port and a newcomer had to wait.
     watching: Duration,
     coming: Duration,
@@ -141,7 +154,7 @@ async fn pressed_by_hundreds() -> Fared {
     );
     let before = tide.process().worked();
     let began = Instant::now();
-    let seconds = 4;
+    let seconds = 3;
     let pressing = presses_on(&tide, 600, began + ms(seconds * 1_000));
     let mut inside = tide.connect().await;
     assert_eq!(inside.ask(&Request::get("/in")).await.unwrap().status, 200);
@@ -156,32 +169,33 @@ async fn pressed_by_hundreds() -> Fared {
     });
     let coming = slowest_until(last, async || {
         let answer = tide.try_ask(&Request::get("/new")).await;
-        let told = matches!(&answer, Ok(a) if matches!(a.status, 200 | 503));
-        assert!(told || matches!(answer, Err(Broken::Reset)), "{answer:?}");
+        assert!(!matches!(answer, Err(Broken::TooLate)), "{answer:?}");
     });
-    let ((served, turned_away), watching, staying, coming) =
-        tokio::join!(pressing, watching, staying, coming);
+    let (pressed, watching, staying, coming) = tokio::join!(pressing, watching, staying, coming);
     let worked = tide.process().worked() - before;
     println!(
-        "{served} served, {turned_away} turned away, {worked:?} of work; the stats port waited {watching:?}, a client \
-         inside {staying:?}, a newcomer {coming:?}"
+        "{pressed:?}, {worked:?} of work; the stats port waited {watching:?}, a client inside {staying:?}, a newcomer \
+         {coming:?}"
     );
-    assert!(served > 0 && turned_away > 0);
+    assert!(pressed.served > 0 && pressed.turned_away > 0);
     // A loop that tries to accept in vain would take a whole core.
     assert!(
         worked < ms(seconds * 1_000 * 6 / 10),
         "{worked:?} in {seconds} s"
     );
     assert!(staying < ms(800), "{staying:?}");
+    let over = Instant::now();
     eventually("new clients are served", ms(2_000), async || {
         let answer = tide.try_ask(&Request::get("/after")).await;
         let served = answer.as_ref().is_ok_and(|a| a.status == 200);
         check(served, format!("{answer:?}"))
     })
     .await;
+    assert!(over.elapsed() < ms(2_000), "{:?}", over.elapsed());
     Fared {
         tide,
         _app: app,
+        pressed,
         watching,
         coming,
     }
@@ -195,11 +209,12 @@ async fn a_process_that_may_open_few_files_stays_alive_calm_and_useful() {
 }
 
 #[tokio::test]
-#[ignore = "hundreds who come at once are accepted faster than they are turned away; then the data port pauses for a second"]
+#[ignore = "hundreds who come at once are accepted faster than they are turned away; then the data port pauses for a second, and nodes cannot be reached"]
 async fn a_process_that_may_open_few_files_never_runs_out_of_them() {
     let fared = pressed_by_hundreds().await;
     let log = fared.tide.log();
     assert!(!log.contains("Too many open files"), "{log}");
+    assert_eq!(fared.pressed.failed, 0, "whoever is let in is served");
     assert!(fared.watching < ms(800), "{:?}", fared.watching);
     assert!(fared.coming < ms(800), "{:?}", fared.coming);
 }

@@ -3,6 +3,8 @@
 //! A socket that is closed with unread bytes is reset, and the reset overtakes the answer: each story sends more than
 //! fits into the buffers on the way.
 
+use tokio::task::JoinSet;
+
 use crate::support::client::{Answer, Client, Request};
 use crate::support::exchange::{Bodiless, Cut, Exchange};
 use crate::support::origin::{Origin, nodes};
@@ -65,25 +67,38 @@ fn is_whole(answer: &Answer, request: &Request) {
     assert!(ours || of_the_node, "{request:.80?}: {text}");
 }
 
+/// Every upload on a connection of its own, all at the same time.
+async fn each<F: Future<Output = ()> + Send + 'static>(one: impl Fn(Request, u16, String) -> F) {
+    let mut tasks = JoinSet::new();
+    for (request, status) in uploads() {
+        let shown = format!("{:.90}", String::from_utf8_lossy(&request.head_bytes()));
+        tasks.spawn(one(request, status, shown));
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_sends_all_before_it_reads_gets_the_answer() {
     let (app, tide) = saying_no().await;
-    for (request, status) in uploads() {
-        let shown = format!("{:.90}", String::from_utf8_lossy(&request.head_bytes()));
-        let mut client = tide.connect().await;
+    let to = tide.addr();
+    each(|request, status, shown| async move {
+        let mut client = Client::connect(to).await.unwrap();
         let sent = client.send(&request).await;
         let answer = client.answer("POST").await;
         let answer = answer.unwrap_or_else(|e| panic!("{shown}: {e} (sending: {sent:?})"));
         assert_eq!(answer.status, status, "{shown}");
         is_whole(&answer, &request);
         if !answer.stays_open {
-            let rest = client.until_closed(ms(3_000)).await;
+            let rest = client.until_closed(ms(5_000)).await;
             assert!(
                 matches!(rest, Ok(_) | Err(Broken::Reset)),
                 "{shown}: {rest:?}"
             );
         }
-    }
+    })
+    .await;
     let whole = app.seen().iter().filter(|s| s.complete).count();
     assert_eq!(whole, 1, "only the one that was let in");
     tide.is_empty().await;
@@ -92,15 +107,16 @@ async fn a_client_that_sends_all_before_it_reads_gets_the_answer() {
 #[tokio::test]
 async fn a_client_that_reads_while_it_sends_gets_the_answer_before_it_is_done() {
     let (_app, tide) = saying_no().await;
-    for (request, status) in uploads() {
-        let shown = format!("{:.90}", String::from_utf8_lossy(&request.head_bytes()));
-        let mut client = Exchange::connect(tide.addr()).await.unwrap();
+    let to = tide.addr();
+    each(|request, status, shown| async move {
+        let mut client = Exchange::connect(to).await.unwrap();
         let bytes = [request.head_bytes(), request.body_bytes()].concat();
         client.send(&bytes, Cut::Whole, false);
-        let (replies, silence) = client.replies(1, ms(8_000), |_| Bodiless::No).await;
+        let (replies, silence) = client.replies(1, ms(10_000), |_| Bodiless::No).await;
         assert_eq!(silence, None, "{shown}");
         assert_eq!(replies[0].status, status, "{shown}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

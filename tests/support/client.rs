@@ -126,7 +126,12 @@ impl Request {
         let Some(size) = self.chunks else {
             return self.body.clone();
         };
-        let mut bytes: Vec<u8> = self.body.chunks(size).flat_map(chunk).collect();
+        let mut bytes = self
+            .body
+            .chunks(size)
+            .map(chunk)
+            .collect::<Vec<_>>()
+            .concat();
         bytes.extend(chunk(b""));
         bytes
     }
