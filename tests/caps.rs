@@ -79,8 +79,8 @@ async fn whoever_has_been_idle_longest_makes_room_for_a_newcomer() {
         inside.push(kept(&tide, "127.0.0.1").await);
     }
     let last_asked = Instant::now();
+    tokio::time::sleep(ms(250)).await; // 1 is to be the oldest, by more than a busy machine mixes up
     for at in [2, 0, 3] {
-        tide.status().await; // time passes, so that 1 is the oldest
         let again = inside[at].ask(&Request::get("/again")).await;
         assert_eq!(again.unwrap().status, 200);
     }
@@ -93,7 +93,7 @@ async fn whoever_has_been_idle_longest_makes_room_for_a_newcomer() {
     })
     .await;
     let waited = last_asked.elapsed();
-    assert!(waited > ms(950), "who just asked is spared: {waited:?}");
+    assert!(waited > ms(900), "who just asked is spared: {waited:?}");
     assert_eq!(inside[1].until_closed(ms(2_000)).await, Ok(vec![]));
     for at in [0, 2, 3] {
         let again = inside[at].ask(&Request::get("/after")).await;

@@ -138,6 +138,8 @@ struct Fared {
     tide: Tidegate,
     _app: Origin,
     pressed: Pressed,
+    /// How long after the press it took until a newcomer was served.
+    recovered: Duration,
     /// The longest that the stats port and a newcomer had to wait.
     watching: Duration,
     coming: Duration,
@@ -185,17 +187,18 @@ async fn pressed_by_hundreds() -> Fared {
     );
     assert!(staying < ms(800), "{staying:?}");
     let over = Instant::now();
-    eventually("new clients are served", ms(2_000), async || {
+    eventually("new clients are served", ms(5_000), async || {
         let answer = tide.try_ask(&Request::get("/after")).await;
         let served = answer.as_ref().is_ok_and(|a| a.status == 200);
         check(served, format!("{answer:?}"))
     })
     .await;
-    assert!(over.elapsed() < ms(2_000), "{:?}", over.elapsed());
+    let recovered = over.elapsed();
     Fared {
         tide,
         _app: app,
         pressed,
+        recovered,
         watching,
         coming,
     }
@@ -206,6 +209,7 @@ async fn a_process_that_may_open_few_files_stays_alive_calm_and_useful() {
     let fared = pressed_by_hundreds().await;
     assert!(fared.tide.process().runs());
     assert!(fared.watching < ms(3_000), "{:?}", fared.watching);
+    assert!(fared.recovered < ms(5_000), "{:?}", fared.recovered);
 }
 
 #[tokio::test]
@@ -217,4 +221,5 @@ async fn a_process_that_may_open_few_files_never_runs_out_of_them() {
     assert_eq!(fared.pressed.failed, 0, "whoever is let in is served");
     assert!(fared.watching < ms(800), "{:?}", fared.watching);
     assert!(fared.coming < ms(800), "{:?}", fared.coming);
+    assert!(fared.recovered < ms(2_000), "{:?}", fared.recovered);
 }
