@@ -21,6 +21,7 @@ mod deadlines;
 mod differential;
 mod drain;
 mod early_answers;
+mod edges;
 mod failures;
 mod fields;
 mod floors;

@@ -279,3 +279,48 @@ async fn preludes_that_nobody_finishes_take_only_their_own_places() {
     drop((waiting, other));
     tide.is_empty().await;
 }
+
+#[tokio::test]
+async fn a_port_that_left_the_file_keeps_its_rule_until_the_restart() {
+    let app = Origin::start("app-1").await;
+    let yaml = |second: &str| {
+        format!(
+            "listen:
+  - {{ addr: \"127.0.0.1:0\" }}
+{second}
+upstreams: {{ web: {{ nodes: {} }} }}
+routes: [{{ upstream: web }}]\n",
+            nodes([&app])
+        )
+    };
+    let announced = |addr: &str| {
+        format!("  - {{ addr: \"{addr}:0\", proxy_protocol: {{ from: {BALANCER} }} }}")
+    };
+    let tide = Tidegate::run(yaml(&announced("127.0.0.2"))).await;
+    let port = tide.addrs()[1];
+    let from_balancer = async || Client::connect_from(BALANCER.parse().unwrap(), port).await;
+    let other_rule = "  - { addr: \"127.0.0.3:0\" }";
+    let files = ["", other_rule, &announced("127.0.0.3"), ""].map(yaml);
+    for (n, file) in files.iter().enumerate() {
+        tide.apply(file).await;
+        let mut connection = from_balancer().await.unwrap();
+        connection.send_bytes(&v1("198.51.100.7")).await.unwrap();
+        let answer = connection.ask(&Request::get("/")).await.unwrap();
+        assert_eq!(answer.status, 200, "file {n}");
+        let seen = app.seen().pop().unwrap();
+        assert_eq!(seen.head.get("x-real-ip"), Some("198.51.100.7"), "file {n}");
+        // Whoever is to say it still has to.
+        let mut connection = from_balancer().await.unwrap();
+        connection.send(&Request::get("/")).await.unwrap();
+        let said = connection.until_closed(ms(2_000)).await;
+        assert_eq!(said, Ok(vec![]), "file {n}");
+    }
+    assert_eq!(app.requests(), files.len());
+    // The other port never expected one.
+    let answer = tide.get("/").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        app.seen().pop().unwrap().head.get("x-real-ip"),
+        Some("127.0.0.1")
+    );
+}

@@ -5,9 +5,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::speaking_both;
+use crate::support::client::Request;
 use crate::support::h2::{H2, request};
+use crate::support::proxy::SOON;
 use crate::support::reply::Reply;
-use crate::support::{check, eventually, ms, took_about};
+use crate::support::{Gate, check, eventually, ms, took_about};
 
 #[tokio::test]
 async fn a_head_is_so_large_at_most() {
@@ -68,7 +70,6 @@ async fn an_idle_connection_is_closed_in_its_time() {
 }
 
 #[tokio::test]
-#[ignore = "pingora reads the body of an HTTP/2 request without any limit of time (\"TODO: timeout\")"]
 async fn an_upload_that_stalls_is_ended_alone() {
     let (app, tide) = speaking_both("timeouts: { body: 500ms }", "").await;
     let mut client = H2::connect(tide.addr()).await;
@@ -84,6 +85,109 @@ async fn an_upload_that_stalls_is_ended_alone() {
     assert_eq!(line["end"], "client_timeout", "{line}");
     assert_eq!(client.status(request("GET", "/"), b"").await, Some(200));
     assert!(!app.seen()[0].complete);
+}
+
+#[tokio::test]
+async fn an_upload_that_never_begins_is_ended() {
+    let (app, tide) = speaking_both("timeouts: { body: 500ms }", "").await;
+    for length in [None, Some("5")] {
+        let mut client = H2::connect(tide.addr()).await;
+        let mut asked = request("POST", "/never");
+        if let Some(length) = length {
+            asked = asked.header("content-length", length);
+        }
+        let began = Instant::now();
+        let stream = client.send(asked, false).await.unwrap();
+        let answer = stream.answer().await;
+        took_about(began, ms(500));
+        assert!(
+            answer.as_ref().map_or(true, |a| a.status == 408),
+            "{answer:?}"
+        );
+    }
+    for line in tide.tells(2).await {
+        assert_eq!(line["end"], "client_timeout", "{line}");
+    }
+    assert!(
+        app.seen().iter().all(|s| !s.complete),
+        "no node saw a whole one"
+    );
+    tide.is_empty().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_pauses_for_less_than_its_limit_is_taken_however_long_it_lasts() {
+    let (app, tide) = speaking_both("timeouts: { body: 1s }", "").await;
+    app.answers(|_| Reply::mirror());
+    let mut client = H2::connect(tide.addr()).await;
+    let began = Instant::now();
+    let mut slow = client.send(request("POST", "/slow"), false).await.unwrap();
+    let pieces = 8;
+    for n in 0..pieces {
+        tokio::time::sleep(ms(250)).await; // the pace of this client
+        let piece = Bytes::from_static(b"piece ");
+        slow.body.send_data(piece, n + 1 == pieces).unwrap();
+    }
+    let answer = slow.answer().await.unwrap();
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, "piece ".repeat(pieces))
+    );
+    assert!(began.elapsed() > ms(1_500), "longer than one pause may be");
+}
+
+#[tokio::test]
+async fn a_whole_upload_is_not_slow_while_its_node_works() {
+    let (app, tide) = speaking_both("timeouts: { body: 500ms }", "").await;
+    app.answers(|_| Reply::mirror().after(ms(1_500)));
+    let mut client = H2::connect(tide.addr()).await;
+    let answer = client.ask(request("POST", "/"), b"whole").await.unwrap();
+    assert_eq!((answer.status, answer.text()), (200, "whole".into()));
+}
+
+#[tokio::test]
+async fn idle_connections_make_room_for_a_newcomer() {
+    let (_app, tide) = speaking_both("limits: { connections: 3 }", "").await;
+    let mut idle = Vec::new();
+    let began = Instant::now();
+    for n in 0..3 {
+        let mut client = H2::connect(tide.addr()).await;
+        if n > 0 {
+            assert_eq!(client.status(request("GET", "/"), b"").await, Some(200));
+        }
+        idle.push(client);
+    }
+    tide.stands_at(3).await;
+    eventually("room is made", SOON, async || {
+        let answer = tide.try_ask(&Request::get("/new")).await;
+        let status = answer.map(|answer| answer.status);
+        check(status == Ok(200), format!("{status:?}"))
+    })
+    .await;
+    let waited = began.elapsed();
+    assert!(waited > ms(950), "who just came is spared: {waited:?}");
+    idle[0].closed(ms(2_000)).await.expect("the oldest goes");
+    for client in &mut idle[1..] {
+        assert_eq!(client.status(request("GET", "/"), b"").await, Some(200));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_with_a_request_under_way_makes_no_room() {
+    let (app, tide) = speaking_both("limits: { connections: 1 }", "").await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.answers(move |seen| Reply::usual(seen).when(&held));
+    let mut client = H2::connect(tide.addr()).await;
+    let stream = client.send(request("GET", "/"), true).await.unwrap();
+    app.holds(1).await;
+    let began = Instant::now();
+    while began.elapsed() < ms(1_500) {
+        assert_eq!(tide.get("/new").await.status, 503);
+        tokio::time::sleep(ms(100)).await; // a newcomer now and then
+    }
+    gate.open();
+    assert_eq!(stream.answer().await.unwrap().status, 200);
 }
 
 #[tokio::test]

@@ -94,14 +94,18 @@ impl Head {
 
     fn parse(raw: Vec<u8>) -> Result<Self, Broken> {
         let garbled = |what: &str| Broken::Garbled(format!("{what}: {raw:?}"));
-        let text = std::str::from_utf8(&raw).map_err(|_| garbled("head is not UTF-8"))?;
+        // A value may have bytes that are no text (RFC 9110 §5.5); what they are is in `raw`.
+        let text = String::from_utf8_lossy(&raw);
         let mut lines = text.trim_end_matches("\r\n").split("\r\n");
         let line = lines.next().unwrap_or_default().to_owned();
+        if line.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(garbled("first line is not UTF-8"));
+        }
         let mut fields = Vec::new();
         for field in lines {
             let (name, value) = field.split_once(':').ok_or_else(|| garbled("no colon"))?;
-            if name.is_empty() || name.contains(char::is_whitespace) || value.contains(['\r', '\n'])
-            {
+            let bad = |c: char| c.is_whitespace() || c == char::REPLACEMENT_CHARACTER;
+            if name.is_empty() || name.contains(bad) || value.contains(['\r', '\n']) {
                 return Err(garbled("bad field"));
             }
             fields.push((name.to_owned(), value.trim().to_owned()));
