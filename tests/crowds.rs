@@ -213,7 +213,6 @@ async fn a_process_that_may_open_few_files_stays_alive_calm_and_useful() {
 }
 
 #[tokio::test]
-#[ignore = "hundreds who come at once are accepted faster than they are turned away; then the data port pauses for a second, and nodes cannot be reached"]
 async fn a_process_that_may_open_few_files_never_runs_out_of_them() {
     let fared = pressed_by_hundreds().await;
     let log = fared.tide.log();

@@ -1,17 +1,12 @@
 //! The server: everything wired together, in the order it starts and stops.
 
 use std::net::TcpListener;
-use std::os::fd::IntoRawFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{Fds, ListenFds};
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -23,6 +18,7 @@ use crate::config::checked::Config;
 use crate::gateway::Gateway;
 use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
+use crate::gateway::entrance::take_in;
 use crate::gateway::front::Front;
 use crate::live::control::Control;
 use crate::live::doors::OpenPort;
@@ -149,27 +145,16 @@ fn data_path(
         let label = addr.to_string();
         let port = Arc::new(Port {
             metrics: control.metrics.listener(&label),
-            label: label.clone(),
+            label,
             open: OpenPort::new(at, listen),
         });
         let front = Front::new(proxy.clone(), control.clone(), port, crowd.clone());
-        let mut service = Service::new(label.clone(), front);
-        // The front buffers on its own, only while there is something to buffer.
-        let buffers = L4BufferSettings::unbuffered();
-        service.add_listener(ListenerConfig::tcp(&label).l4_buffer(buffers));
-        let open = handed_over(&label, listener);
-        let stop = stop_accepting.subscribe();
-        runtime.spawn(async move { service.start_service(Some(open), stop, 1).await });
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .map_err(|e| format!("a port was lost: {e}"))?;
+        runtime.spawn(take_in(front, listener, stop_accepting.subscribe()));
         tracing::info!("listening on {addr}");
     }
     Ok(runtime)
-}
-
-/// An open port in the form pingora takes one over from an earlier process.
-fn handed_over(label: &str, listener: TcpListener) -> ListenFds {
-    let mut open = Fds::new();
-    open.add(label.to_string(), listener.into_raw_fd());
-    Arc::new(parking_lot::Mutex::new(open))
 }
 
 fn serve_admin(listener: TcpListener, control: Arc<Control>) -> Result<(), String> {

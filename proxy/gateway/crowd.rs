@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
 use slab::Slab;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::conn::{Conn, Port};
 use crate::base::reason::Refusal;
@@ -41,7 +41,7 @@ pub struct Crowd {
     /// What the process can hold, whatever the file allows.
     room: usize,
     inside: Mutex<Inside>,
-    turned_away: Semaphore,
+    turned_away: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -70,13 +70,18 @@ impl Crowd {
         Crowd {
             room,
             inside: Mutex::default(),
-            turned_away: Semaphore::new(TURNED_AWAY),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
         }
     }
 
     /// Whether one more who is turned away may be waited for.
-    pub fn has_time(&self) -> Option<SemaphorePermit<'_>> {
-        self.turned_away.try_acquire().ok()
+    pub fn has_time(&self) -> Option<OwnedSemaphorePermit> {
+        self.turned_away.clone().try_acquire_owned().ok()
+    }
+
+    /// The process has no descriptor left: those who have been idle longest go.
+    pub fn is_short(&self) {
+        self.inside.lock().make_room();
     }
 
     /// Takes a place for a connection by `port`. Where there is none, the connections that have been idle longest

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
@@ -39,10 +38,10 @@ pub const CUT_AFTER_LIMIT: Duration = Duration::from_millis(500);
 /// Serves the connections of one data port.
 #[derive(Clone)]
 pub struct Front {
-    proxy: Arc<HttpProxy<Gateway>>,
-    control: Arc<Control>,
-    port: Arc<Port>,
-    crowd: Arc<Crowd>,
+    pub(super) proxy: Arc<HttpProxy<Gateway>>,
+    pub(super) control: Arc<Control>,
+    pub(super) port: Arc<Port>,
+    pub(super) crowd: Arc<Crowd>,
 }
 
 impl Front {
@@ -66,18 +65,16 @@ impl Front {
         self.port.open.entry(config)
     }
 
-    /// A connection comes in: is there room, who is it. Then it is served by a task of its own.
-    async fn welcome(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
-        let mut peer = stream
-            .get_socket_digest()
-            .and_then(|d| d.peer_addr().and_then(|a| a.as_inet().map(|a| a.ip())));
-        let limits = self.control.hold.look(|now| now.config.limits);
-        let entered = self.crowd.enter(&self.port, &limits);
+    /// A connection has come in: who is it. Then it is served by a task of its own.
+    pub(super) async fn welcome(
+        &self,
+        mut stream: Stream,
+        peer: IpAddr,
+        mut place: Place,
+        shutdown: ShutdownWatch,
+    ) {
+        let mut peer = Some(peer);
         let mut buffer = BytesMut::new();
-        let mut place = match entered {
-            Ok(place) => place,
-            Err(why) => return self.turn_away(stream, peer, why).await,
-        };
         if let Some(patience) = self.announced(peer) {
             match waiting::for_prelude(&mut stream, &mut buffer, patience).await {
                 Ok(Some(client)) => peer = Some(client.ip()),
@@ -92,7 +89,7 @@ impl Front {
             return self.turn_away(stream, peer, why).await;
         }
         let front = self.clone();
-        let served = front.serve(stream, buffer, conn.clone(), place, shutdown.clone());
+        let served = front.serve(stream, buffer, conn.clone(), place, shutdown);
         conn.served_by(tokio::spawn(served).abort_handle());
     }
 
@@ -260,11 +257,13 @@ impl Front {
     async fn turn_away(&self, stream: Stream, peer: Option<IpAddr>, why: Refusal) {
         let refused = Refused::without_head(why);
         self.tell(peer, &refused);
-        let time = self.crowd.has_time();
-        refuse::turn_away(stream, &refused, time.is_some()).await;
+        if let Some(_time) = self.crowd.has_time() {
+            refuse::turn_away(stream, &refused).await;
+        }
     }
 
-    fn tell(&self, peer: Option<IpAddr>, refused: &Refused) {
+    /// Counts and tells a refusal.
+    pub(super) fn tell(&self, peer: Option<IpAddr>, refused: &Refused) {
         refuse::tell(&self.control, &self.port, peer, refused);
     }
 }
@@ -273,20 +272,4 @@ impl Front {
 struct Limit {
     request: Option<Duration>,
     terms: Terms,
-}
-
-#[async_trait]
-impl ServerApp for Front {
-    async fn process_new(
-        self: &Arc<Self>,
-        stream: Stream,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        self.welcome(stream, shutdown).await;
-        None
-    }
-
-    async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! | moment | hook | file |
 //! |---|---|---|
-//! | connection, head read, handed over | `ServerApp::process_new` | `front`, `waiting`, `refuse`, `h2` |
+//! | connection, head read, handed over | – | `entrance`, `front`, `waiting`, `refuse`, `h2` |
 //! | body read, answer written | – | `client_io`, `inlet`, `pace`, `linger` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
 //! | belongs: route, or answered here | `request_filter` | `accept`, `door` |
@@ -37,6 +37,7 @@ pub mod conn;
 pub mod crowd;
 mod ctx;
 mod door;
+pub mod entrance;
 mod finish;
 mod forward;
 pub mod front;

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::{Method, Version};
 use pingora::protocols::Stream;
 use pingora::time::timeout;
@@ -45,6 +46,12 @@ impl Refused {
             path: String::new(),
             host: String::new(),
         }
+    }
+
+    /// What the client is told, on the wire. An answer to HEAD goes without its body.
+    pub fn answer(&self) -> Bytes {
+        let with_body = self.method != Method::HEAD;
+        answer::on_the_wire(self.why.status(), &self.id, with_body)
     }
 
     /// Of a head, or the beginning of one.
@@ -99,7 +106,7 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
 /// Answers a refused head. What is still on its way is read out when the connection is dropped.
 pub async fn answer(mut stream: Stream, refused: &Refused) {
     let (why, id) = (refused.why, &refused.id);
-    let answer = answer::on_the_wire(why.status(), id, refused.method != Method::HEAD);
+    let answer = refused.answer();
     let written = timeout(PATIENCE, async {
         stream.write_all(&answer).await?;
         stream.flush().await
@@ -109,17 +116,14 @@ pub async fn answer(mut stream: Stream, refused: &Refused) {
     }
 }
 
-/// Answers a connection that nobody looked at. `waits`: for the client to take it, else only what can be done at once
-/// is done.
-pub async fn turn_away(mut stream: Stream, refused: &Refused, waits: bool) {
-    let patience = if waits { HASTE } else { Duration::ZERO };
-    let answer = answer::on_the_wire(refused.why.status(), &refused.id, true);
-    // This timer tries first; what is sent first fits into the socket.
-    let written = tokio::time::timeout(patience, async {
+/// Answers a connection that nobody looked at.
+pub async fn turn_away(mut stream: Stream, refused: &Refused) {
+    let answer = refused.answer();
+    let written = timeout(HASTE, async {
         stream.write_all(&answer).await?;
         stream.flush().await
     });
     if matches!(written.await, Ok(Ok(()))) {
-        read_out(stream, patience).await;
+        read_out(stream, HASTE).await;
     }
 }
