@@ -66,6 +66,27 @@ async fn a_port_lets_in_whom_it_allows_and_deny_wins() {
 }
 
 #[tokio::test]
+async fn a_guarded_path_is_guarded_however_it_is_written() {
+    let routes =
+        "  - { match: { path: /admin }, upstream: web, deny: 127.0.0.0/8 }\n  - upstream: web";
+    let (app, tide) = with("", routes).await;
+    for path in [
+        "/admin/x",
+        "/%61dmin/x",
+        "/%61%64%6D%69%6e/x",
+        "//admin/x",
+        "/./admin/x",
+        "/b/../%61dmin/x",
+        "http://tide.test/%61dmin/x",
+    ] {
+        assert_eq!(get_from(&tide, "127.0.0.1", path).await, 403, "{path}");
+    }
+    assert_eq!(app.requests(), 0);
+    assert_eq!(get_from(&tide, "127.0.0.1", "/%62%2F?%61").await, 200);
+    assert_eq!(app.only().target(), "/b%2F?%61");
+}
+
+#[tokio::test]
 async fn a_refused_request_is_told_and_its_connection_serves_on() {
     let routes = "  - upstream: web\n  - { match: { path: /admin/ }, upstream: web, deny: 127.0.0.0/8 }\n  - { match: { path: /old/ }, redirect: { to: /new/ }, deny: 127.0.0.0/8 }";
     let (app, tide) = with("", routes).await;

@@ -193,7 +193,7 @@ fn path_and_query(target: &str) -> Option<String> {
             _ => out.push(segment),
         }
     }
-    let mut clean = format!("/{}", out.join("/"));
+    let mut clean = without_needless_escapes(&format!("/{}", out.join("/")));
     if folder && !out.is_empty() {
         clean.push('/');
     }
@@ -201,6 +201,23 @@ fn path_and_query(target: &str) -> Option<String> {
         clean = format!("{clean}?{query}");
     }
     Some(clean)
+}
+
+/// Letters, digits and `-._~` need no escape.
+fn without_needless_escapes(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let letter = char::from(u8::from_str_radix(&part[..2], 16).unwrap_or(0));
+        if letter.is_ascii_alphanumeric() || "-._~".contains(letter) {
+            clean.push(letter);
+            clean.push_str(&part[2..]);
+        } else {
+            clean.push('%');
+            clean.push_str(part);
+        }
+    }
+    clean
 }
 
 /// Whether a segment is a dot segment for somebody who decodes it, cuts it at `;` or takes `\` for `/`.
@@ -228,6 +245,7 @@ fn targets_are_normalised() {
         ("/a/b/../", "/a/"),
         ("/a/./b?x=//..", "/a/b?x=//.."),
         ("/a%2fb%5Cc", "/a%2fb%5Cc"),
+        ("/%61%2F%7e?%61", "/a%2F~?%61"),
         ("/...", "/..."),
         ("http://H.test:80/a", "/a"),
         ("http://h.test?q", "/?q"),
