@@ -4,6 +4,9 @@
 
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
 use crate::support::client::{Client, Request};
@@ -292,6 +295,36 @@ async fn a_steady_reader_is_not_cut_off_for_what_the_kernel_holds() {
     };
     let narrow = Client::connect_narrow(tide.addr()).await.unwrap();
     tokio::join!(reads(narrow), reads(tide.connect().await));
+}
+
+/// A socket whose client reads slowly only after it was quick: by then the kernel would hold megabytes for it.
+#[tokio::test]
+async fn a_reader_that_becomes_slow_but_stays_steady_is_not_cut_off() {
+    let app = Origin::start("app-1").await;
+    app.answers(|_| Reply::text(vec![b'x'; 64 << 20]));
+    let tide = Tidegate::run(format!(
+        "timeouts: {{ write: 4s }}\n{}",
+        web("", nodes([&app]))
+    ))
+    .await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(256 << 10).unwrap();
+    // Segments as in a network: of those of loopback a slow reader has room for one every few seconds only.
+    SockRef::from(&socket).set_tcp_mss(1_460).unwrap();
+    let mut client = socket.connect(tide.addr()).await.unwrap();
+    let request = Request::get("/becomes-slow").head_bytes();
+    client.write_all(&request).await.unwrap();
+    let mut piece = vec![0; 8 << 10];
+    for _ in 0..24 << 7 {
+        client.read_exact(&mut piece).await.unwrap();
+    }
+    let began = Instant::now();
+    while began.elapsed() < ms(7_000) {
+        client.read_exact(&mut piece).await.unwrap();
+        let ended = tide.access_log();
+        assert!(ended.is_empty(), "after {:?}: {ended:?}", began.elapsed());
+        tokio::time::sleep(ms(40)).await; // 200 KB a second
+    }
 }
 
 #[tokio::test]

@@ -13,11 +13,15 @@ use pingora::apps::HttpServerApp;
 use pingora::protocols::l4::stream::Stream as Socket;
 use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::front::Front;
 use super::refuse::{self, Refused};
 
+/// Bytes of an answer that the kernel holds unsent. Of megabytes it would say only every half a minute that a slow
+/// but steady reader took some, and that reader would be taken for one that stopped.
+const HELD: u32 = 128 * 1024;
 /// How long nobody is accepted once there is no descriptor left.
 const SHORT: Duration = Duration::from_millis(20);
 /// How often that is told.
@@ -75,7 +79,7 @@ fn let_in(front: &Front, stream: TcpStream, peer: SocketAddr, shutdown: Shutdown
             return turn_away(front, stream, refused);
         }
     };
-    if let Err(e) = stream.set_nodelay(true) {
+    if let Err(e) = prepare(&stream) {
         tracing::debug!("{peer} is gone: {e}");
         return;
     }
@@ -85,6 +89,11 @@ fn let_in(front: &Front, stream: TcpStream, peer: SocketAddr, shutdown: Shutdown
             .welcome(known(stream), peer.ip(), place, shutdown)
             .await
     });
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_notsent_lowat(HELD)
 }
 
 /// Refuses a connection that was not looked at. Some are waited for; when those are many, what can be done at once is
