@@ -14,12 +14,14 @@ use crate::support::proxy::{Tidegate, one_node};
 use crate::support::reply::Reply;
 use crate::support::{Gate, ms, pattern};
 
+/// The section of a port that speaks both.
+const H2C: &str = "listen: [{ addr: \"127.0.0.1:0\", h2c: true }]\n";
+
 /// A node and a port that speaks both; `top` are further sections, `route` further keys.
 async fn speaking_both(top: &str, route: &str) -> (Origin, Tidegate) {
     let app = Origin::start("app-1").await;
     let yaml = format!(
-        "listen: [{{ addr: \"127.0.0.1:0\", h2c: true }}]
-{top}
+        "{H2C}{top}
 upstreams: {{ web: {{ nodes: {} }} }}
 routes: [{{ upstream: web{route} }}]\n",
         nodes([&app])

@@ -38,13 +38,14 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     if session.is_http2() {
         // A window that stays shut is not a socket that stays full.
         session.set_write_timeout(ctx.snapshot.config.timeouts.write);
-        if !session.as_mut().is_body_done() {
-            conn.body_moved(false);
-        }
         ctx.refused = h2::settle(session.req_header_mut(), &ctx.snapshot.rules, ctx.trusted)?.err();
     }
     if ctx.control.lifecycle.is_stopping() || conn.last.load(Relaxed) {
         session.set_keepalive(None);
+    }
+    if session.req_header().version == Version::HTTP_10 {
+        // 103 and its like are for clients that know of them (RFC 9110 §15.2).
+        session.as_mut().set_ignore_info_resp(true);
     }
     let request = session.req_header();
     // A refused request of HTTP/2 is as it came, its host beside the fields: the log still wants it.
@@ -83,7 +84,7 @@ pub fn takes(bytes: usize, is_last: bool, ctx: &mut Ctx) -> Result<()> {
         return Ok(());
     }
     if let Some(conn) = &ctx.conn {
-        conn.body_moved(is_last);
+        conn.awaits_body(!is_last);
     }
     ctx.body_seen += bytes as u64;
     let most = ctx.snapshot.config.limits.body;

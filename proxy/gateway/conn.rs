@@ -45,6 +45,8 @@ pub struct Conn {
     reset: AtomicBool,
     /// Milliseconds after `begun`, plus one, since when a body is waited for; 0 while none is. Of HTTP/2 only.
     body_since: AtomicU64,
+    /// The node takes nothing more of its body at the moment. Of HTTP/2 only: what HTTP/1 sends is not read then.
+    pub node_is_full: Option<Arc<AtomicBool>>,
     /// Ends the task that serves it.
     task: OnceLock<AbortHandle>,
     /// The node its current request is on.
@@ -67,6 +69,7 @@ impl Conn {
             last: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             body_since: AtomicU64::new(0),
+            node_is_full: None,
             task: OnceLock::new(),
             node: Mutex::new(None),
             begun: Instant::now(),
@@ -78,6 +81,7 @@ impl Conn {
     pub fn stream(&self) -> Self {
         Conn {
             peer_value: self.peer_value.clone(),
+            node_is_full: Some(Arc::default()),
             ..Conn::new(self.port.clone(), Some(self.peer))
         }
     }
@@ -122,19 +126,24 @@ impl Conn {
         self.reset.load(Relaxed)
     }
 
-    /// A piece of a body came, or its head; the `last` one is the end of the wait for more.
-    pub fn body_moved(&self, last: bool) {
-        let since = if last {
-            0
-        } else {
-            self.begun.elapsed().as_millis() as u64 + 1
+    /// From now on more of a body is waited for, or (`false`) not any more.
+    pub fn awaits_body(&self, more: bool) {
+        let since = match more {
+            true => self.begun.elapsed().as_millis() as u64 + 1,
+            false => 0,
         };
         self.body_since.store(since, Relaxed);
     }
 
-    /// How long a body has been waited for; `None` while none is.
+    /// How long its client has kept us waiting for more of a body; `None` while nothing is waited for.
     pub fn body_awaited(&self) -> Option<Duration> {
         let since = self.body_since.load(Relaxed).checked_sub(1)?;
+        let full = self.node_is_full.as_ref();
+        if full.is_some_and(|full| full.load(Relaxed)) {
+            // It is the node that everybody waits for.
+            self.awaits_body(true);
+            return None;
+        }
         let now = self.begun.elapsed();
         Some(now.saturating_sub(Duration::from_millis(since)))
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
@@ -96,6 +96,7 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let node = &upstream.pool.candidates()[member].node;
     if let Some(conn) = &ctx.conn {
         conn.is_on(node.clone());
+        conn.awaits_body(false); // nobody reads it before the connection stands
     }
     let to = &upstream.members[member];
     // After an old connection that was closed, no other old one is trusted.
@@ -111,6 +112,7 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         reused: old.is_some(),
         answered: false,
     });
+    let full = ctx.conn.as_ref().and_then(|c| c.node_is_full.clone());
     let mut peer = Box::new(to.peer.clone());
     if let Some(deadline) = ctx.deadline {
         bound_by(&mut peer, deadline.saturating_duration_since(now));
@@ -118,12 +120,19 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     if old.is_some() {
         peer.options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
     }
-    peer.options.custom_l4 = Some(Arc::new(Connect::new(old, to.kept.clone())));
+    peer.options.custom_l4 = Some(Arc::new(Connect::new(old, to.kept.clone(), full)));
     Ok(peer)
 }
 
 /// The connection stands.
-pub fn connected(ctx: &mut Ctx, control: &Control) {
+pub fn connected(session: &mut Session, ctx: &mut Ctx, control: &Control) {
+    if session.is_http2()
+        && !session.as_mut().is_body_done()
+        && !session.req_header().headers.contains_key(header::EXPECT)
+        && let Some(conn) = &ctx.conn
+    {
+        conn.awaits_body(true);
+    }
     let Some(attempt) = &ctx.attempt else {
         return;
     };

@@ -77,10 +77,11 @@ impl Front {
         let mut buffer = BytesMut::new();
         if let Some(patience) = self.announced(peer) {
             match waiting::for_prelude(&mut stream, &mut buffer, patience).await {
-                Ok(Some(client)) => peer = Some(client.ip()),
-                Ok(None) => {}
+                Some(Ok(Some(client))) => peer = Some(client.ip()),
+                Some(Ok(None)) => {}
+                None => return,
                 // Whoever it is, it does not speak our language: no answer would be understood.
-                Err(_) => return self.tell(peer, &Refused::without_head(Refusal::Prelude)),
+                Some(Err(_)) => return self.tell(peer, &Refused::without_head(Refusal::Prelude)),
             }
         }
         let conn = Arc::new(Conn::new(self.port.clone(), peer));
@@ -233,7 +234,7 @@ impl Front {
                 .requests_per_connection
                 .is_some_and(|most| requests >= most);
             let depth = limits.pipeline.filter(|_| !more.is_empty());
-            let too_deep = depth.filter(|most| conn.inlet.waiting(more) > *most);
+            let too_deep = depth.filter(|most| conn.inlet.has_more_than(*most, more));
             *answers_left = too_deep.map(|most| answers_left.unwrap_or(most).saturating_sub(1));
             if too_many || *answers_left == Some(0) {
                 conn.last.store(true, Relaxed);

@@ -59,6 +59,7 @@ pub fn settle(
         pseudo::check(
             &pseudo::Pseudo {
                 method: request.method.as_str(),
+                scheme: request.uri.scheme_str(),
                 target,
                 authority: request.uri.authority().map(|a| a.as_str()),
                 hosts: &hosts,

@@ -18,7 +18,7 @@ use tokio::time::{Sleep, sleep};
 use super::pace::Pace;
 use crate::base::reason::{End, Refusal};
 use crate::wire::chunks::Chunks;
-use crate::wire::head::Body;
+use crate::wire::head::{self, Body};
 
 /// Early bytes that are read ahead; the rest waits in the kernel.
 const MOST: usize = 16 * 1024;
@@ -159,10 +159,12 @@ impl Inlet {
         !state.shut && (state.refused || body || !state.early.is_empty())
     }
 
-    /// How many requests, at least, wait in what came early and in `more`, which came before it.
-    pub fn waiting(&self, more: &[u8]) -> usize {
-        let heads = |bytes: &[u8]| memchr::memmem::find_iter(bytes, b"\r\n\r\n").count();
-        heads(more) + heads(&self.0.lock().early)
+    /// Whether more than `most` requests wait in what came early and in `more`, which came before it.
+    pub fn has_more_than(&self, most: usize, more: &[u8]) -> bool {
+        let early = &self.0.lock().early;
+        let blanks = |bytes: &[u8]| memchr::memmem::find_iter(bytes, b"\r\n\r\n").count();
+        // Bodies may be full of empty lines, so that only a look at the heads is sure.
+        blanks(more) + blanks(early) >= most && head::waiting(&[more, early].concat()) > most
     }
 
     /// Reads from `stream` what is wanted.

@@ -118,14 +118,14 @@ impl ProxyHttp for Gateway {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: bool, // of pingora's own pool, which is empty
         _: &HttpPeer,
         _: std::os::unix::io::RawFd,
         _: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        forward::connected(ctx, &self.control);
+        forward::connected(session, ctx, &self.control);
         Ok(())
     }
 

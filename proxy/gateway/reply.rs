@@ -7,6 +7,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::{FailToProxy, Session};
 
 use super::answer;
+use super::conn::Conn;
 use super::ctx::Ctx;
 use crate::base::reason::End;
 use crate::upstream::classify;
@@ -14,6 +15,7 @@ use crate::upstream::classify;
 /// Fits the answer's head to the client and to the state of the process.
 pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        ctx.status = head.status.as_u16();
         // From here on the client speaks another protocol, and may be silent for as long as the node is not.
         if let Some(conn) = &ctx.conn {
             conn.inlet.let_through();
@@ -27,8 +29,13 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
             .filter(|_| head.status == StatusCode::CONTINUE)
         {
             conn.inlet.goes_on();
+            awaits_body(session, conn);
         }
         return;
+    }
+    if let Some(conn) = &ctx.conn {
+        // Whether it waited for a word or not: now it has one.
+        awaits_body(session, conn);
     }
     ctx.status = head.status.as_u16();
     if ctx.control.lifecycle.is_stopping() {
@@ -40,6 +47,13 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         head.remove_header(&header::TRANSFER_ENCODING);
         session.set_keepalive(None);
         ctx.ends_with_connection = true;
+    }
+}
+
+/// From now on the body of an HTTP/2 request is waited for, where there is one. (That of HTTP/1 is where it is read.)
+fn awaits_body(session: &mut Session, conn: &Conn) {
+    if session.is_http2() && conn.body_awaited().is_none() && !session.as_mut().is_body_done() {
+        conn.awaits_body(true);
     }
 }
 

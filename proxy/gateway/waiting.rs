@@ -65,21 +65,28 @@ async fn more_came(
     Some(matches!(read, Ok(1..)))
 }
 
-/// Reads a PROXY protocol prelude: the client it tells of.
+/// Reads a PROXY protocol prelude: the client it tells of. `None`: the peer came and went without a word, as health
+/// checks of other balancers do.
 pub async fn for_prelude(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     patience: Duration,
-) -> Result<Option<SocketAddr>, NoPrelude> {
+) -> Option<Result<Option<SocketAddr>, NoPrelude>> {
     let end = Instant::now() + patience;
     loop {
-        if let Some(prelude) = prelude::read(buffer)? {
-            let _ = buffer.split_to(prelude.len);
-            return Ok(prelude.client);
+        match prelude::read(buffer) {
+            Ok(Some(prelude)) => {
+                let _ = buffer.split_to(prelude.len);
+                return Some(Ok(prelude.client));
+            }
+            Ok(None) => {}
+            Err(no_prelude) => return Some(Err(no_prelude)),
         }
         let left = end.saturating_duration_since(Instant::now());
-        if more_came(stream, buffer, Some(left)).await != Some(true) {
-            return Err(NoPrelude);
+        match more_came(stream, buffer, Some(left)).await {
+            Some(true) => {}
+            Some(false) if buffer.is_empty() => return None,
+            _ => return Some(Err(NoPrelude)),
         }
     }
 }

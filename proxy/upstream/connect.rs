@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -23,14 +24,17 @@ use super::line::Line;
 pub struct Connect {
     old: Mutex<Option<TcpStream>>,
     home: Arc<Kept>,
+    full: Option<Arc<AtomicBool>>,
 }
 
 impl Connect {
     /// Uses `old`, where there is one, else opens one. It goes to `home` when it can be used again.
-    pub fn new(old: Option<TcpStream>, home: Arc<Kept>) -> Self {
+    /// `full` is set while the node takes nothing more.
+    pub fn new(old: Option<TcpStream>, home: Arc<Kept>, full: Option<Arc<AtomicBool>>) -> Self {
         Connect {
             old: Mutex::new(old),
             home,
+            full,
         }
     }
 }
@@ -46,7 +50,7 @@ impl L4Connect for Connect {
                 return Error::e_explain(ErrorType::InternalError, "a node without an IP address");
             }
         };
-        let line = Line::new(stream, self.home.clone());
+        let line = Line::new(stream, self.home.clone(), self.full.clone());
         Ok(VirtualSocketStream::new(Box::new(line)).into())
     }
 }

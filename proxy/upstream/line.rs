@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
@@ -52,11 +53,14 @@ pub struct Line {
     bad: Option<Bad>,
     /// It is to be closed.
     shut: bool,
+    /// Says so while the node takes nothing more, for who has to know whom a body waits for.
+    full: Option<Arc<AtomicBool>>,
 }
 
 impl Line {
     /// A line over `stream`, which goes to `home` when the exchange is over and well.
-    pub fn new(stream: TcpStream, home: Arc<Kept>) -> Self {
+    /// `full` is set while the node takes nothing more.
+    pub fn new(stream: TcpStream, home: Arc<Kept>, full: Option<Arc<AtomicBool>>) -> Self {
         Line {
             stream: Some(stream),
             home,
@@ -69,6 +73,13 @@ impl Line {
             deaf: false,
             bad: None,
             shut: false,
+            full,
+        }
+    }
+
+    fn is_full(&self, full: bool) {
+        if let Some(flag) = &self.full {
+            flag.store(full, Relaxed);
         }
     }
 
@@ -78,7 +89,10 @@ impl Line {
         while self.gone < self.out.len() {
             let written = socket(&mut self.stream).poll_write(cx, &self.out[self.gone..]);
             match written {
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    self.is_full(true);
+                    return Ok(());
+                }
                 Poll::Ready(Ok(n)) if n > 0 => self.gone += n,
                 Poll::Ready(failed) => {
                     self.deaf = true;
@@ -90,6 +104,7 @@ impl Line {
         }
         self.out.clear();
         self.gone = 0;
+        self.is_full(false);
         Ok(())
     }
 
@@ -249,7 +264,9 @@ impl AsyncWrite for Line {
         };
         if alone || line.exchange.is_tunnel() || waiting + buf.len() > TOGETHER {
             line.head_waits = 0;
-            return line.write_through(cx, buf);
+            let written = line.write_through(cx, buf);
+            line.is_full(written.is_pending());
+            return written;
         }
         line.head_waits = match (begins, line.exchange.asks_to_upgrade()) {
             (false, _) => 0,

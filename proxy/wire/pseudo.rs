@@ -13,6 +13,8 @@ use crate::base::reason::Refusal;
 pub struct Pseudo<'a> {
     /// `:method`
     pub method: &'a str,
+    /// `:scheme`, where it is known.
+    pub scheme: Option<&'a str>,
     /// `:path`
     pub target: &'a str,
     /// `:authority`
@@ -36,6 +38,12 @@ pub struct Settled {
 /// What is wrong with it.
 pub fn check(pseudo: &Pseudo<'_>, rules: &Rules) -> Result<Settled, Refusal> {
     too_long(pseudo.method, pseudo.target, rules)?;
+    if pseudo
+        .scheme
+        .is_some_and(|scheme| scheme != "http" && scheme != "https")
+    {
+        return Err(Refusal::BadRequest);
+    }
     let host = match (pseudo.authority, pseudo.hosts) {
         (Some(authority), []) => authority.as_bytes(),
         (Some(authority), [host]) if host.eq_ignore_ascii_case(authority.as_bytes()) => host,
@@ -142,6 +150,7 @@ mod tests {
     ) -> Result<Settled, Refusal> {
         let pseudo = Pseudo {
             method,
+            scheme: Some("https"),
             target,
             authority,
             hosts,
@@ -175,6 +184,27 @@ mod tests {
         ] {
             let got = settled(method, target, authority, hosts);
             assert_eq!(got, Err(why), "{method} {target} {authority:?} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn only_requests_for_the_web_are_taken() {
+        let of = |scheme| Pseudo {
+            method: "GET",
+            scheme,
+            target: "/",
+            authority: Some("a.test"),
+            hosts: &[],
+        };
+        for known in [None, Some("http"), Some("https")] {
+            assert!(check(&of(known), &rules()).is_ok());
+        }
+        for odd in ["ftp", "file", "HTTP", ""] {
+            assert_eq!(
+                check(&of(Some(odd)), &rules()),
+                Err(Refusal::BadRequest),
+                "{odd}"
+            );
         }
     }
 

@@ -50,6 +50,7 @@ fn judge(
     let hosts = fields.iter().filter(|(name, _)| *name == "host");
     let hosts: Vec<&[u8]> = hosts.map(|(_, value)| *value).collect();
     let pseudo = Pseudo {
+        scheme: Some("http"),
         method,
         target,
         authority,

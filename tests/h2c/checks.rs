@@ -50,6 +50,18 @@ async fn what_could_be_read_in_two_ways_reaches_nobody() {
 }
 
 #[tokio::test]
+async fn requests_for_something_other_than_the_web_are_refused() {
+    let (app, tide) = speaking_both("", "").await;
+    let mut client = H2::connect(tide.addr()).await;
+    for (scheme, status) in [("ftp", 400), ("x-odd", 400), ("http", 200), ("https", 200)] {
+        let asked = request("GET", "/").uri(format!("{scheme}://tide.test/"));
+        assert_eq!(client.status(asked, b"").await, Some(status), "{scheme}");
+    }
+    assert_eq!(app.requests(), 2);
+    tide.refused("bad_request", 2).await;
+}
+
+#[tokio::test]
 #[ignore = "pingora answers these itself, with a bare 400, before any of our code sees them: not counted, not told"]
 async fn a_request_for_two_hosts_or_none_is_refused_in_our_words() {
     let (_app, tide) = speaking_both("", "").await;

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::speaking_both;
+use super::{H2C, speaking_both};
 use crate::support::client::Request;
 use crate::support::h2::{H2, request};
-use crate::support::proxy::SOON;
+use crate::support::origin::{BlackHole, Origin};
+use crate::support::proxy::{SOON, Tidegate, web};
 use crate::support::reply::Reply;
 use crate::support::{Gate, check, eventually, ms, took_about};
 
@@ -143,6 +144,74 @@ async fn a_whole_upload_is_not_slow_while_its_node_works() {
     let mut client = H2::connect(tide.addr()).await;
     let answer = client.ask(request("POST", "/"), b"whole").await.unwrap();
     assert_eq!((answer.status, answer.text()), (200, "whole".into()));
+}
+
+#[tokio::test]
+async fn an_upload_is_not_slow_while_its_node_is_being_connected() {
+    let hole = BlackHole::open().await;
+    let app = Origin::start("app-1").await;
+    let upstream = web(
+        "balance: round_robin\ntimeouts: { connect: 1200ms }",
+        format!("[{hole}, {app}]"),
+    );
+    let tide = Tidegate::run(format!("{H2C}timeouts: {{ body: 400ms }}\n{upstream}")).await;
+    let mut client = H2::connect(tide.addr()).await;
+    for n in 0..2 {
+        let asked = request("PUT", "/waits");
+        assert_eq!(client.status(asked, b"whole").await, Some(200), "{n}");
+    }
+    let waited = tide
+        .tells(2)
+        .await
+        .iter()
+        .any(|line| line["nodes"][0] == "black-hole");
+    assert!(waited, "one of them met the hole");
+}
+
+#[tokio::test]
+async fn an_upload_is_not_slow_while_its_node_takes_nothing() {
+    let (app, tide) =
+        speaking_both("timeouts: { body: 500ms }\nlimits: { body: 128MiB }", "").await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.answers(move |_| {
+        let mut reply = Reply::text("ok").when(&held);
+        reply.reads_body = false;
+        reply
+    });
+    let mut client = H2::connect(tide.addr()).await;
+    let mut stream = client.send(request("POST", "/held"), false).await.unwrap();
+    // More than all buffers on the way hold together.
+    let much = Bytes::from(vec![b'x'; 64 << 20]);
+    stream.body.send_data(much, true).unwrap();
+    app.holds(1).await;
+    tokio::time::sleep(ms(3_000)).await; // six times as long as a body may pause
+    assert!(tide.access_log().is_empty(), "{:?}", tide.access_log());
+    gate.open();
+    assert_eq!(stream.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn who_asks_first_over_http_2_is_not_slow_until_it_is_told() {
+    let (app, tide) = speaking_both("timeouts: { body: 500ms }", "").await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.answers(move |_| {
+        let mut reply = Reply::text("not now").when(&held);
+        (reply.reads_body, reply.continues) = (false, false);
+        reply
+    });
+    let mut client = H2::connect(tide.addr()).await;
+    let asked = request("POST", "/asks").header("expect", "100-continue");
+    let stream = client.send(asked, false).await.unwrap();
+    app.holds(1).await;
+    tokio::time::sleep(ms(1_500)).await; // three times as long as a body may pause
+    assert!(tide.access_log().is_empty(), "{:?}", tide.access_log());
+    gate.open();
+    assert_eq!(stream.head().await.unwrap().0, 200);
+    tide.told("/asks").await;
+    drop(client);
+    tide.is_empty().await;
 }
 
 #[tokio::test]
