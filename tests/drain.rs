@@ -204,6 +204,9 @@ async fn a_websocket_on_a_draining_node_lives_until_the_drain_ends() {
         .expect("closed at the end of the drain");
     let took = began.elapsed();
     assert!(took > ms(1_700) && took < ms(5_000), "{took:?}");
+    let line = tide.told("/chat").await;
+    assert_eq!(line["status"], 101, "{line}");
+    assert_eq!(line["end"], "drain_timeout", "{line}");
 }
 
 #[tokio::test]

@@ -118,6 +118,24 @@ async fn an_old_client_can_tell_a_cut_answer_from_a_whole_one() {
 }
 
 #[tokio::test]
+async fn an_old_client_hears_nothing_before_its_answer() {
+    let (app, tide) = one_node().await;
+    app.answers(|_| {
+        let hints = Step::Head(103, vec![("link".into(), "</a.css>; rel=preload".into())]);
+        let mut reply = Reply::text("done");
+        reply.steps.insert(0, hints);
+        reply
+    });
+    let mut client = tide.connect().await;
+    client.send(&Request::get("/")).await.unwrap();
+    assert_eq!(status_of(&client.head().await.unwrap()), Ok(103));
+    assert_eq!(client.answer("GET").await.unwrap().status, 200);
+    let mut client = tide.connect().await;
+    client.send(&Request::get("/").http10()).await.unwrap();
+    assert_eq!(status_of(&client.head().await.unwrap()), Ok(200));
+}
+
+#[tokio::test]
 async fn as_many_fields_as_the_file_allows_reach_the_node() {
     let (app, tide) = one_node_under("limits: { headers: 250, header_bytes: 64KiB }\n").await;
     for fields in [215, 250] {
@@ -225,6 +243,22 @@ async fn empty_lines_in_a_body_are_no_requests() {
         }
     }
     assert_eq!(app.requests(), 40);
+}
+
+#[tokio::test]
+async fn empty_lines_behind_short_requests_are_no_requests() {
+    let (app, tide) = one_node_under("limits: { pipeline: 4 }\n").await;
+    let mut piece = Request::get("/g").head_bytes().repeat(4);
+    let post = Request::post("/p", "\r\n\r\n".repeat(30));
+    piece.extend(post.head_bytes());
+    piece.extend(post.body_bytes());
+    let mut client = tide.connect().await;
+    client.send_bytes(&piece).await.unwrap();
+    for n in 0..5 {
+        let answer = client.answer("GET").await.unwrap();
+        assert!(answer.status == 200 && answer.stays_open, "{n}: {answer:?}");
+    }
+    assert_eq!(app.requests(), 5);
 }
 
 #[tokio::test]

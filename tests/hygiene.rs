@@ -84,20 +84,26 @@ async fn the_file_says_which_fields_no_client_may_send() {
     let request = Request::get("/")
         .field("X-Original-URL", "/admin")
         .field("X-HTTP-Method-Override", "DELETE")
+        .field("Proxy", "http://evil.test")
         .field("X-Internal", "1");
     let seen = || {
         let head = app.seen().last().unwrap().head.clone();
-        ["x-original-url", "x-http-method-override", "x-internal"]
-            .map(|name| head.get(name).is_some())
+        let names = [
+            "x-original-url",
+            "x-http-method-override",
+            "proxy",
+            "x-internal",
+        ];
+        names.map(|name| head.get(name).is_some())
     };
     ask(&mut client, &request).await;
-    assert_eq!(seen(), [false, false, true]);
+    assert_eq!(seen(), [false, false, false, true]);
     reload(&tide, &app, "requests: { drop: [] }").await;
     ask(&mut client, &request).await;
-    assert_eq!(seen(), [true, true, true]);
+    assert_eq!(seen(), [true, true, true, true]);
     reload(&tide, &app, "requests: { drop: [x-INTERNAL] }").await;
     ask(&mut client, &request).await;
-    assert_eq!(seen(), [true, true, false]);
+    assert_eq!(seen(), [true, true, true, false]);
 }
 
 /// `good` passes, then not any more after this reload, for which it is refused so; then it does again.

@@ -2,11 +2,11 @@
 //! is used again on which more or less was said than an answer.
 
 use crate::support::client::Request;
-use crate::support::ms;
 use crate::support::origin::Origin;
 use crate::support::proxy::{Tidegate, one_node};
 use crate::support::reply::{Reply, Step};
 use crate::support::wire::Broken;
+use crate::support::{check, eventually, ms};
 
 /// Status and body of the answer to `request`, interim answers read away. Returns when the proxy has closed, so that
 /// its connection to the node is put aside or closed by then.
@@ -314,7 +314,10 @@ async fn what_follows_the_end_of_an_answer_is_never_the_next_one() {
             let raw = format!("HTTP/1.1 {answer}").replace('\n', "\r\n");
             let status = ask_with(&app, &tide, &request, raw, wait, more).await;
             assert_eq!(status.1, body, "{answer:?}");
-            tokio::time::sleep(ms(2 * wait)).await;
+            eventually("the node has said it all", ms(3_000), async || {
+                check(app.in_flight() == 0, app.in_flight())
+            })
+            .await;
             next_opens_another(&app, &tide, opened, answer).await;
         }
     }

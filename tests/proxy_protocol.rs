@@ -194,6 +194,9 @@ async fn whoever_is_to_send_a_prelude_and_does_not_is_closed_without_a_word() {
     let mut connection = from(&tide, BALANCER).await;
     connection.send_bytes(b"PROXY TCP4 1.2").await.unwrap();
     drop(connection);
+    // One that only looks whether somebody is there, as balancers do.
+    drop(from(&tide, BALANCER).await);
+    tide.is_empty().await;
     tide.refused("proxy_protocol", 8).await;
     assert_eq!(app.connections(), 0, "no node was asked");
     let lines = tide.tells(8).await;

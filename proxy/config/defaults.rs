@@ -54,6 +54,8 @@ pub fn requests() -> Requests {
             "x-http-method-override",
             "x-http-method",
             "x-method-override",
+            // Becomes `HTTP_PROXY` in the environment of a script (httpoxy, CVE-2016-5385).
+            "proxy",
         ]
         .map(HeaderName::from_static)
         .into(),

@@ -49,7 +49,8 @@ pub fn real_client<'a>(
     } else {
         let members = forwarded
             .rev()
-            .flat_map(members_of)
+            .flat_map(|line| unquoted_parts(line, b','))
+            .map(<[u8]>::trim_ascii)
             .filter(|element| !element.is_empty())
             .map(|element| for_parameter(element).unwrap_or_default());
         walk(&mut real, members, trusted);
@@ -75,13 +76,34 @@ fn walk<'a>(real: &mut IpAddr, members: impl Iterator<Item = &'a str>, trusted: 
     }
 }
 
+/// The parts of `line` between those `mark`s that are in no quoted string (RFC 9110 §5.6.4), from the right: what a
+/// trusted proxy added stands there, whatever quotes were left open before it.
+fn unquoted_parts(line: &[u8], mark: u8) -> impl Iterator<Item = &[u8]> {
+    let mut left = Some(line);
+    std::iter::from_fn(move || {
+        let part = left?;
+        let mut quoted = false;
+        for at in (0..part.len()).rev() {
+            if part[at] == b'"' {
+                let backslashes = part[..at].iter().rev().take_while(|b| **b == b'\\');
+                quoted ^= backslashes.count() % 2 == 0;
+            } else if part[at] == mark && !quoted {
+                left = Some(&part[..at]);
+                return Some(&part[at + 1..]);
+            }
+        }
+        left = None;
+        Some(part)
+    })
+}
+
 /// The `for=` of one `Forwarded` element.
-fn for_parameter(element: &str) -> Option<&str> {
-    element.split(';').find_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("for")
-            .then(|| value.trim().trim_matches('"'))
+fn for_parameter(element: &[u8]) -> Option<&str> {
+    unquoted_parts(element, b';').find_map(|pair| {
+        let (name, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
+        let value = value.trim();
+        let unquoted = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+        (name.trim().eq_ignore_ascii_case("for")).then_some(unquoted.unwrap_or(value))
     })
 }
 
@@ -179,6 +201,19 @@ mod tests {
         assert_eq!(real("10.0.0.1", &[], &[lie]), "10.0.0.1");
         let known = "for=6.6.6.6, by=10.1.1.1, , for=10.2.2.2";
         assert_eq!(real("10.0.0.1", &[], &[known]), "10.2.2.2");
+    }
+
+    #[test]
+    fn what_is_quoted_is_no_element_and_an_open_quote_hides_none() {
+        let host = "for=203.0.113.9;host=\"a, for=6.6.6.6;x=\\\", for=6.6.6.6, \"";
+        assert_eq!(real("10.0.0.1", &[], &[host]), "203.0.113.9");
+        let first = "for=203.0.113.9;x=\";for=6.6.6.6\"";
+        assert_eq!(real("10.0.0.1", &[], &[first]), "203.0.113.9");
+        for open in ["for=\", for=203.0.113.9", "\\\", for=\"203.0.113.9:80\""] {
+            assert_eq!(real("10.0.0.1", &[], &[open]), "203.0.113.9", "{open}");
+        }
+        let with_host = "for=6.6.6.6;x=\", for=203.0.113.9;host=\"a.test\"";
+        assert_eq!(real("10.0.0.1", &[], &[with_host]), "203.0.113.9");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The access log: one line a request, written by a thread of its own.
 //!
 //! A request never waits for the disk: lines go into a bounded channel, and when it is full the line is dropped and
-//! counted. Control bytes cannot break a line, because every line is JSON.
+//! counted. Control characters cannot break a line, nor what shows it: every line is JSON, in which those that JSON
+//! would let pass are escaped too.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -84,12 +85,9 @@ impl AccessLog {
     /// Tells one request. Never waits.
     pub fn tell(&self, finished: &Finished<'_>) {
         let Some(writer) = &self.writer else { return };
-        let mut line = Vec::with_capacity(512);
-        // Writing JSON into memory fails only for maps with odd keys, of which there are none here.
-        if serde_json::to_writer(&mut line, &Line::from(finished)).is_err() {
+        let Some(line) = written(finished) else {
             return;
-        }
-        line.push(b'\n');
+        };
         if writer.try_send(Message::Line(line)).is_err() {
             self.dropped.inc();
         }
@@ -122,6 +120,44 @@ impl AccessLog {
             let _ = writer.try_send(Message::Wake);
         }
     }
+}
+
+/// The line of a request, its end included.
+fn written(finished: &Finished<'_>) -> Option<Vec<u8>> {
+    let mut line = Vec::with_capacity(512);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut line, Shown);
+    // Writing JSON into memory fails only for maps with odd keys, of which there are none here.
+    Line::from(finished).serialize(&mut serializer).ok()?;
+    line.push(b'\n');
+    Some(line)
+}
+
+/// Compact JSON that a terminal shows as it is.
+struct Shown;
+
+impl serde_json::ser::Formatter for Shown {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        to: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
+        if text.bytes().all(|b| b.is_ascii() && b != 0x7f) {
+            return to.write_all(text.as_bytes());
+        }
+        let mut written = 0;
+        for (at, odd) in text.char_indices().filter(|(_, c)| is_unseen(*c)) {
+            to.write_all(&text.as_bytes()[written..at])?;
+            write!(to, "\\u{:04x}", u32::from(odd))?;
+            written = at + odd.len_utf8();
+        }
+        to.write_all(&text.as_bytes()[written..])
+    }
+}
+
+/// DEL and the C1 controls, which some terminals obey, and what turns the direction of text or breaks a line of it
+/// (Unicode TR 36 §2.10).
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 enum Sink {
@@ -346,11 +382,15 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_of_json_whatever_the_request_holds() {
-        let text =
-            serde_json::to_string(&Line::from(&finished("/a\n\u{1b}[31m", &["app-1"]))).unwrap();
-        assert!(!text.contains('\n') && !text.contains('\u{1b}'));
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(value["path"], "/a\n\u{1b}[31m");
+        let odd = "/a\n\u{1b}[31m\u{7f}é\u{9b}31m\u{202e}gpj.\u{2028}ü";
+        let line = written(&finished(odd, &["app-1"])).unwrap();
+        let text = String::from_utf8(line).unwrap();
+        let (text, end) = text.split_at(text.len() - 1);
+        assert_eq!(end, "\n");
+        let shown = |c: char| c == 'é' || c == 'ü' || (c.is_ascii() && !c.is_ascii_control());
+        assert!(text.chars().all(shown), "{text}");
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(value["path"], odd);
         assert_eq!(value["host"], "a\"b");
         assert_eq!(value["ts"], "1970-01-01T00:00:01.500Z");
         assert_eq!(value["t"]["ttfb"], 0.0015);

@@ -84,7 +84,8 @@ pub fn to_node(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
 
 fn append_forwarded_for(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
     let mut list = Vec::new();
-    for value in req.headers.get_all(X_FORWARDED_FOR) {
+    let values = req.headers.get_all(X_FORWARDED_FOR).iter();
+    for value in values.filter(|v| !v.as_bytes().trim_ascii().is_empty()) {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
@@ -227,6 +228,16 @@ mod tests {
         assert_eq!(get(&req, "x-forwarded-proto"), ["https"]);
         assert_eq!(get(&req, "x-real-ip"), ["6.6.6.6"]);
         assert_eq!(get(&req, "forwarded").len(), 2);
+    }
+
+    #[test]
+    fn an_empty_list_is_not_added_to() {
+        let peer = HeaderValue::from_static("10.0.0.1");
+        let (told, mut req) = told(true, &peer);
+        req.insert_header("X-Forwarded-For", " ").unwrap();
+        req.append_header("X-Forwarded-For", "6.6.6.6").unwrap();
+        to_node(&mut req, &told).unwrap();
+        assert_eq!(get(&req, "x-forwarded-for"), ["6.6.6.6, 10.0.0.1"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 
 use super::fields::Facts;
 use super::path;
@@ -191,6 +191,24 @@ pub fn sketch(bytes: &[u8]) -> (http::Method, String, String) {
             .then(|| text(value.trim_ascii()))
     });
     (method.unwrap_or_default(), path, host.unwrap_or_default())
+}
+
+/// How many requests, at least, wait in `bytes`: behind a head that announces a body nobody knows what is one.
+pub fn waiting(bytes: &[u8]) -> usize {
+    let (mut rest, mut heads) = (bytes, 0);
+    while let Some(at) = memmem::find(rest, b"\r\n\r\n") {
+        heads += 1;
+        let announces_body = |line: &[u8]| {
+            let name = line.split(|b| *b == b':').next().unwrap_or_default();
+            name.eq_ignore_ascii_case(b"content-length")
+                || name.eq_ignore_ascii_case(b"transfer-encoding")
+        };
+        if rest[..at].split(|b| *b == b'\n').any(announces_body) {
+            break;
+        }
+        rest = &rest[at + 4..];
+    }
+    heads
 }
 
 /// A well-formed request line of another version, or one that is not well formed.

@@ -44,7 +44,9 @@ pub fn run(bytes: &[u8]) {
     }
     // In one field or in several.
     assert_eq!(real(&[&x.join(",")], &forwarded), found);
-    assert_eq!(real(&x, &[&forwarded.join(",")]), found);
+    if !forwarded.iter().any(|line| line.contains('"')) {
+        assert_eq!(real(&x, &[&forwarded.join(",")]), found);
+    }
     // What stands left of an untrusted client was written by it, and counts for nothing.
     if found != peer && !is_trusted(found, &trusted) {
         for lie in [

@@ -223,7 +223,7 @@ async fn more(stream: &mut TcpStream, buf: &mut Vec<u8>, book: &Mutex<Book>) -> 
 }
 
 /// Fields of one connection that have no business on another one, and fields that no node may see.
-const NEVER: [&str; 13] = [
+const NEVER: [&str; 14] = [
     "keep-alive",
     "proxy-connection",
     "te",
@@ -236,6 +236,7 @@ const NEVER: [&str; 13] = [
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
+    "proxy",
     "x-forwarded-prefix",
 ];
 
