@@ -1,4 +1,7 @@
 //! What is known of one client connection, shared by its requests and by the crowd it stands in.
+//!
+//! Whoever cuts a connection, wants it idle, or asks how slow its client is does so here, while another task serves it.
+//! Never waits and never holds a lock for longer than a word is written: every request passes here several times.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
