@@ -144,17 +144,22 @@ fn node_pick(c: &mut Criterion) {
         ("weighted_random", Balance::WeightedRandom),
         ("random", Balance::Random),
         ("ip_hash", Balance::IpHash),
+        ("hash_bounded", Balance::Hash),
+        ("p2c", Balance::P2c),
+        ("peak_ewma", Balance::PeakEwma),
     ] {
         for n in [4, 32, 256] {
             let nodes = pool(n);
             let usable = NodeSet::full(n);
-            let picker = build(balance, &nodes, 1);
+            let picker = build(balance, Some(125), &nodes, 1);
             let mut random = fastrand::Rng::with_seed(7);
+            let now = Instant::now();
             group.bench_function(BenchmarkId::new(name, n), |b| {
                 b.iter(|| {
                     let ask = Ask {
-                        client: random.u64(..),
+                        key: random.u64(..),
                         random: random.u64(..),
+                        now,
                     };
                     picker.pick(&nodes, black_box(&usable), &ask, true)
                 });

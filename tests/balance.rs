@@ -167,6 +167,194 @@ async fn ip_hash_sees_the_real_client_behind_a_trusted_proxy() {
     assert_eq!(used.len(), 4);
 }
 
+/// Who answers a request made of this path and these fields.
+async fn node_of(tide: &Tidegate, path: &str, fields: &[(&str, &str)]) -> String {
+    let request = fields
+        .iter()
+        .fold(Request::get(path), |r, (name, value)| r.field(name, value));
+    let answer = tide.ask(&request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.node().to_owned()
+}
+
+#[tokio::test]
+async fn hash_sends_what_is_alike_to_the_same_node() {
+    let apps = Origin::several(4).await;
+    let tide = Tidegate::run(web("balance: hash", nodes(&apps))).await;
+    let user = |n: usize| format!("user-{n}");
+    // A key, two requests that are alike to it, and how the n-th of many differs.
+    type Ask = fn(&str) -> (String, Vec<(&'static str, String)>);
+    let by: [(&str, Ask, Ask); 5] = [
+        (
+            "uri",
+            |u| (format!("/a?{u}"), vec![]),
+            |u| (format!("/%61?{u}"), vec![("X-User", "other".into())]),
+        ),
+        (
+            "path",
+            |u| (format!("/{u}"), vec![]),
+            |u| (format!("/{u}?page=2"), vec![]),
+        ),
+        (
+            "header:X-User",
+            |u| ("/".into(), vec![("x-user", u.into())]),
+            |u| ("/b".into(), vec![("X-User", u.into())]),
+        ),
+        (
+            "cookie:session",
+            |u| ("/".into(), vec![("Cookie", format!("a=1; session={u}"))]),
+            |u| ("/b".into(), vec![("Cookie", format!("session={u}; b=2"))]),
+        ),
+        (
+            "ip",
+            |_| ("/".into(), vec![]),
+            |u| (format!("/{u}"), vec![]),
+        ),
+    ];
+    for (key, one, alike) in by {
+        let hash = format!("balance: hash\n    hash: {{ key: \"{key}\" }}");
+        tide.apply(&web(&hash, nodes(&apps))).await;
+        let mut used = BTreeSet::new();
+        for n in 0..40 {
+            let mut found = Vec::new();
+            for (path, fields) in [one(&user(n)), alike(&user(n)), one(&user(n))] {
+                let fields: Vec<_> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
+                found.push(node_of(&tide, &path, &fields).await);
+            }
+            assert!(
+                found.iter().all(|node| *node == found[0]),
+                "{key}: {found:?}"
+            );
+            used.insert(found.remove(0));
+        }
+        let expected = if key == "ip" { 1 } else { 4 };
+        assert_eq!(used.len(), expected, "{key}: {used:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_its_key_a_request_is_hashed_by_its_clients_address() {
+    let apps = Origin::several(4).await;
+    for key in ["header:X-User", "cookie:session"] {
+        let hash = format!("balance: hash\n    hash: {{ key: \"{key}\" }}");
+        let tide = Tidegate::run(web(&hash, nodes(&apps))).await;
+        let mut used = BTreeSet::new();
+        for n in 1..=40 {
+            let from = format!("127.0.1.{n}");
+            let first = node_for(&tide, &from, None).await;
+            assert_eq!(node_for(&tide, &from, None).await, first, "{key}, {from}");
+            used.insert(first);
+        }
+        assert_eq!(used.len(), 4, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_hot_key_spills_over_only_as_far_as_the_balance_factor_says() {
+    let apps = Origin::several(4).await;
+    let held_after = async |hash: &str| {
+        let gate = Gate::closed();
+        for app in &apps {
+            let held = gate.clone();
+            app.answers(move |seen| Reply::usual(seen).when(&held));
+        }
+        let tide = Tidegate::run(web(
+            &format!("balance: hash\n    hash: {hash}"),
+            nodes(&apps),
+        ))
+        .await;
+        let mut clients = Vec::new();
+        for n in 1..=20 {
+            let mut client = tide.connect().await;
+            client.send(&Request::get("/hot")).await.unwrap();
+            clients.push(client);
+            eventually("it is held", ms(3_000), async || {
+                let held: usize = apps.iter().map(Origin::in_flight).sum();
+                check(held == n, held)
+            })
+            .await;
+        }
+        let mut held: Vec<_> = apps.iter().map(Origin::in_flight).collect();
+        held.sort_unstable();
+        gate.open();
+        eventually("all are gone", ms(3_000), async || {
+            let held: usize = apps.iter().map(Origin::in_flight).sum();
+            check(held == 0, held)
+        })
+        .await;
+        held
+    };
+    assert_eq!(held_after("{ key: uri }").await, [0, 0, 0, 20]);
+    // A share of 5, and half of it more: 7.5.
+    let spread = held_after("{ key: uri, balance_factor: 1.5 }").await;
+    assert!(spread[3] <= 8, "{spread:?}");
+}
+
+#[tokio::test]
+async fn p2c_takes_the_less_busy_of_two() {
+    let apps = Origin::several(2).await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    apps[0].answers(move |seen| Reply::usual(seen).when(&held));
+    let tide = Tidegate::run(web("balance: p2c", nodes(&apps))).await;
+    let mut clients = Vec::new();
+    while apps[0].in_flight() == 0 {
+        let mut client = tide.connect().await;
+        client.send(&Request::get("/")).await.unwrap();
+        eventually("it is held or answered", ms(3_000), async || {
+            let seen = apps[0].in_flight() + apps[1].requests();
+            check(seen > clients.len(), seen)
+        })
+        .await;
+        clients.push(client);
+    }
+    let all = shares(&tide, 200).await;
+    assert_eq!(all.get("app-1"), None, "{all:?}");
+    gate.open();
+}
+
+/// The scenario of the simulation in `proxy/balance`, once on real sockets.
+#[tokio::test]
+async fn peak_ewma_leaves_a_slow_node_alone_and_takes_it_back() {
+    let apps = Origin::several(4).await;
+    let tide = Tidegate::run(web("balance: peak_ewma", nodes(&apps))).await;
+    let usual = || Load::at(400);
+    usual()
+        .count(400)
+        .run(tide.addr())
+        .await
+        .nothing_failed_of(400);
+    apps[0].answers(|seen| Reply::usual(seen).after(ms(200)));
+    let tally = usual().count(2_000).run(tide.addr()).await;
+    tally.nothing_failed_of(2_000);
+    let met = tally.waits.iter().filter(|w| **w >= ms(200)).count();
+    assert!(met < 20, "{met} of 2,000 met the slow node: {tally}");
+    assert!(tally.p99() < ms(50), "{:?}: {tally}", tally.p99());
+    apps[0].answers(Reply::usual);
+    eventually("it has a share again", ms(10_000), async || {
+        let tally = usual().count(100).run(tide.addr()).await;
+        check(tally.of("app-1") >= 10, tally)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_nodes_answers_survives_a_reload() {
+    let apps = Origin::several(2).await;
+    apps[0].answers(|seen| Reply::usual(seen).after(ms(200)));
+    let tide = Tidegate::run(web("balance: peak_ewma", nodes(&apps))).await;
+    // Both are known after this.
+    shares(&tide, 6).await;
+    let heavier = format!("[{}, {}]", apps[0].with("weight: 2"), apps[1]);
+    tide.apply(&web("balance: peak_ewma", heavier)).await;
+    let after = shares(&tide, 50).await;
+    assert_eq!(
+        after.get("app-1"),
+        None,
+        "still known to be slow: {after:?}"
+    );
+}
+
 #[tokio::test]
 async fn chance_keeps_to_the_weights_or_to_equal_shares() {
     const N: usize = 1_200;
@@ -192,6 +380,9 @@ async fn a_node_of_weight_0_takes_nothing_new() {
         "weighted_random",
         "random",
         "ip_hash",
+        "hash",
+        "p2c",
+        "peak_ewma",
     ] {
         let apps = Origin::several(2).await;
         let list = format!("[{}, {}]", apps[0].with("weight: 0"), apps[1]);

@@ -15,6 +15,7 @@ use crate::config::checked::Balance;
 #[derive(Debug)]
 pub struct Pool {
     balance: Balance,
+    most: Option<u32>,
     candidates: Vec<Candidate>,
     backup: Vec<bool>,
     picker: Arc<dyn Pick>,
@@ -25,22 +26,25 @@ impl Pool {
     ///
     /// When `previous` balanced the same nodes with the same weights in the same way, its picker goes on where it
     /// was: a reload that changes something else does not disturb the sequence. Otherwise `seed` says where the new
-    /// sequence starts.
+    /// sequence starts. `most` is the balance factor of `hash`, in hundredths.
     pub fn new(
-        balance: Balance,
+        (balance, most): (Balance, Option<u32>),
         members: Vec<(Candidate, bool)>,
         previous: Option<&Pool>,
         seed: u64,
     ) -> Self {
         let (candidates, backup): (Vec<_>, Vec<_>) = members.into_iter().unzip();
         let picker = previous
-            .filter(|p| p.balance == balance && same_members(&p.candidates, &candidates))
+            .filter(|p| {
+                (p.balance, p.most) == (balance, most) && same_members(&p.candidates, &candidates)
+            })
             .map_or_else(
-                || pick::build(balance, &candidates, seed),
+                || pick::build(balance, most, &candidates, seed),
                 |p| p.picker.clone(),
             );
         Pool {
             balance,
+            most,
             candidates,
             backup,
             picker,
@@ -67,14 +71,14 @@ impl Pool {
     /// `tried` are positions the request has already tried: they are never chosen again. Among the rest the best
     /// class wins: primaries known good, then primaries not yet probed, then backups, then nodes that just refused a
     /// connection.
-    pub fn pick(&self, ask: &Ask, tried: &[usize], now: Instant) -> Option<usize> {
+    pub fn pick(&self, ask: &Ask, tried: &[usize]) -> Option<usize> {
         let mut best = u8::MAX;
         let mut usable = NodeSet::with_len(self.candidates.len());
         for (i, candidate) in self.candidates.iter().enumerate() {
             if candidate.weight == 0 || tried.contains(&i) {
                 continue;
             }
-            let fitness = candidate.node.fitness(now);
+            let fitness = candidate.node.fitness(ask.now);
             if fitness == Fitness::Unfit {
                 continue;
             }
@@ -148,13 +152,19 @@ mod tests {
                 (candidate, *backup)
             })
             .collect();
-        (Pool::new(Balance::RoundRobin, members, None, 0), now)
+        (
+            Pool::new((Balance::RoundRobin, None), members, None, 0),
+            now,
+        )
     }
 
-    const ASK: Ask = Ask {
-        client: 1,
-        random: 1,
-    };
+    fn ask(now: Instant) -> Ask {
+        Ask {
+            key: 1,
+            random: 1,
+            now,
+        }
+    }
 
     fn refuse(pool: &Pool, i: usize, now: Instant) {
         pool.candidates[i].node.apply(
@@ -169,23 +179,23 @@ mod tests {
     fn a_backup_is_used_only_when_no_primary_can_be() {
         let (both, now) = pool(&[("a", 1, false), ("b", 1, true)]);
         for _ in 0..10 {
-            assert_eq!(both.pick(&ASK, &[], now), Some(0));
+            assert_eq!(both.pick(&ask(now), &[]), Some(0));
         }
         let (drained, now) = pool(&[("a", 0, false), ("b", 1, true)]);
-        assert_eq!(drained.pick(&ASK, &[], now), Some(1));
+        assert_eq!(drained.pick(&ask(now), &[]), Some(1));
     }
 
     #[test]
     fn a_backup_takes_the_retry_when_every_primary_was_tried() {
         let (pool, now) = pool(&[("a", 1, false), ("b", 1, true)]);
-        assert_eq!(pool.pick(&ASK, &[0], now), Some(1));
-        assert_eq!(pool.pick(&ASK, &[0, 1], now), None);
+        assert_eq!(pool.pick(&ask(now), &[0]), Some(1));
+        assert_eq!(pool.pick(&ask(now), &[0, 1]), None);
     }
 
     #[test]
     fn weight_zero_takes_nothing_even_alone() {
         let (pool, now) = pool(&[("a", 0, false)]);
-        assert_eq!(pool.pick(&ASK, &[], now), None);
+        assert_eq!(pool.pick(&ask(now), &[]), None);
         assert!(!pool.is_usable(now));
     }
 
@@ -194,12 +204,12 @@ mod tests {
         let (pool, now) = pool(&[("a", 1, false), ("b", 1, true)]);
         refuse(&pool, 0, now);
         assert_eq!(
-            pool.pick(&ASK, &[], now),
+            pool.pick(&ask(now), &[]),
             Some(1),
             "even a backup is better"
         );
         refuse(&pool, 1, now);
-        assert_eq!(pool.pick(&ASK, &[], now), Some(0), "but better than nobody");
+        assert_eq!(pool.pick(&ask(now), &[]), Some(0), "but better than nobody");
         assert_eq!(pool.available(now), 0);
         assert!(pool.is_usable(now));
     }
@@ -207,18 +217,18 @@ mod tests {
     #[test]
     fn the_sequence_goes_on_when_a_reload_changes_nothing_here() {
         let (first, now) = pool(&[("a", 1, false), ("b", 1, false), ("c", 1, false)]);
-        let start = first.pick(&ASK, &[], now);
+        let start = first.pick(&ask(now), &[]);
         let members = first
             .candidates
             .iter()
             .cloned()
             .map(|c| (c, false))
             .collect();
-        let second = Pool::new(Balance::RoundRobin, members, Some(&first), 7);
+        let second = Pool::new((Balance::RoundRobin, None), members, Some(&first), 7);
         let mut seen = vec![
             start,
-            second.pick(&ASK, &[], now),
-            second.pick(&ASK, &[], now),
+            second.pick(&ask(now), &[]),
+            second.pick(&ask(now), &[]),
         ];
         seen.sort();
         assert_eq!(seen, [Some(0), Some(1), Some(2)]);

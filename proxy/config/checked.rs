@@ -182,6 +182,8 @@ pub struct Upstream {
     pub name: String,
     /// How a node is chosen.
     pub balance: Balance,
+    /// By what, where that is `hash`.
+    pub hash: Hash,
     /// Active health checks; `None` when the file asks for none.
     pub health: Option<Health>,
     /// Limits towards nodes.
@@ -207,6 +209,37 @@ pub enum Balance {
     Random,
     /// By the client's address: the same client meets the same node.
     IpHash,
+    /// By a key of the request, within a bound: see [`Hash`].
+    Hash,
+    /// The less busy of two drawn at random.
+    P2c,
+    /// Of two drawn at random the one that will probably answer first.
+    PeakEwma,
+}
+
+/// By what `balance: hash` tells requests apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hash {
+    /// What is hashed.
+    pub key: HashKey,
+    /// The most of its share of what is in flight that a node may have, in hundredths, above 100; `None`: no bound.
+    pub balance_factor: Option<u32>,
+}
+
+/// What is hashed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's real address.
+    #[default]
+    Ip,
+    /// Path and query.
+    Uri,
+    /// The path without the query.
+    Path,
+    /// The value of this field; the address where it is missing.
+    Header(HeaderName),
+    /// The value of this cookie; the address where it is missing.
+    Cookie(String),
 }
 
 impl Balance {
@@ -218,6 +251,9 @@ impl Balance {
             Balance::WeightedRandom => "weighted_random",
             Balance::Random => "random",
             Balance::IpHash => "ip_hash",
+            Balance::Hash => "hash",
+            Balance::P2c => "p2c",
+            Balance::PeakEwma => "peak_ewma",
         }
     }
 }

@@ -15,7 +15,7 @@ use super::checked::{
 };
 use super::effective::redact;
 use super::validate::limits::UNDERSCORES;
-use super::validate::{node, rate, top::LOG_FORMATS, upstream::BALANCES};
+use super::validate::{hash, node, rate, top::LOG_FORMATS, upstream::BALANCES};
 use crate::base::units::{show_duration, show_size};
 
 /// One difference.
@@ -271,6 +271,19 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
         BALANCES.word(was.balance),
         BALANCES.word(is.balance),
     );
+    if was.balance == is.balance {
+        out.shown(
+            &what("hash.key"),
+            &hash::show_key(&was.hash.key),
+            &hash::show_key(&is.hash.key),
+        );
+        let factor = |u: &Upstream| {
+            u.hash
+                .balance_factor
+                .map_or("none".into(), hash::show_factor)
+        };
+        out.shown(&what("hash.balance_factor"), &factor(was), &factor(is));
+    }
     match (&was.health, &is.health) {
         (None, Some(_)) => out.say(what("health check added")),
         (Some(_), None) => out.say(what("health check removed")),

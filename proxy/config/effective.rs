@@ -11,11 +11,11 @@ use ipnet::IpNet;
 
 use super::Loaded;
 use super::checked::{
-    Access, Action, Config, HostPattern, Limits, LogPath, Match, Node, NodeTimeouts, PathPattern,
-    Probe, RateLimit, Requests, Route, Upstream,
+    Access, Action, Balance, Config, HostPattern, Limits, LogPath, Match, Node, NodeTimeouts,
+    PathPattern, Probe, RateLimit, Requests, Route, Upstream,
 };
 use super::index::At;
-use super::validate::{self, health, node, rate, top, upstream};
+use super::validate::{self, hash, health, node, rate, top, upstream};
 use crate::base::units::{show_duration, show_size};
 
 /// Writes the configuration in force; `None` when there is none.
@@ -208,6 +208,15 @@ fn rate_limit(out: &mut Writer, limit: &RateLimit, at: &At) {
 fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes: &[At]) {
     out.section(&quoted(&upstream.name), false);
     out.value(at, "balance", upstream::BALANCES.word(upstream.balance));
+    if upstream.balance == Balance::Hash {
+        let at = at.key("hash");
+        out.section("hash", false);
+        out.value(&at, "key", &quoted(&hash::show_key(&upstream.hash.key)));
+        if let Some(factor) = upstream.hash.balance_factor {
+            out.value(&at, "balance_factor", &hash::show_factor(factor));
+        }
+        out.close();
+    }
     health(out, upstream, at);
     let (below, t): (At, &NodeTimeouts) = (at.key("timeouts"), &upstream.timeouts);
     out.section("timeouts", false);

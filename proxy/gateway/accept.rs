@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::{HeaderValue, Version, header};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::ctx::{Ctx, Head};
 use super::{answer, door, h2};
@@ -157,12 +156,4 @@ fn find(session: &Session, ctx: &Ctx) -> Option<usize> {
 fn host(ctx: &Ctx) -> &str {
     let host = ctx.head.host.as_ref();
     host.and_then(|h| h.to_str().ok()).unwrap_or_default()
-}
-
-/// A hash of the client's address, the same on every machine.
-pub fn client_hash(ctx: &Ctx) -> u64 {
-    match ctx.client {
-        std::net::IpAddr::V4(addr) => xxh3_64(&addr.octets()),
-        std::net::IpAddr::V6(addr) => xxh3_64(&addr.octets()),
-    }
 }

@@ -49,6 +49,8 @@ pub struct Ctx {
     pub route: Option<usize>,
     /// The upstream that route names.
     pub upstream: Option<usize>,
+    /// What the upstream tells it from others by, hashed.
+    pub key: u64,
     /// Nodes tried, in order: positions in the upstream's pool.
     pub tried: SmallVec<[usize; 4]>,
     /// The node chosen ahead of the attempt.
@@ -132,6 +134,7 @@ impl Ctx {
             trusted: false,
             route: None,
             upstream: None,
+            key: 0,
             tried: SmallVec::new(),
             chosen: None,
             attempt: None,

@@ -13,9 +13,8 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
-use super::accept::client_hash;
-use super::answer;
 use super::ctx::{Attempt, Ctx};
+use super::{answer, key};
 use crate::balance::node::Input;
 use crate::balance::pick::Ask;
 use crate::base::reason::End;
@@ -37,6 +36,7 @@ const SLOW_CONNECTS_AT_MOST: u32 = 3;
 /// # Errors
 /// When the client cannot be written to.
 pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    ctx.key = key::of(&session.req_header().headers, ctx);
     ctx.chosen = choose(ctx, ctx.begun);
     if ctx.chosen.is_some() {
         return Ok(true);
@@ -48,12 +48,13 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
 
 fn choose(ctx: &Ctx, now: Instant) -> Option<usize> {
     let ask = Ask {
-        client: client_hash(ctx),
+        key: ctx.key,
         random: fastrand::u64(..),
+        now,
     };
     let pool = &ctx.upstream()?.pool;
     if ctx.tried.is_empty() {
-        return pool.pick(&ask, &[], now);
+        return pool.pick(&ask, &[]);
     }
     // The request's generation may be seconds old by now: nodes drained since then get nothing new, unless all of
     // them were, because a reload replaced every node.
@@ -62,7 +63,7 @@ fn choose(ctx: &Ctx, now: Instant) -> Option<usize> {
     let drained = candidates.filter(|(_, c)| !c.node.is_up());
     barred.extend(drained.map(|(at, _)| at));
     let any_up = pool.candidates().iter().any(|c| c.node.is_up());
-    pool.pick(&ask, if any_up { &barred } else { &ctx.tried }, now)
+    pool.pick(&ask, if any_up { &barred } else { &ctx.tried })
 }
 
 /// The peer of the next attempt.

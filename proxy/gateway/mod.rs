@@ -43,6 +43,7 @@ mod forward;
 pub mod front;
 mod h2;
 mod inlet;
+mod key;
 mod linger;
 mod pace;
 mod receive;

@@ -22,6 +22,7 @@ pub fn answered(answer: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
         attempt.answered = true;
         let now = Instant::now();
         let took = now.duration_since(attempt.begun);
+        attempt.in_flight.node().answered_in(took, now);
         ctx.ttfb = Some(now.duration_since(ctx.begun));
         if let Some(member) = ctx.member() {
             member.metrics.answered(status.as_u16(), took);

@@ -155,7 +155,7 @@ fn upstream(
     }
     Upstream {
         pool: Pool::new(
-            config.balance,
+            (config.balance, config.hash.balance_factor),
             candidates,
             previous.map(|p| &p.pool),
             seed(parts.previous),

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::ewma::PeakEwma;
 use crate::base::node::{Health, Intent};
 
 mod words;
@@ -51,6 +52,8 @@ pub struct Node {
     up: AtomicBool,
     /// Requests still in flight are to be cut: its drain is over.
     cut: AtomicBool,
+    /// How quickly it answered lately.
+    answers: PeakEwma,
     born: Instant,
     state: Mutex<State>,
 }
@@ -87,6 +90,7 @@ impl Node {
             ejected_until_ms: AtomicU64::new(0),
             up: AtomicBool::new(intent == Intent::Up),
             cut: AtomicBool::new(false),
+            answers: PeakEwma::default(),
             born: now,
             state: Mutex::new(State {
                 intent,
@@ -122,6 +126,21 @@ impl Node {
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
         InFlight(self.clone())
+    }
+
+    /// An answer took so long to begin.
+    pub fn answered_in(&self, took: Duration, now: Instant) {
+        self.answers.observe(took.as_secs_f32(), self.clock(now));
+    }
+
+    /// How long its next answer will probably take to begin, in seconds; 0 when nobody knows.
+    pub fn answers_in(&self, now: Instant) -> f32 {
+        self.answers.at(self.clock(now))
+    }
+
+    /// Milliseconds since it was added; wraps.
+    fn clock(&self, now: Instant) -> u32 {
+        now.saturating_duration_since(self.born).as_millis() as u32
     }
 
     /// Whether the operator wants it up now. A request that goes on to another node asks this too: its own generation

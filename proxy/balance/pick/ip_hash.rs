@@ -31,7 +31,7 @@ impl Pick for IpHash {
         _first_try: bool,
     ) -> Option<usize> {
         // Mixed before it meets the node's hash: plain `client ^ hash` would let two clients draw each other's lots.
-        let client = mix(ask.client);
+        let client = mix(ask.key);
         let mut best: Option<(usize, f64)> = None;
         for i in usable.iter() {
             let weight = f64::from(nodes[i].weight);
@@ -54,7 +54,7 @@ impl Pick for IpHash {
 
 /// SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014): its increment, then
 /// Stafford's "Mix13" variant of the MurmurHash3 finaliser. Integers only, hence the same everywhere.
-fn mix(n: u64) -> u64 {
+pub(super) fn mix(n: u64) -> u64 {
     let mut n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
     n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -71,11 +71,11 @@ fn unit(n: u64) -> f64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::laws::{chi_square_is_plausible, pool, set_of};
+    use super::super::laws::{ask, chi_square_is_plausible, pool, set_of};
     use super::*;
 
     fn node_of(nodes: &[Candidate], usable: &NodeSet, client: u64) -> Option<usize> {
-        let ask = Ask { client, random: 0 };
+        let ask = ask(client, 0);
         IpHash.pick(nodes, usable, &ask, true)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Tests only. It must never know an algorithm by name beyond `Balance`: a new one is held to the same laws.
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use proptest::prelude::*;
@@ -13,13 +14,26 @@ use crate::base::node::{Health, Intent};
 use crate::base::node_set::NodeSet;
 use crate::config::checked::Balance;
 
-const ALL: [Balance; 5] = [
+const ALL: [Balance; 8] = [
     Balance::RoundRobin,
     Balance::LeastConn,
     Balance::WeightedRandom,
     Balance::Random,
     Balance::IpHash,
+    Balance::Hash,
+    Balance::P2c,
+    Balance::PeakEwma,
 ];
+
+/// What is asked with this key and this number, at no time in particular.
+pub(super) fn ask(key: u64, random: u64) -> Ask {
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Ask {
+        key,
+        random,
+        now: *BEGUN,
+    }
+}
 
 /// Healthy nodes `n0`, `n1`, … with these weights.
 pub(super) fn pool(weights: &[u32]) -> Vec<Candidate> {
@@ -76,10 +90,10 @@ proptest! {
     ) {
         let nodes = pool(&weights);
         for balance in ALL {
-            let picker = build(balance, &nodes, seed);
+            let picker = build(balance, Some(110), &nodes, seed);
             for (mask, client, random, first_try) in &asks {
                 let usable = set_of(nodes.len(), *mask);
-                let ask = Ask { client: *client, random: *random };
+                let ask = ask(*client, *random);
                 match picker.pick(&nodes, &usable, &ask, *first_try) {
                     Some(i) => prop_assert!(usable.contains(i), "{balance:?} chose {i}"),
                     None => prop_assert!(usable.is_empty(), "{balance:?} chose nobody"),
@@ -101,7 +115,7 @@ proptest! {
         let nodes = pool(&weights);
         let usable = NodeSet::full(n);
         for balance in ALL {
-            let chosen = build(balance, &nodes, 3).pick(&nodes, &usable, &Ask { client, random }, true);
+            let chosen = build(balance, Some(110), &nodes, 3).pick(&nodes, &usable, &ask(client, random), true);
             prop_assert!(chosen.is_some_and(|i| i < n));
         }
     }

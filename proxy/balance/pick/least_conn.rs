@@ -66,20 +66,20 @@ impl Pick for LeastConn {
 
 /// Requests in flight over weight, kept as a fraction: comparing floats would call close loads equal.
 #[derive(Debug, Clone, Copy)]
-struct Load {
+pub(super) struct Load {
     in_flight: u64,
     weight: u64,
 }
 
 impl Load {
-    fn of(candidate: &Candidate) -> Self {
+    pub(super) fn of(candidate: &Candidate) -> Self {
         Load {
             in_flight: candidate.node.in_flight() as u64,
             weight: u64::from(candidate.weight),
         }
     }
 
-    fn is_less_than(self, other: Self) -> bool {
+    pub(super) fn is_less_than(self, other: Self) -> bool {
         // Widened: an absurd count must not wrap into an attractive one.
         u128::from(self.in_flight) * u128::from(other.weight)
             < u128::from(other.in_flight) * u128::from(self.weight)
@@ -90,13 +90,8 @@ impl Load {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::laws::{pool, set_of};
+    use super::super::laws::{ask, pool, set_of};
     use super::*;
-
-    const ASK: Ask = Ask {
-        client: 0,
-        random: 0,
-    };
 
     #[test]
     fn an_idle_pool_is_shared_by_weight() {
@@ -104,7 +99,7 @@ mod tests {
         let usable = NodeSet::full(3);
         let lc = LeastConn::new(&nodes, 0);
         let order: Vec<_> = (0..7)
-            .filter_map(|_| lc.pick(&nodes, &usable, &ASK, true))
+            .filter_map(|_| lc.pick(&nodes, &usable, &ask(0, 0), true))
             .collect();
         assert_eq!(order, [0, 0, 1, 0, 2, 0, 0]);
     }
@@ -115,7 +110,7 @@ mod tests {
         let usable = NodeSet::full(2);
         let lc = LeastConn::new(&nodes, 3);
         let held: Vec<_> = (0..30)
-            .filter_map(|_| lc.pick(&nodes, &usable, &ASK, true))
+            .filter_map(|_| lc.pick(&nodes, &usable, &ask(0, 0), true))
             .map(|i| nodes[i].node.begin())
             .collect();
         assert_eq!(nodes[0].node.in_flight(), 20);
@@ -127,7 +122,7 @@ mod tests {
     fn a_node_of_weight_zero_elsewhere_in_the_pool_disturbs_nobody() {
         let nodes = pool(&[0, 1]);
         let lc = LeastConn::new(&nodes, u64::MAX);
-        assert_eq!(lc.pick(&nodes, &set_of(2, 0b10), &ASK, true), Some(1));
+        assert_eq!(lc.pick(&nodes, &set_of(2, 0b10), &ask(0, 0), true), Some(1));
     }
 
     proptest! {
@@ -150,7 +145,7 @@ mod tests {
             for mask in masks {
                 let usable = set_of(nodes.len(), mask);
                 let load = |i: usize| (nodes[i].node.in_flight(), weights[i] as usize);
-                let Some(chosen) = lc.pick(&nodes, &usable, &ASK, mask % 3 != 0) else {
+                let Some(chosen) = lc.pick(&nodes, &usable, &ask(0, 0), mask % 3 != 0) else {
                     prop_assert!(usable.is_empty());
                     continue;
                 };
@@ -173,7 +168,7 @@ mod tests {
             let lc = LeastConn::new(&nodes, seed);
             let mut seen = vec![0; nodes.len()];
             for _ in 0..weights.iter().sum::<u32>() {
-                seen[lc.pick(&nodes, &usable, &ASK, true).unwrap()] += 1;
+                seen[lc.pick(&nodes, &usable, &ask(0, 0), true).unwrap()] += 1;
             }
             prop_assert_eq!(seen, weights);
         }

@@ -10,8 +10,11 @@ use super::node::{Fitness, Node};
 use crate::base::node_set::NodeSet;
 use crate::config::checked::Balance;
 
+mod hash;
 mod ip_hash;
 mod least_conn;
+mod p2c;
+mod peak_ewma;
 mod random;
 mod round_robin;
 mod swrr;
@@ -44,11 +47,13 @@ impl Candidate {
 /// What a pick may depend on beside the nodes.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
-    /// Hash of the client's real address.
-    pub client: u64,
+    /// Hash of what tells the request from others: the client's real address, or what the file names.
+    pub key: u64,
     /// A random number, drawn anew for every attempt: a retry with the number of the first try would send a dead node's
     /// share to its neighbour alone.
     pub random: u64,
+    /// When it is asked.
+    pub now: Instant,
 }
 
 /// Chooses a node.
@@ -68,12 +73,16 @@ pub trait Pick: Send + Sync + std::fmt::Debug {
 
 /// The picker for `balance` over `nodes`. `seed` decides where a sequence starts, so that a rebuilt one does not send
 /// its first request to the first node again.
-pub fn build(balance: Balance, nodes: &[Candidate], seed: u64) -> Arc<dyn Pick> {
+/// `most` is the balance factor of `hash`, in hundredths.
+pub fn build(balance: Balance, most: Option<u32>, nodes: &[Candidate], seed: u64) -> Arc<dyn Pick> {
     match balance {
         Balance::RoundRobin => Arc::new(round_robin::RoundRobin::new(nodes, seed)),
         Balance::LeastConn => Arc::new(least_conn::LeastConn::new(nodes, seed)),
         Balance::WeightedRandom => Arc::new(weighted_random::WeightedRandom),
         Balance::Random => Arc::new(random::Random),
         Balance::IpHash => Arc::new(ip_hash::IpHash),
+        Balance::Hash => Arc::new(hash::Hash { most }),
+        Balance::P2c => Arc::new(p2c::P2c),
+        Balance::PeakEwma => Arc::new(peak_ewma::PeakEwma),
     }
 }

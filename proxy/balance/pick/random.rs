@@ -28,7 +28,7 @@ impl Pick for Random {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::laws::{chi_square_is_plausible, pool};
+    use super::super::laws::{ask, chi_square_is_plausible, pool};
     use super::*;
 
     proptest! {
@@ -50,7 +50,7 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut seen = vec![0u32; nodes.len()];
             for _ in 0..2000 {
-                let ask = Ask { client: 0, random: random.u64(..) };
+                let ask = ask(0, random.u64(..));
                 if let Some(i) = Random.pick(&nodes, &usable, &ask, true) {
                     seen[i] += 1;
                 }

@@ -80,13 +80,8 @@ impl Order {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::laws::{pool, set_of};
+    use super::super::laws::{ask, pool, set_of};
     use super::*;
-
-    const ASK: Ask = Ask {
-        client: 0,
-        random: 0,
-    };
 
     #[test]
     fn five_one_one_is_the_order_nginx_documents() {
@@ -94,7 +89,7 @@ mod tests {
         let usable = NodeSet::full(3);
         let rr = RoundRobin::new(&nodes, 0);
         let order: Vec<_> = (0..14)
-            .filter_map(|_| rr.pick(&nodes, &usable, &ASK, true))
+            .filter_map(|_| rr.pick(&nodes, &usable, &ask(0, 0), true))
             .collect();
         assert_eq!(order, [0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]);
     }
@@ -103,7 +98,7 @@ mod tests {
     fn rebuilt_ones_do_not_all_start_at_the_first_node() {
         let nodes = pool(&[1, 1, 1, 1]);
         let usable = NodeSet::full(4);
-        let first = |seed| RoundRobin::new(&nodes, seed).pick(&nodes, &usable, &ASK, true);
+        let first = |seed| RoundRobin::new(&nodes, seed).pick(&nodes, &usable, &ask(0, 0), true);
         assert_eq!(
             [first(0), first(1), first(2), first(7)],
             [Some(0), Some(1), Some(2), Some(3)]
@@ -118,7 +113,7 @@ mod tests {
         let mut seen = [0; 4];
         for n in 0..1200 {
             let usable = if n % 2 == 0 { &all } else { &three };
-            seen[rr.pick(&nodes, usable, &ASK, true).unwrap()] += 1;
+            seen[rr.pick(&nodes, usable, &ask(0, 0), true).unwrap()] += 1;
         }
         assert!(
             seen[..3].iter().all(|n| (200..=500).contains(n)),
@@ -143,11 +138,11 @@ mod tests {
             let mut noise = fastrand::Rng::with_seed(noise);
             let mut next = |usable: &NodeSet| {
                 while noise.u8(..) < 80 {
-                    let ask = Ask { client: noise.u64(..), random: noise.u64(..) };
+                    let ask = ask(noise.u64(..), noise.u64(..));
                     let left = set_of(nodes.len(), noise.u16(..));
                     rr.pick(&nodes, &left, &ask, false);
                 }
-                rr.pick(&nodes, usable, &ASK, true)
+                rr.pick(&nodes, usable, &ask(0, 0), true)
             };
             for (mask, picks) in before {
                 let usable = set_of(nodes.len(), mask);

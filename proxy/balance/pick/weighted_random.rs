@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn ask(random: u64) -> Ask {
-        Ask { client: 0, random }
+        super::super::laws::ask(0, random)
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::shape::{Key, Shape};
 pub struct Upstream {
     /// How a node is chosen.
     pub balance: Option<String>,
+    /// By what, for `balance: hash`.
+    pub hash: Option<Hash>,
     /// Active health checks.
     pub health: Option<Health>,
     /// Limits towards nodes.
@@ -26,6 +28,16 @@ pub struct Upstream {
     pub nodes_file: Option<String>,
     /// The nodes.
     pub nodes: Option<Vec<Option<Node>>>,
+}
+
+/// `hash:` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hash {
+    /// What is hashed.
+    pub key: Option<String>,
+    /// The most of its share that a node may have.
+    pub balance_factor: Option<String>,
 }
 
 /// `timeouts:` of an upstream.
@@ -53,13 +65,13 @@ pub struct Drain {
 /// The keys of [`Upstream`].
 pub const UPSTREAM: Shape = Shape::Map(&[
     Key::new("balance", Shape::Word, "balance: least_conn"),
+    Key::new("hash", HASH, "hash: { key: uri }"),
     Key::new("health", HEALTH, "health: { path: /healthz }"),
     Key::new("timeouts", NODE_TIMEOUTS, "timeouts: { connect: 1s }"),
     Key::new("drain", DRAIN, "drain: { timeout: 60s }"),
     Key::new("forwarded", Shape::Word, "forwarded: true"),
     Key::new("nodes_file", Shape::Word, "nodes_file: nodes.yaml"),
     NODES_KEY,
-    Key::later("hash"),
     Key::later("outlier"),
     Key::later("breaker"),
     Key::later("retry"),
@@ -68,6 +80,12 @@ pub const UPSTREAM: Shape = Shape::Map(&[
     Key::later("queue"),
     Key::later("sticky"),
     Key::later("tls"),
+]);
+
+/// The keys of [`Hash`].
+const HASH: Shape = Shape::Map(&[
+    Key::new("key", Shape::Word, "key: uri"),
+    Key::new("balance_factor", Shape::Word, "balance_factor: 1.25"),
 ]);
 
 /// The keys of [`NodeTimeouts`].

@@ -80,6 +80,9 @@ fn names_of_other_balancers_are_understood_and_the_canonical_one_is_told() {
         ("wrr", Balance::RoundRobin),
         ("iphash", Balance::IpHash),
         ("source", Balance::IpHash),
+        ("random_two", Balance::P2c),
+        ("ewma", Balance::PeakEwma),
+        ("uri", Balance::Hash),
     ] {
         let loaded = with(&format!(
             "upstreams: {{ web: {{ balance: {word}, servers: [10.0.0.1:80] }} }}"

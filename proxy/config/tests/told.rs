@@ -92,6 +92,25 @@ routes: [{ upstream: web, rate_limit: { rate: 100/10s, key: \"header:x-key\", dr
 }
 
 #[test]
+fn what_is_hashed_is_told_and_its_changes_too() {
+    let of = |hash: &str| {
+        with(&format!(
+            "upstreams: {{ web: {{ {hash}, nodes: [10.0.0.1:80] }} }}\nroutes: [{{ upstream: web }}]\n"
+        ))
+    };
+    let old = of("balance: hash, hash: { key: \"header:X-User\", balance_factor: 1.2 }");
+    let told = effective::effective(&old).expect("no error");
+    assert!(told.contains("key: \"header:x-user\"") && told.contains("balance_factor: 1.20"));
+    let again = load_text(&told, "told.yaml", &no_env);
+    assert_eq!(good(&again).upstreams, good(&old).upstreams);
+    let changes = diff::diff(good(&old), good(&of("balance: hash, hash: { key: uri }")));
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+    let changes = diff::diff(good(&old), good(&of("balance: p2c")));
+    assert_eq!(changes.len(), 1, "the method says it all: {changes:?}");
+}
+
+#[test]
 fn problems_serialise_for_machines() {
     let loaded = with("threads: many\nupstreams: { web: { nodes: [a:80] } }");
     let error = loaded.errors().next().expect("`many` is no number");

@@ -6,6 +6,8 @@
 
 /// Addresses.
 pub mod addr;
+/// `hash:`
+pub mod hash;
 /// `health:`
 pub mod health;
 /// What is allowed but probably not meant.

@@ -3,7 +3,7 @@
 //! One upstream at a time: what concerns several (routes, use) is checked elsewhere.
 
 use super::words::{self, Choices};
-use super::{health, node};
+use super::{hash, health, node};
 use crate::config::checked::{Balance, NodeTimeouts, Upstream};
 use crate::config::defaults;
 use crate::config::files::RawUpstream;
@@ -20,6 +20,9 @@ pub const BALANCES: Choices<Balance> = Choices {
         ("weighted_random", Balance::WeightedRandom),
         ("random", Balance::Random),
         ("ip_hash", Balance::IpHash),
+        ("hash", Balance::Hash),
+        ("p2c", Balance::P2c),
+        ("peak_ewma", Balance::PeakEwma),
     ],
     aka: &[
         ("rr", "round_robin"),
@@ -39,8 +42,19 @@ pub const BALANCES: Choices<Balance> = Choices {
         ("source", "ip_hash"),
         ("source_hash", "ip_hash"),
         ("client_ip", "ip_hash"),
+        ("consistent_hash", "hash"),
+        ("consistent", "hash"),
+        ("uri", "hash"),
+        ("uri_hash", "hash"),
+        ("random_two", "p2c"),
+        ("power_of_two", "p2c"),
+        ("power_of_two_choices", "p2c"),
+        ("ewma", "peak_ewma"),
+        ("peakewma", "peak_ewma"),
+        ("least_time", "peak_ewma"),
+        ("fastest", "peak_ewma"),
     ],
-    later: &["hash", "p2c", "peak_ewma"],
+    later: &[],
 };
 
 /// Reads an upstream, with the places of its nodes.
@@ -54,15 +68,17 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
         let help = "add `nodes: [10.0.0.11:3000]`, with the address and port of your app";
         problems.missing("nodes", Problem::error(at.key_place(), what).help(help));
     }
+    let balance = BALANCES.read(
+        keys.balance.as_deref(),
+        &at.key("balance"),
+        defaults::BALANCE,
+        problems,
+    );
     let drain = keys.drain.as_ref().and_then(|d| d.timeout.as_deref());
     let upstream = Upstream {
         name: raw.name.clone(),
-        balance: BALANCES.read(
-            keys.balance.as_deref(),
-            &at.key("balance"),
-            defaults::BALANCE,
-            problems,
-        ),
+        balance,
+        hash: hash::check(keys.hash.as_ref(), balance, &at.key("hash"), problems),
         health: health::check(keys.health.as_ref(), &at.key("health"), problems),
         timeouts: timeouts(keys.timeouts.as_ref(), &at.key("timeouts"), problems),
         drain_timeout: words::duration(
