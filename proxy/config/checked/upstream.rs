@@ -1,0 +1,182 @@
+//! What the program believes of an upstream.
+//!
+//! Values with a meaning, whatever was written. Nothing here may need the file to be understood.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use super::Intent;
+
+/// A pool of nodes and how to use it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// Its name in the file.
+    pub name: String,
+    /// How a node is chosen.
+    pub balance: Balance,
+    /// By what, where that is `hash`.
+    pub hash: Hash,
+    /// Active health checks; `None` when the file asks for none.
+    pub health: Option<Health>,
+    /// Limits towards nodes.
+    pub timeouts: NodeTimeouts,
+    /// How long requests in flight on a draining node may take.
+    pub drain_timeout: Duration,
+    /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-*` fields.
+    pub forwarded: bool,
+    /// Nodes in the order of the file (those of `nodes_file` after them); ids are unique in the upstream.
+    pub nodes: Vec<Node>,
+}
+
+/// How a node is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    RoundRobin,
+    /// Fewest requests in flight for its weight.
+    LeastConn,
+    /// At random in proportion to the weights.
+    WeightedRandom,
+    /// At random, each node alike.
+    Random,
+    /// By the client's address: the same client meets the same node.
+    IpHash,
+    /// By a key of the request, within a bound: see [`struct@Hash`].
+    Hash,
+    /// The less busy of two drawn at random.
+    P2c,
+    /// Of two drawn at random the one that will probably answer first.
+    PeakEwma,
+}
+
+/// By what `balance: hash` tells requests apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hash {
+    /// What is hashed.
+    pub key: HashKey,
+    /// The most of its share of what is in flight that a node may have, in hundredths, above 100; `None`: no bound.
+    pub balance_factor: Option<u32>,
+}
+
+/// What is hashed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's real address.
+    #[default]
+    Ip,
+    /// Path and query.
+    Uri,
+    /// The path without the query.
+    Path,
+    /// The value of this field; the address where it is missing.
+    Header(HeaderName),
+    /// The value of this cookie; the address where it is missing.
+    Cookie(String),
+}
+
+impl Balance {
+    /// The word of the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Balance::RoundRobin => "round_robin",
+            Balance::LeastConn => "least_conn",
+            Balance::WeightedRandom => "weighted_random",
+            Balance::Random => "random",
+            Balance::IpHash => "ip_hash",
+            Balance::Hash => "hash",
+            Balance::P2c => "p2c",
+            Balance::PeakEwma => "peak_ewma",
+        }
+    }
+}
+
+/// Active health checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// What is asked.
+    pub probe: Probe,
+    /// From one probe to the next (jittered by a tenth).
+    pub interval: Duration,
+    /// One probe's limit.
+    pub timeout: Duration,
+    /// Passed probes in a row that make a node healthy.
+    pub rise: u32,
+    /// Failed probes in a row that make a node unhealthy.
+    pub fall: u32,
+    /// What a node is before its first probe has answered.
+    pub initial: InitialHealth,
+}
+
+/// What a probe asks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// `GET path`; healthy when the status is one of `expect`.
+    Http {
+        /// Path and query, beginning with `/`.
+        path: String,
+        /// Accepted status codes, as inclusive ranges; not empty.
+        expect: Vec<(u16, u16)>,
+        /// `Host` to send; the node's address when absent.
+        host: Option<HeaderValue>,
+    },
+    /// A TCP connection that opens.
+    Tcp,
+}
+
+/// What a node is before its first probe has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitialHealth {
+    /// Not used while others are there, until one probe passes.
+    Probe,
+    /// Taken for healthy.
+    Healthy,
+    /// Taken for unhealthy until `rise` probes have passed.
+    Unhealthy,
+}
+
+/// Limits towards nodes. `None` is "no limit", which the file writes as `0s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeTimeouts {
+    /// Until the connection stands.
+    pub connect: Option<Duration>,
+    /// Between two reads of an answer, and until its first byte.
+    pub read: Option<Duration>,
+    /// One write of the request.
+    pub write: Option<Duration>,
+    /// How long an unused connection to a node is kept; `0s` keeps none.
+    pub idle: Duration,
+}
+
+/// One entry of `nodes:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// `id` of the entry, else its address as written.
+    pub id: String,
+    /// Where it listens.
+    pub addr: NodeAddr,
+    /// Share of the traffic; 0 takes no new requests. At most [`MAX_WEIGHT`].
+    pub weight: u32,
+    /// What the operator wants of it.
+    pub state: Intent,
+    /// Used only when no other node can be.
+    pub backup: bool,
+}
+
+/// The largest weight of a node: keeps every sum of weights far from overflow.
+pub const MAX_WEIGHT: u32 = 65_535;
+
+/// Where a node listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeAddr {
+    /// A literal address.
+    Socket(SocketAddr),
+    /// A name, resolved in the background; every address is a node.
+    Name {
+        /// Host name.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+}
