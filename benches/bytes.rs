@@ -5,9 +5,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
+use tidegate::base::path;
 use tidegate::wire::chunks::Chunks;
 use tidegate::wire::head::{self, Rules};
-use tidegate::wire::{canon, path, prelude};
+use tidegate::wire::{canon, prelude};
 
 /// 16 fields.
 pub const BROWSER: &str = "GET /shop/items/42?ref=home&page=2 HTTP/1.1\n\

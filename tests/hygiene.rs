@@ -106,6 +106,33 @@ async fn the_file_says_which_fields_no_client_may_send() {
     assert_eq!(seen(), [true, true, true, false]);
 }
 
+#[tokio::test]
+async fn where_underscores_are_kept_nothing_comes_in_under_another_spelling() {
+    let (app, tide, mut client) = usual().await;
+    reload(&tide, &app, "requests: { underscores: keep }").await;
+    let request = Request::get("/")
+        .field("X_User", "me")
+        .field("X_Forwarded_For", "10.0.0.1")
+        .field("x_real-IP", "10.0.0.1")
+        .field("X_Original_URL", "/admin")
+        .field("Transfer_Encoding", "chunked")
+        .field("Content_Length", "5")
+        .field("HOST_", "fine");
+    assert_eq!(ask(&mut client, &request).await.status, 200);
+    let head = app.only().head;
+    assert_eq!(head.get("x_user"), Some("me"));
+    assert_eq!(head.get("host_"), Some("fine"));
+    for gone in [
+        "x_forwarded_for",
+        "x_real-ip",
+        "x_original_url",
+        "transfer_encoding",
+        "content_length",
+    ] {
+        assert_eq!(head.get(gone), None, "{gone}");
+    }
+}
+
 /// `good` passes, then not any more after this reload, for which it is refused so; then it does again.
 async fn refused_after(top: &str, good: Request, status: u16, reason: &str) {
     let (app, tide, mut client) = usual().await;

@@ -87,6 +87,32 @@ async fn a_guarded_path_is_guarded_however_it_is_written() {
 }
 
 #[tokio::test]
+async fn a_rule_about_an_escape_holds_in_both_letter_cases() {
+    let routes = "  - { match: { path: /caf%c3%A9 }, upstream: web, deny: 127.0.0.0/8 }
+  - { match: { path_exact: /a%2Fb }, upstream: web, deny: 127.0.0.0/8 }
+  - { match: { path: /%7Ejoe/../%7ejim }, upstream: web, deny: 127.0.0.0/8 }
+  - upstream: web";
+    let (app, tide) = with("", routes).await;
+    for path in [
+        "/caf%C3%A9",
+        "/caf%c3%a9/x",
+        "/a%2fb",
+        "/a%2Fb",
+        "/~jim",
+        "/%7Ejim",
+    ] {
+        assert_eq!(get_from(&tide, "127.0.0.1", path).await, 403, "{path}");
+    }
+    assert_eq!(app.requests(), 0);
+    assert_eq!(get_from(&tide, "127.0.0.1", "/b%2fc").await, 200);
+    assert_eq!(
+        app.only().target(),
+        "/b%2fc",
+        "what is sent on stays as it was"
+    );
+}
+
+#[tokio::test]
 async fn a_refused_request_is_told_and_its_connection_serves_on() {
     let routes = "  - upstream: web\n  - { match: { path: /admin/ }, upstream: web, deny: 127.0.0.0/8 }\n  - { match: { path: /old/ }, redirect: { to: /new/ }, deny: 127.0.0.0/8 }";
     let (app, tide) = with("", routes).await;

@@ -1,11 +1,14 @@
 //! Floor 0: words. Pure values that every stage may use.
 //!
-//! Nothing here reads the clock, draws random numbers, waits or knows a crate beyond std, bytes, http and smallvec.
+//! Nothing here reads the clock, draws random numbers, waits or knows a crate beyond std, bytes, http, memchr
+//! and smallvec.
 
 /// What is said of a node.
 pub mod node;
 /// A set of node positions, small enough to live on the stack.
 pub mod node_set;
+/// The one form of a path.
+pub mod path;
 /// Every named ending of a request.
 pub mod reason;
 /// Durations and sizes as people write them.

@@ -29,6 +29,8 @@ pub fn is_normal(path: &[u8], merge: bool) -> Result<bool, Ambiguous> {
     while let Some(segment) = segments.next() {
         match segment {
             b"." | b".." => normal = false,
+            // To whoever drops parameters it is an empty segment, which `//` may hide.
+            [b';', ..] => return Err(Ambiguous),
             b"" => normal &= !merge || segments.peek().is_none(),
             _ if segment.iter().any(|b| matches!(b, b'%' | b';')) => {
                 normal &= !hides(segment)?;
@@ -98,6 +100,31 @@ fn plain(path: &str) -> Cow<'_, str> {
 fn escape(digits: &[u8]) -> Option<u8> {
     let digit = |at: usize| digits.get(at).and_then(|d| char::from(*d).to_digit(16));
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
+/// `path` with the digits of its escapes in capitals: `%2f` and `%2F` are the same (RFC 3986 §6.2.2.1), and a rule about
+/// one is a rule about both.
+pub fn capital(path: &str) -> Cow<'_, str> {
+    let small = |at: &usize| {
+        let digits = path.as_bytes()[at + 1..].iter().take(2);
+        { digits }.any(u8::is_ascii_lowercase)
+    };
+    if !memchr_iter(b'%', path.as_bytes()).any(|at| small(&at)) {
+        return Cow::Borrowed(path);
+    }
+    let (mut out, mut digits) = (String::with_capacity(path.len()), 0);
+    for letter in path.chars() {
+        out.push(if digits > 0 {
+            letter.to_ascii_uppercase()
+        } else {
+            letter
+        });
+        digits = match letter {
+            '%' => 2,
+            _ => u8::saturating_sub(digits, 1),
+        };
+    }
+    Cow::Owned(out)
 }
 
 /// The one form of `path`, which [`is_normal`] found to have one.
@@ -187,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn digits_of_escapes_are_alike_in_both_letter_cases() {
+        for (path, expected) in [
+            ("/a/b", "/a/b"),
+            ("/caf%c3%a9/%2f", "/caf%C3%A9/%2F"),
+            ("/%2F%C3é%aab", "/%2F%C3é%AAb"),
+            ("/%", "/%"),
+            ("/x%c", "/x%C"),
+        ] {
+            assert_eq!(capital(path), expected);
+        }
+    }
+
+    #[test]
     fn what_is_a_dot_segment_only_to_some_is_refused() {
         for path in [
             "/%2e%2e/admin",
@@ -199,6 +239,8 @@ mod tests {
             "/a%5c..%5cb",
             "/..;/admin",
             "/.;x/admin",
+            "/;/admin",
+            "/a/;x=1/admin",
             "/..%3bx/admin",
             "/x%00.css",
             "/x%0d%0aSet-Cookie",

@@ -1,4 +1,6 @@
 //! A request arrives: who sends it, under which limits, and where it belongs.
+//!
+//! What is decided here holds for every attempt. Never reaches a node: whoever is refused here was seen by nobody.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Ctx, Head};
 use super::{answer, door, h2};
+use crate::base::path;
 use crate::base::reason::{End, Refusal};
 use crate::config::checked::{Action, PathPattern};
 use crate::guard::client::{is_trusted, real_client};
@@ -38,6 +41,9 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         // A window that stays shut is not a socket that stays full.
         session.set_write_timeout(ctx.snapshot.config.timeouts.write);
         ctx.refused = h2::settle(session.req_header_mut(), &ctx.snapshot.rules, ctx.trusted)?.err();
+    }
+    if conn.turned_away {
+        ctx.refused = Some(Refusal::Connections);
     }
     if ctx.control.lifecycle.is_stopping() || conn.last.load(Relaxed) {
         session.set_keepalive(None);
@@ -146,7 +152,7 @@ fn find(session: &Session, ctx: &Ctx) -> Option<usize> {
     let request = session.req_header();
     ctx.snapshot.routes.find(&RouteAsk {
         host: host(ctx),
-        path: ctx.head.uri.path(),
+        path: &path::capital(ctx.head.uri.path()),
         method: &request.method,
         headers: &request.headers,
     })

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::fields::{Facts, Fate, fate};
 use super::head::{Rules, Target, with_parsed};
-use super::path;
+use crate::base::path;
 use crate::base::reason::Refusal;
 
 /// The complete, good head in `bytes` in its canonical form.

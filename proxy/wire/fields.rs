@@ -6,6 +6,9 @@
 use super::head::{Body, Rules};
 use crate::base::reason::Refusal;
 
+/// The longest name that every reader behind takes.
+const MAX_NAME: usize = u16::MAX as usize;
+
 /// What the walk found.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
@@ -70,6 +73,19 @@ pub(super) enum Fate {
 
 /// Judges a field by its name. `trusted`: the peer may say who its client is.
 pub(super) fn fate(name: &str, rules: &Rules, trusted: bool) -> Fate {
+    let fate = fate_as_written(name, rules, trusted);
+    // To an app that reads its fields from the environment, `X_Real_IP` is `X-Real-IP`.
+    if fate == Fate::Pass
+        && rules.keep_underscores
+        && name.contains('_')
+        && fate_as_written(&name.replace('_', "-"), rules, trusted) != Fate::Pass
+    {
+        return Fate::Drop;
+    }
+    fate
+}
+
+fn fate_as_written(name: &str, rules: &Rules, trusted: bool) -> Fate {
     let is = |word: &str| name.eq_ignore_ascii_case(word);
     let fate = match name.len() {
         4 if is("host") => Fate::Host,
@@ -120,6 +136,9 @@ impl<'a> Facts<'a> {
     ) -> Result<Self, Refusal> {
         let mut facts = Facts::default();
         for field in fields {
+            if field.name.len() > MAX_NAME {
+                return Err(Refusal::HeaderTooLarge);
+            }
             let slot = match fate(field.name, rules, trusted) {
                 Fate::Host => &mut facts.host,
                 Fate::Length => &mut facts.length,

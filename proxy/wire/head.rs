@@ -10,7 +10,7 @@ use std::net::Ipv6Addr;
 use memchr::{memchr_iter, memmem};
 
 use super::fields::Facts;
-use super::path;
+use crate::base::path;
 use crate::base::reason::Refusal;
 
 /// The most header fields that any rules may allow.

@@ -12,8 +12,6 @@ pub mod exchange;
 mod fields;
 /// Where a request head ends, and whether it may come in.
 pub mod head;
-/// The one form of a path.
-pub mod path;
 /// How a proxy in front tells whose connection it passes on.
 pub mod prelude;
 /// What a request of HTTP/2 may say.

@@ -5,7 +5,7 @@
 
 use super::fields::{Fate, fate};
 use super::head::{Rules, Target, is_host, too_long};
-use super::path;
+use crate::base::path;
 use crate::base::reason::Refusal;
 
 /// The pseudo-header fields of a request, and what `Host` fields it has.

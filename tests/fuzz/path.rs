@@ -1,6 +1,6 @@
 //! Paths: one form, which is its own form, and in which nobody finds a dot segment, however often he decodes it once.
 
-use tidegate::wire::path::{is_normal, normal};
+use tidegate::base::path::{is_normal, normal};
 
 /// What stands behind the first slash.
 pub fn run(bytes: &[u8]) {

@@ -189,7 +189,7 @@ fn path_and_query(target: &str) -> Option<String> {
         match segment {
             "" | "." => {}
             ".." => drop(out.pop()),
-            _ if hides_dots(segment) => return None,
+            _ if segment.starts_with(';') || hides_dots(segment) => return None,
             _ => out.push(segment),
         }
     }
@@ -263,6 +263,8 @@ fn targets_are_normalised() {
         "/%2f..",
         "/..%5c",
         "/..;x",
+        "/;",
+        "/a/;x/b",
         "/%00",
         "/%1f",
         "/%7F",

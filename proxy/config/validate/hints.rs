@@ -12,6 +12,7 @@ use crate::base::node::Intent;
 use crate::config::checked::{
     Access, Action, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
 };
+use crate::config::fit::shorten;
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
 
@@ -47,6 +48,9 @@ pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
     for (route, at) in config.routes.iter().zip(&origins.routes) {
         shut_out(&route.access, at, problems);
     }
+    for (route, at) in config.routes.iter().zip(&origins.routes) {
+        doubled_slashes(route, config, at, problems);
+    }
     shadows(&config.routes, &origins.routes, problems);
 }
 
@@ -74,6 +78,22 @@ fn admin(config: &Config, root: &At, problems: &mut Problems) {
     let what = format!("the stats port {} is open to other machines", admin.addr);
     let help = "whoever reaches it can drain nodes: keep it on 127.0.0.1, or behind a firewall";
     problems.push(Problem::warning(at.place(), what).help(help));
+}
+
+/// A path with `//` where requests have none when they are matched.
+fn doubled_slashes(route: &Route, config: &Config, at: &At, problems: &mut Problems) {
+    let (PathPattern::Prefix(path) | PathPattern::Exact(path)) = &route.matcher.path else {
+        return;
+    };
+    if config.requests.merge_slashes && path.contains("//") {
+        let at = at.key("match").either("path", "path_exact");
+        let what = format!(
+            "no request has the path \"{}\": `//` is read as `/`",
+            shorten(path)
+        );
+        let help = "write one slash, or `requests: { merge_slashes: false }`";
+        problems.push(Problem::warning(at.place(), what).help(help));
+    }
 }
 
 /// Nodes of which none, or only one, can take requests.

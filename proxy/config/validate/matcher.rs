@@ -9,6 +9,7 @@ use std::hash::Hash;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::addr;
+use crate::base::path;
 use crate::config::checked::{HostPattern, Match, PathPattern};
 use crate::config::fit::shorten;
 use crate::config::index::At;
@@ -165,13 +166,41 @@ fn path(keys: &Keys, at: &At, problems: &mut Problems) -> PathPattern {
     let mut pattern = PathPattern::Any;
     for (name, word) in given {
         match one_path(name, word) {
-            Ok(path) => pattern = path,
+            Ok(path) => pattern = in_one_form(path, &at.key(name), problems),
             Err((what, help)) => {
                 problems.push(Problem::error(at.key(name).place(), what).help(help))
             }
         }
     }
     pattern
+}
+
+/// A path in the form that requests have when they are matched.
+fn in_one_form(pattern: PathPattern, at: &At, problems: &mut Problems) -> PathPattern {
+    let mut form = |word: String| {
+        let known = path::is_normal(word.as_bytes(), false).map(|_| path::normal(&word, false));
+        let Ok(form) = known else {
+            let what = format!("no request has the path \"{}\"", shorten(&word));
+            let help = "requests with escaped dot segments, control characters or broken escapes are refused; write the path without them";
+            problems.push(Problem::error(at.place(), what).help(help));
+            return word;
+        };
+        let form = path::capital(&form).into_owned();
+        if form != word {
+            let what = format!("\"{}\" is read as \"{}\"", shorten(&word), shorten(&form));
+            let help = format!(
+                "write `{}`, the form in which requests are matched",
+                shorten(&form)
+            );
+            problems.push(Problem::note(at.place(), what).help(help));
+        }
+        form
+    };
+    match pattern {
+        PathPattern::Prefix(word) => PathPattern::Prefix(form(word)),
+        PathPattern::Exact(word) => PathPattern::Exact(form(word)),
+        other => other,
+    }
 }
 
 /// Reads one path condition.
