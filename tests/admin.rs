@@ -73,6 +73,7 @@ async fn the_status_tells_what_runs() {
         .run(tide.addr())
         .await
         .nothing_failed_of(20);
+    tide.tells(20).await;
     let status = tide.status().await;
     has_keys(
         &status,

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
 use crate::support::client::{Client, Request};
 use crate::support::origin::{Origin, nodes};
-use crate::support::proxy::{Tidegate, one_node_under, web};
+use crate::support::proxy::{Tidegate, one_node, one_node_under, web};
 use crate::support::wire::Broken;
 use crate::support::{check, eventually, ms, raise_open_files};
 
@@ -210,6 +211,38 @@ async fn a_process_that_may_open_few_files_stays_alive_calm_and_useful() {
     assert!(fared.tide.process().runs());
     assert!(fared.watching < ms(3_000), "{:?}", fared.watching);
     assert!(fared.recovered < ms(5_000), "{:?}", fared.recovered);
+}
+
+#[tokio::test]
+async fn who_has_connected_is_served_however_many_came_at_once_and_even_when_it_stops() {
+    const MANY: usize = 400;
+    raise_open_files();
+    let (app, tide) = one_node().await;
+    // As busy as can be: it accepts nobody.
+    tide.signal(Signal::SIGSTOP);
+    let began = Instant::now();
+    let mut clients = Vec::new();
+    for n in 0..MANY {
+        let mut client = tide.connect().await;
+        client.send(&Request::get(&format!("/{n}"))).await.unwrap();
+        clients.push(client);
+    }
+    assert!(
+        began.elapsed() < ms(900),
+        "somebody had to knock twice: {:?}",
+        began.elapsed()
+    );
+    tide.signal(Signal::SIGTERM);
+    tide.signal(Signal::SIGCONT);
+    for (n, client) in clients.iter_mut().enumerate() {
+        let answer = client.answer("GET").await;
+        assert!(
+            answer.as_ref().is_ok_and(|a| a.status == 200),
+            "{n}: {answer:?}"
+        );
+    }
+    assert_eq!(app.requests(), MANY);
+    assert_eq!(tide.ended(ms(5_000)).await, 0);
 }
 
 #[tokio::test]

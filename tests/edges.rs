@@ -118,6 +118,40 @@ async fn an_old_client_can_tell_a_cut_answer_from_a_whole_one() {
 }
 
 #[tokio::test]
+async fn an_old_client_can_tell_when_the_proxy_cuts_an_answer() {
+    let upstream = "drain: { timeout: 700ms }";
+    for limit in ["request", "drain"] {
+        let app = Origin::start("app-1").await;
+        // On and on: no single read takes long.
+        app.answers(|_| {
+            let head = [Reply::chunked_head()].into_iter();
+            let piece = [Step::Chunk(pattern(1_000)), Step::Wait(ms(20))];
+            Reply::steps(head.chain(piece.into_iter().cycle().take(400)))
+        });
+        let top = match limit {
+            "request" => "timeouts: { request: 700ms }\n",
+            _ => "",
+        };
+        let tide = Tidegate::run(top.to_owned() + &web(upstream, nodes([&app]))).await;
+        let mut client = tide.connect().await;
+        client.send(&Request::get("/on").http10()).await.unwrap();
+        client.head().await.unwrap();
+        if limit == "drain" {
+            tide.verb("web/app-1", "drain").await;
+        }
+        let end = loop {
+            match client.some(ms(5_000)).await {
+                Ok(Some(_)) => {}
+                end => break end,
+            }
+        };
+        assert!(matches!(end, Err(Broken::Reset)), "{limit}: {end:?}");
+        let line = tide.told("/on").await;
+        assert_eq!(line["end"], format!("{limit}_timeout"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn an_old_client_hears_nothing_before_its_answer() {
     let (app, tide) = one_node().await;
     app.answers(|_| {
@@ -178,6 +212,7 @@ async fn who_waits_to_be_told_to_go_on_is_not_slow() {
     client.send_bytes(&request.body_bytes()).await.unwrap();
     let answer = client.answer("POST").await.unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "done"));
+    assert!(answer.stays_open, "it did all that it was told");
     // Once it was told, it is waited for as long as anybody.
     let mut client = tide.connect().await;
     client.send_bytes(&request.head_bytes()).await.unwrap();

@@ -1,13 +1,20 @@
 //! Opening ports: before anything else starts, so that a port in use is one clear sentence and nothing half done.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Socket, Type};
+
+/// Connections that may wait to be accepted; the system allows fewer where `somaxconn` is smaller. Of those beyond it the
+/// first packet is lost, and sent again only after a second.
+const BACKLOG: i32 = 4_096;
 
 /// Opens `addr`.
 ///
 /// # Errors
 /// What is wrong and what to do about it.
 pub fn open(addr: SocketAddr, what: &str) -> Result<TcpListener, String> {
-    let listener = TcpListener::bind(addr).map_err(|e| {
+    let listener = bind(addr).map_err(|e| {
         use std::io::ErrorKind;
         let remedy = match e.kind() {
             ErrorKind::AddrInUse => format!(
@@ -24,8 +31,15 @@ pub fn open(addr: SocketAddr, what: &str) -> Result<TcpListener, String> {
         };
         format!("{what} cannot listen on {addr}: {e}\n  = help: {remedy}")
     })?;
-    listener
-        .set_nonblocking(true)
-        .map_err(|e| format!("{what} cannot listen on {addr}: {e}"))?;
     Ok(listener)
+}
+
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    // Or a restart would have to wait until the last connections of the process before are forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }

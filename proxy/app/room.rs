@@ -1,14 +1,16 @@
 //! How many connections the process can hold: what the system lets it open decides, whatever the file says.
 //!
 //! A proxy that runs out of descriptors can neither accept nor reach a node. So it never gets there: each client may
-//! need two, one for itself and one for its node, and some are set aside. Only ever raises the process's own limit.
+//! need two, one for itself and one for its node (in HTTP/2 one more for each further request), and some are set aside. Only ever raises the process's own limit.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::upstream::kept::IN_ALL;
 
-/// Set aside for files, ports, probes and the stats port.
+/// Set aside for files, ports, the stats port and those who are turned away.
 const ASIDE: usize = 64;
+/// Probes of nodes under way at the same time, at least and at most.
+const PROBES: (usize, usize) = (8, 1_024);
 /// What a file without a limit on connections may well mean.
 const WITHOUT_LIMIT: usize = 100_000;
 /// So many clients are enough for most sites.
@@ -25,6 +27,8 @@ pub struct Room {
     pub clients: usize,
     /// Idle connections to nodes.
     pub kept: usize,
+    /// Probes of nodes at the same time.
+    pub probes: usize,
 }
 
 impl Room {
@@ -42,10 +46,12 @@ impl Room {
 
     fn divide(files: usize) -> Self {
         let kept = (files / 8).min(IN_ALL);
+        let probes = (files / 16).clamp(PROBES.0, PROBES.1);
         Room {
             files,
-            clients: (files.saturating_sub(ASIDE + kept) / 2).max(1),
+            clients: (files.saturating_sub(ASIDE + kept + probes) / 2).max(1),
             kept,
+            probes,
         }
     }
 
@@ -76,7 +82,7 @@ mod tests {
     fn every_client_can_have_its_node() {
         for files in [64, 256, 1_024, 65_536, 1 << 20] {
             let room = Room::divide(files);
-            let used = 2 * room.clients + room.kept;
+            let used = 2 * room.clients + room.kept + room.probes;
             assert!(
                 room.clients >= 1 && (used + ASIDE <= files || files <= 128),
                 "{room:?}"

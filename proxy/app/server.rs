@@ -14,7 +14,7 @@ use super::listen;
 use super::room::Room;
 use super::say;
 use super::signals::Signals;
-use crate::config::checked::Config;
+use crate::config::checked::{Config, Shutdown};
 use crate::gateway::Gateway;
 use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
@@ -81,14 +81,15 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let room = Room::of_this_process();
     keep_at_most(room.kept);
     room.tell(control.hold.load().config.limits.connections);
-    let data = data_path(ports.data, threads, room, &control, &stop_accepting)?;
-    side_thread("jobs", jobs::run(control.clone()))?;
+    let crowd = Arc::new(Crowd::new(room.clients));
+    let data = data_path(ports.data, threads, &crowd, &control, &stop_accepting)?;
+    side_thread("jobs", jobs::run(control.clone(), room.probes))?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;
     }
     main.block_on(async {
         signals.until_stop(&control).await;
-        stop(&control, &stop_accepting, &mut signals).await;
+        stop(&control, &crowd, &stop_accepting, &mut signals).await;
     });
     // What is still in flight is dropped here, and tells so.
     data.shutdown_timeout(Duration::from_millis(200));
@@ -114,7 +115,7 @@ fn open_ports(config: &Config) -> Result<Ports, String> {
 fn data_path(
     listeners: Vec<TcpListener>,
     threads: usize,
-    room: Room,
+    crowd: &Arc<Crowd>,
     control: &Arc<Control>,
     stop_accepting: &watch::Sender<bool>,
 ) -> Result<Runtime, String> {
@@ -131,7 +132,6 @@ fn data_path(
     });
     let _in_runtime = runtime.enter();
     let proxy = Arc::new(http_proxy(&settings, Gateway::new(control.clone())));
-    let crowd = Arc::new(Crowd::new(room.clients));
     runtime.spawn(crowd::watch_over(
         crowd.clone(),
         control.clone(),
@@ -187,7 +187,12 @@ fn side_thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> R
 }
 
 /// Not ready, then not accepting, then empty or out of patience.
-async fn stop(control: &Control, stop_accepting: &watch::Sender<bool>, signals: &mut Signals) {
+async fn stop(
+    control: &Control,
+    crowd: &Crowd,
+    stop_accepting: &watch::Sender<bool>,
+    signals: &mut Signals,
+) {
     let limits = control.hold.load().config.shutdown;
     control.lifecycle.begin_stopping();
     tracing::info!(
@@ -195,7 +200,7 @@ async fn stop(control: &Control, stop_accepting: &watch::Sender<bool>, signals: 
         limits.pre_stop
     );
     tokio::select! {
-        () = in_good_order(control, stop_accepting, limits.pre_stop, limits.grace) => {}
+        () = in_good_order(control, crowd, stop_accepting, &limits) => {}
         () = signals.stop_again() => {
             stop_accepting.send_replace(true);
             tracing::warn!("asked again: stopping at once, {} requests are cut", in_flight(control));
@@ -205,19 +210,20 @@ async fn stop(control: &Control, stop_accepting: &watch::Sender<bool>, signals: 
 
 async fn in_good_order(
     control: &Control,
+    crowd: &Crowd,
     stop_accepting: &watch::Sender<bool>,
-    pre_stop: Duration,
-    grace: Duration,
+    Shutdown { pre_stop, grace }: &Shutdown,
 ) {
-    tokio::time::sleep(pre_stop).await;
+    tokio::time::sleep(*pre_stop).await;
     stop_accepting.send_replace(true);
     let closed = Instant::now();
     tracing::info!(
         "accepting no more, {} requests in flight",
         in_flight(control)
     );
-    while in_flight(control) > 0 || (open(control) > 0 && closed.elapsed() < IDLE_ARE_GONE) {
-        if closed.elapsed() >= grace {
+    let idle_may_come = || open(control) > 0 && closed.elapsed() < IDLE_ARE_GONE;
+    while in_flight(control) > 0 || crowd.is_sending() || idle_may_come() {
+        if closed.elapsed() >= *grace {
             tracing::warn!(
                 "out of patience after {grace:?}: {} requests are cut",
                 in_flight(control)

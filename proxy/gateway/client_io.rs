@@ -22,7 +22,7 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
 use super::conn::Conn;
-use super::linger::{Seat, linger};
+use super::linger::{Rest, Seat, linger};
 use super::pace::Pace;
 use crate::base::reason::End;
 
@@ -97,6 +97,9 @@ impl ClientIo {
             Poll::Ready(Err(_)) => return step,
             Poll::Pending => None,
         };
+        if self.h2 {
+            self.conn().has_unsent(moved.is_none());
+        }
         let terms = self.conn().inlet.terms();
         match self
             .pace
@@ -224,14 +227,20 @@ impl Drop for ClientIo {
             self.reset_on_close();
             return;
         }
-        let unread = self.answered && !self.h2 && self.conn().inlet.is_unread();
+        // A client of HTTP/2 speaks as it reads: it says how far it is.
+        let unread = self.answered && (self.h2 || self.conn().inlet.is_unread());
         let out = std::mem::take(&mut self.out);
         let needed = unread || !out.is_empty();
         let Some(stream) = self.stream.take().filter(|_| needed) else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(linger(stream.into_inner(), out, unread, self.seat.clone()));
+            let rest = Rest {
+                to_send: out,
+                unread,
+                h2: self.h2,
+            };
+            runtime.spawn(linger(stream.into_inner(), rest, self.seat.clone()));
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::inlet::Inlet;
 use crate::balance::node::Node;
+use crate::base::reason::End;
 use crate::live::doors::OpenPort;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -44,8 +45,14 @@ pub struct Conn {
     pub inlet: Inlet,
     /// The request on it is to be the last.
     pub last: AtomicBool,
+    /// The connection that this is one of many requests on; of HTTP/2 only.
+    of: Option<Arc<Conn>>,
+    /// There is no room for this request. Of HTTP/2 only: others have their connection for that.
+    pub turned_away: bool,
     /// It is to end with a reset.
     reset: AtomicBool,
+    /// Something is to be sent that the client does not take at the moment.
+    unsent: AtomicBool,
     /// Milliseconds after `begun`, plus one, since when a body is waited for; 0 while none is. Of HTTP/2 only.
     body_since: AtomicU64,
     /// The node takes nothing more of its body at the moment. Of HTTP/2 only: what HTTP/1 sends is not read then.
@@ -63,11 +70,19 @@ impl Conn {
     /// A connection from `peer`; an unknown peer counts as `0.0.0.0`.
     pub fn new(port: Arc<Port>, peer: Option<IpAddr>) -> Self {
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.to_canonical());
+        let peer_value = HeaderValue::from_str(&peer.to_string())
+            .expect("invariant: an address prints as digits, letters, dots and colons");
+        Conn::of_peer(port, peer, peer_value)
+    }
+
+    fn of_peer(port: Arc<Port>, peer: IpAddr, peer_value: HeaderValue) -> Self {
         Conn {
             port,
             peer,
-            peer_value: HeaderValue::from_str(&peer.to_string())
-                .expect("invariant: an address prints as digits, letters, dots and colons"),
+            peer_value,
+            of: None,
+            turned_away: false,
+            unsent: AtomicBool::new(false),
             inlet: Inlet::default(),
             last: AtomicBool::new(false),
             reset: AtomicBool::new(false),
@@ -80,12 +95,13 @@ impl Conn {
         }
     }
 
-    /// One of many requests on it.
-    pub fn stream(&self) -> Self {
+    /// One of many requests on it. `turned_away`: there is no room for it.
+    pub fn stream(self: &Arc<Self>, turned_away: bool) -> Self {
         Conn {
-            peer_value: self.peer_value.clone(),
+            of: Some(self.clone()),
+            turned_away,
             node_is_full: Some(Arc::default()),
-            ..Conn::new(self.port.clone(), Some(self.peer))
+            ..Conn::of_peer(self.port.clone(), self.peer, self.peer_value.clone())
         }
     }
 
@@ -119,9 +135,9 @@ impl Conn {
         self.node.lock().as_ref().is_some_and(|n| n.is_cut())
     }
 
-    /// It ends with a reset: what was sent is not all there is.
-    pub fn is_to_be_reset(&self) {
-        self.reset.store(true, Relaxed);
+    /// Should it end now, it ends with a reset: what was sent is not all there is.
+    pub fn is_to_be_reset(&self, reset: bool) {
+        self.reset.store(reset, Relaxed);
     }
 
     /// Whether it ends with a reset.
@@ -153,8 +169,32 @@ impl Conn {
 
     /// From now on it waits for a request.
     pub fn waits(&self) {
-        let since = self.begun.elapsed().as_millis() as u64;
-        self.waits_since.store(since + 1, Relaxed);
+        let now = self.begun.elapsed().as_millis() as u64 + 1;
+        let open = |since| (since != CLOSING).then_some(now);
+        // Closing, it stays so.
+        let _ = self.waits_since.fetch_update(Relaxed, Relaxed, open);
+    }
+
+    /// Answers are over but not all sent yet (`true`), or all is sent now. Of HTTP/2 only: an answer of HTTP/1 is over
+    /// when it is sent.
+    pub fn has_unsent(&self, unsent: bool) {
+        let was = self.unsent.swap(unsent, Relaxed);
+        if was && !unsent {
+            let now = self.begun.elapsed().as_millis() as u64 + 1;
+            let waits = |since| (since != 0 && since != CLOSING).then_some(now);
+            let _ = self.waits_since.fetch_update(Relaxed, Relaxed, waits);
+        }
+    }
+
+    /// Whether something is to be sent that its client does not take at the moment.
+    pub fn is_sending(&self) -> bool {
+        self.unsent.load(Relaxed)
+    }
+
+    /// What the client did wrong, if it did, by this request or on its connection.
+    pub fn fault(&self) -> Option<End> {
+        let on_connection = || self.of.as_ref()?.inlet.fault();
+        self.inlet.fault().or_else(on_connection)
     }
 
     /// From now on it has a request, or at least the beginning of one. `false`: it came too late, the connection is
@@ -183,6 +223,9 @@ impl Conn {
 
     /// How long it has been waiting for a request; `None` while it has one.
     pub fn idle_for(&self) -> Option<Duration> {
+        if self.is_sending() {
+            return None;
+        }
         let since = self.waits_since.load(Relaxed);
         let since = since.checked_sub(1).filter(|_| since != CLOSING)?;
         Some(

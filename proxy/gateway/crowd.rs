@@ -22,6 +22,8 @@ use crate::live::control::Control;
 /// How long an idle connection is still listened to once the process stops: a request that was on its way is
 /// answered instead of reset.
 pub const LAST_CALL: Duration = Duration::from_millis(200);
+/// How long ago the last answer of those was over at least: by then it is sent, or waits to be.
+const SETTLED: Duration = Duration::from_millis(50);
 /// How often the crowd is looked at: a tenth of the idle limit, within these.
 const OFTEN: Duration = Duration::from_millis(20);
 const SELDOM: Duration = Duration::from_millis(500);
@@ -47,6 +49,8 @@ pub struct Crowd {
 #[derive(Debug, Default)]
 struct Inside {
     conns: Slab<Option<Arc<Conn>>>,
+    /// Requests of HTTP/2 beyond the first of their connections.
+    streams: usize,
     /// Connections of each client, addresses grouped.
     of_client: HashMap<IpAddr, usize>,
     /// Connections that were sent away and whose place is not taken yet.
@@ -90,9 +94,10 @@ impl Crowd {
     /// # Errors
     /// When nobody could go.
     pub fn enter(self: &Arc<Self>, port: &Arc<Port>, limits: &Limits) -> Result<Place, Refusal> {
-        let most = limits.connections.unwrap_or(usize::MAX).min(self.room);
+        let most = limits.connections.unwrap_or(usize::MAX);
         let mut inside = self.inside.lock();
-        if inside.conns.len() < most {
+        let taken = inside.conns.len();
+        if taken < most && taken + inside.streams < self.room {
             inside.room_made = 0;
         } else if !inside.has_room(Instant::now()) {
             return Err(Refusal::Connections);
@@ -106,13 +111,26 @@ impl Crowd {
         })
     }
 
+    /// Takes a place for a further request of an HTTP/2 connection; `None`: there is none.
+    pub fn takes_stream(self: &Arc<Self>) -> Option<StreamPlace> {
+        let mut inside = self.inside.lock();
+        if inside.conns.len() + inside.streams >= self.room {
+            return None;
+        }
+        inside.streams += 1;
+        Some(StreamPlace(self.clone()))
+    }
+
+    /// Whether somebody has not been sent all of an answer that is over.
+    pub fn is_sending(&self) -> bool {
+        let inside = self.inside.lock();
+        let mut conns = inside.conns.iter().filter_map(|(_, conn)| conn.as_ref());
+        conns.any(|conn| conn.is_sending())
+    }
+
     /// Closes whose time is over: idle for `limit`, or on a node whose drain is over. `everybody`: all who are idle.
     fn sweep(&self, limit: Option<Duration>, everybody: bool) {
-        let limit = if everybody {
-            Some(Duration::ZERO)
-        } else {
-            limit
-        };
+        let limit = if everybody { Some(SETTLED) } else { limit };
         for (_, conn) in &self.inside.lock().conns {
             let Some(conn) = conn else { continue };
             if limit.is_some_and(|limit| conn.close_if_idle(limit)) {
@@ -175,6 +193,16 @@ impl Place {
         }
         inside.conns[self.at] = Some(conn.clone());
         Ok(())
+    }
+}
+
+/// A place for a request of HTTP/2. Dropping it gives it free.
+#[derive(Debug)]
+pub struct StreamPlace(Arc<Crowd>);
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.inside.lock().streams -= 1;
     }
 }
 

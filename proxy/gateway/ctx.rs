@@ -71,8 +71,6 @@ pub struct Ctx {
     pub refused: Option<Refusal>,
     /// Body bytes that came from the client, as far as they are counted here.
     pub body_seen: u64,
-    /// Its answer ends where the connection ends.
-    pub ends_with_connection: bool,
     /// How the last attempt failed.
     pub failure: Option<End>,
     /// How the request ended, once that is decided.
@@ -145,7 +143,6 @@ impl Ctx {
             ttfb: None,
             refused: None,
             body_seen: 0,
-            ends_with_connection: false,
             failure: None,
             end: None,
             dry_run: None,
@@ -206,7 +203,7 @@ impl Ctx {
             End::DrainTimeout
         } else if self.is_overdue() {
             End::RequestTimeout
-        } else if let Some(fault) = self.conn.as_ref().and_then(|c| c.inlet.fault()) {
+        } else if let Some(fault) = self.conn.as_ref().and_then(|c| c.fault()) {
             fault
         } else {
             End::Stopped

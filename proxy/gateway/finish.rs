@@ -1,4 +1,6 @@
 //! The end of a request: counted and told, once.
+//!
+//! One record for metrics and log, so that they never disagree. Never waits: the log has a thread of its own.
 
 use std::time::{Duration, Instant};
 

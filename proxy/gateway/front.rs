@@ -137,7 +137,8 @@ impl Front {
                     self.port.metrics.total_h2.inc();
                     io.speaks_h2();
                     conn.inlet.gives_back(buffer);
-                    let served = h2::serve(&self.proxy, io, conn, &self.control, &shutdown);
+                    let served =
+                        h2::serve(&self.proxy, io, conn, &self.control, &self.crowd, &shutdown);
                     return Box::pin(served).await; // rare, and large
                 }
                 Preface::H1(end) => {

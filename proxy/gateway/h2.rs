@@ -4,11 +4,11 @@
 //! weakens a default that stands between us and a flood: options start from pingora's bounded ones.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue, Uri, header};
+use parking_lot::Mutex;
 use pingora::Result;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::http::RequestHeader;
@@ -21,6 +21,7 @@ use smallvec::SmallVec;
 use super::Gateway;
 use super::client_io::ClientIo;
 use super::conn::Conn;
+use super::crowd::{Crowd, StreamPlace};
 use super::front::CUT_AFTER_LIMIT;
 use super::waiting::within;
 use crate::base::reason::{End, Refusal};
@@ -113,15 +114,22 @@ pub async fn serve(
     io: ClientIo,
     conn: Arc<Conn>,
     control: &Arc<Control>,
+    crowd: &Arc<Crowd>,
     shutdown: &ShutdownWatch,
 ) {
-    let (idle, header_bytes, write) = control.hold.look(|now| {
+    let (idle, header_bytes, write, rate) = control.hold.look(|now| {
         let (times, limits) = (&now.config.timeouts, &now.config.limits);
-        (times.idle, limits.header_bytes, times.write)
+        (
+            times.idle,
+            limits.header_bytes,
+            times.write,
+            limits.send_rate,
+        )
     });
-    conn.inlet.sends_within(write);
+    conn.inlet.sends_within(write, rate);
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = idle;
+    // The crowd closes who is idle. This one counts a request as over before its answer is sent: it is for the worst.
+    options.h2_idle_timeout = idle.map(|idle| idle + WORST);
     let mut h2 = default_h2_options();
     h2.max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
     conn.waits();
@@ -129,7 +137,8 @@ pub async fn serve(
         proxy: proxy.clone(),
         conn,
         control: control.clone(),
-        under_way: AtomicUsize::new(0),
+        crowd: crowd.clone(),
+        under_way: Mutex::new(0),
         options,
         h2,
     });
@@ -137,26 +146,49 @@ pub async fn serve(
 }
 
 /// Counts the requests of a connection that are under way, so that it idles when there is none.
-struct UnderWay(Arc<Served>);
+struct UnderWay {
+    served: Arc<Served>,
+    /// The first has the connection's own place; the others need one each, for their connections to nodes.
+    place: Option<StreamPlace>,
+    turned_away: bool,
+}
 
 impl UnderWay {
-    fn begin(served: &Arc<Served>) -> Self {
-        if served.under_way.fetch_add(1, Relaxed) == 0 {
-            // Too late for a connection that is being closed: its end ends this request too.
-            let _ = served.conn.works();
+    /// `None`: it came too late, the connection is being closed.
+    fn begin(served: &Arc<Served>) -> Option<Self> {
+        // Held while the connection is told: a first and a last request must not tell it in the wrong order.
+        let mut under_way = served.under_way.lock();
+        let is_first = *under_way == 0;
+        if is_first && !served.conn.works() {
+            return None;
         }
-        UnderWay(served.clone())
+        *under_way += 1;
+        let place = if is_first {
+            None
+        } else {
+            served.crowd.takes_stream()
+        };
+        Some(UnderWay {
+            served: served.clone(),
+            turned_away: !is_first && place.is_none(),
+            place,
+        })
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if self.0.under_way.fetch_sub(1, Relaxed) == 1 {
-            self.0.conn.waits();
+        self.place = None;
+        let mut under_way = self.served.under_way.lock();
+        *under_way -= 1;
+        if *under_way == 0 {
+            self.served.conn.waits();
         }
     }
 }
 
+/// How much later than the idle limit pingora closes a connection that we did not.
+const WORST: Duration = Duration::from_secs(600);
 /// How often it is looked whether a body still comes.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -189,7 +221,8 @@ struct Served {
     proxy: Arc<HttpProxy<Gateway>>,
     conn: Arc<Conn>,
     control: Arc<Control>,
-    under_way: AtomicUsize,
+    crowd: Arc<Crowd>,
+    under_way: Mutex<usize>,
     options: HttpServerOptions,
     h2: H2Options,
 }
@@ -198,12 +231,13 @@ struct Served {
 impl HttpServerApp for Served {
     async fn process_new_http(
         self: &Arc<Self>,
-        session: ServerSession,
+        mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         // Of its own: one connection has many requests, each perhaps on another node.
-        let conn = Arc::new(self.conn.stream());
-        let _under_way = UnderWay::begin(self);
+        let under_way = UnderWay::begin(self)?;
+        let conn = Arc::new(self.conn.stream(under_way.turned_away));
+        let has_body = !session.is_body_done();
         let work = CONN.scope(conn.clone(), self.proxy.process_new_http(session, shutdown));
         let limit = self.control.hold.look(|now| now.config.timeouts.request);
         tokio::select! {
@@ -211,7 +245,7 @@ impl HttpServerApp for Served {
             // Dropping the request ends it; its own drop tells how.
             done = within(limit.map(|limit| limit + CUT_AFTER_LIMIT), work) => done.flatten(),
             () = cut(&conn, &self.control) => None,
-            () = is_too_slow(&conn, &self.control) => None,
+            () = is_too_slow(&conn, &self.control), if has_body => None,
         }
     }
 

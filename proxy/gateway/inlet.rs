@@ -139,10 +139,12 @@ impl Inlet {
         self.0.lock().fault.get_or_insert(end);
     }
 
-    /// So long one piece of what is sent may take; nothing else is asked of the client.
-    pub fn sends_within(&self, pause: Option<Duration>) {
+    /// So long one piece of what is sent may take, and so much must be taken a second; nothing else is asked of the
+    /// client.
+    pub fn sends_within(&self, pause: Option<Duration>, rate: Option<u64>) {
         self.0.lock().terms = Terms {
             send_pause: pause,
+            send_rate: rate,
             ..Terms::default()
         };
     }

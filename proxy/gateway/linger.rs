@@ -40,29 +40,50 @@ impl Seat {
     }
 }
 
-/// Closes `stream` once its client had the time to take what is left `to_send` and, where it may still be sending
-/// (`unread`), to read the answer.
-pub async fn linger(mut stream: Stream, to_send: BytesMut, unread: bool, seat: Seat) {
-    let sent = timeout(A_WHILE, stream.write_all(&to_send)).await;
-    if unread && matches!(sent, Ok(Ok(()))) {
-        read_out(stream, IN_ALL).await;
+/// What is left when a connection is dropped.
+#[derive(Debug)]
+pub struct Rest {
+    /// Gathered, but not sent yet.
+    pub to_send: BytesMut,
+    /// The client may still be sending.
+    pub unread: bool,
+    /// In HTTP/2, where a client sends a few bytes for many that it has read.
+    pub h2: bool,
+}
+
+/// Closes `stream` once its client had the time to take the `rest` and to read the answer.
+pub async fn linger(mut stream: Stream, rest: Rest, seat: Seat) {
+    // As long as it is read, the process waits for it.
+    seat.conn.has_unsent(rest.h2);
+    let sent = timeout(A_WHILE, stream.write_all(&rest.to_send)).await;
+    if rest.unread && matches!(sent, Ok(Ok(()))) {
+        let portion = if rest.h2 { 0 } else { PORTION };
+        read_out_by(portion, stream, IN_ALL).await;
     }
-    drop(seat);
+    seat.conn.has_unsent(false);
 }
 
 /// Shuts the sending side of `stream` and reads the other until it ends, trickles, or `in_all` is over.
-pub async fn read_out(mut stream: Stream, in_all: Duration) {
+pub async fn read_out(stream: Stream, in_all: Duration) {
+    read_out_by(PORTION, stream, in_all).await;
+}
+
+/// The same with this portion; 0: whoever trickles is waited for too.
+async fn read_out_by(portion: usize, mut stream: Stream, in_all: Duration) {
     let end = Instant::now() + in_all;
     if stream.shutdown().await.is_err() {
         return;
     }
     let mut rest = vec![0; 16 * 1024];
     loop {
-        let mark = (Instant::now() + A_WHILE).min(end);
-        let mut portion = 0;
-        while portion < PORTION {
+        let mark = match portion {
+            0 => end,
+            _ => (Instant::now() + A_WHILE).min(end),
+        };
+        let mut got = 0;
+        while got < portion.max(1) {
             match timeout_at(mark, stream.read(&mut rest)).await {
-                Ok(Ok(n @ 1..)) => portion += n,
+                Ok(Ok(n @ 1..)) => got += n,
                 _ => return,
             }
         }

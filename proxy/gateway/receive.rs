@@ -1,4 +1,7 @@
 //! The node's answer arrives.
+//!
+//! Noted before anything is done to it, so that what is measured is the node. Never judges it: that is `line`'s before,
+//! byte by byte, and `forward`'s where it fails.
 
 use std::time::Instant;
 

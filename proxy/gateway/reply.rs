@@ -1,4 +1,7 @@
-//! The answer leaves for the client.
+//! The answer leaves for the client, or what takes its place.
+//!
+//! Here an ending gets its name and, while nothing was written yet, its words. Never says anything after a head was
+//! sent: what is cut then must be seen to be cut.
 
 use http::{StatusCode, Version, header};
 use pingora::Error;
@@ -20,8 +23,10 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         if let Some(conn) = &ctx.conn {
             conn.inlet.let_through();
         }
-        session.set_read_timeout(None);
     }
+    // An answer before the end of the body ends the connection; what only comes before the answer does not.
+    let inner = session.as_mut();
+    inner.set_close_on_response_before_downstream_finish(is_final(head));
     if head.status.is_informational() {
         if let Some(conn) = ctx
             .conn
@@ -46,7 +51,10 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
     {
         head.remove_header(&header::TRANSFER_ENCODING);
         session.set_keepalive(None);
-        ctx.ends_with_connection = true;
+        // Whatever cuts it from now on: closed in good order it would look complete.
+        if let Some(conn) = &ctx.conn {
+            conn.is_to_be_reset(true);
+        }
     }
 }
 
@@ -64,7 +72,7 @@ pub fn ending(error: &Error, ctx: &Ctx) -> End {
     }
     // pingora only knows that it could not read or write; the connection knows why.
     if *error.esource() != ErrorSource::Upstream
-        && let Some(fault) = ctx.conn.as_ref().and_then(|c| c.inlet.fault())
+        && let Some(fault) = ctx.conn.as_ref().and_then(|c| c.fault())
     {
         return fault;
     }
@@ -94,14 +102,6 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
         ctx.control.metrics.refused(why);
     }
     let begun = session.response_written().is_some_and(is_final);
-    if let Some(conn) = ctx
-        .conn
-        .as_ref()
-        .filter(|_| begun && ctx.ends_with_connection)
-    {
-        // Closed in good order it would look complete.
-        conn.is_to_be_reset();
-    }
     let status = end_status(end, ctx).filter(|_| !begun);
     if let Some(status) = status {
         // The connection is closed after it: say so.
@@ -143,5 +143,8 @@ pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
         Some(error) => ending(error, ctx),
         None => ctx.end.unwrap_or(End::Ok),
     };
+    if let Some(conn) = ctx.conn.as_ref().filter(|_| error.is_none()) {
+        conn.is_to_be_reset(false);
+    }
     ctx.tell(end);
 }

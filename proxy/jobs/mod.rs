@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::live::control::Control;
@@ -27,13 +28,17 @@ const TICKS_OF_A_FLOOD: u32 = 10;
 const PAUSE_AFTER_FAULT: Duration = Duration::from_secs(1);
 
 /// Runs every job until the process ends.
-pub async fn run(control: Arc<Control>) {
+///
+/// `probes` nodes are asked at the same time, at most.
+pub async fn run(control: Arc<Control>, probes: usize) {
+    let turns = Arc::new(Semaphore::new(probes));
     tokio::join!(
         for_ever("watching files", &control, |c| async move {
             watch::run(&c).await
         }),
-        for_ever("probing nodes", &control, |c| async move {
-            probes::run(&c).await
+        for_ever("probing nodes", &control, |c| {
+            let turns = turns.clone();
+            async move { probes::run(&c, &turns).await }
         }),
         for_ever("resolving names", &control, |c| async move {
             resolve::run(&c).await

@@ -1,13 +1,14 @@
 //! Active health checks: one task a node, in parallel, each at its own moment.
 //!
 //! The first probe goes out at once. Later ones are spread by a tenth of the interval, so that two hundred nodes
-//! are not asked in the same millisecond for ever. A task lives as long as its node is to be probed in the same way.
+//! are not asked in the same millisecond for ever; and no more are asked at once than there are descriptors for. A task lives as long as its node is to be probed in the same way.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::balance::node::{Input, Node};
@@ -35,7 +36,7 @@ impl Target {
 }
 
 /// Probes what the generation in use wants probed, for as long as the process lives.
-pub async fn run(control: &Arc<Control>) {
+pub async fn run(control: &Arc<Control>, turns: &Arc<Semaphore>) {
     let mut generations = control.generations();
     let mut running: HashMap<(Arc<str>, Arc<str>), (Target, tokio::task::AbortHandle)> =
         HashMap::new();
@@ -55,7 +56,15 @@ pub async fn run(control: &Arc<Control>) {
             let task = kept.unwrap_or_else(|| {
                 let (node, metrics) = (target.node.clone(), target.metrics.clone());
                 let (addr, health) = (target.addr, target.health.clone());
-                tasks.spawn(keep_probing(control.clone(), node, addr, health, metrics))
+                let turns = turns.clone();
+                tasks.spawn(keep_probing(
+                    control.clone(),
+                    turns,
+                    node,
+                    addr,
+                    health,
+                    metrics,
+                ))
             });
             running.insert(key, (target, task));
         }
@@ -96,14 +105,19 @@ fn targets(snapshot: &Snapshot) -> Vec<Target> {
 
 async fn keep_probing(
     control: Arc<Control>,
+    turns: Arc<Semaphore>,
     node: Arc<Node>,
     addr: SocketAddr,
     health: Health,
     metrics: Arc<NodeMetrics>,
 ) {
     loop {
+        // Each has a descriptor while it waits. The semaphore is never closed.
+        let turn = turns.acquire().await;
         let asked = Instant::now();
-        let input = match probe(addr, &health).await {
+        let answer = probe(addr, &health).await;
+        drop(turn);
+        let input = match answer {
             Ok(()) => Input::ProbePassed { rise: health.rise },
             Err(why) => Input::ProbeFailed {
                 fall: health.fall,

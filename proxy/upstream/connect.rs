@@ -1,7 +1,8 @@
 //! How an attempt gets its connection: one that was kept, or a new one.
 //!
 //! pingora asks here instead of its own pool and its own connector, whose connections it would read leniently. How
-//! long connecting may take is the peer's limit, which pingora holds around this.
+//! long connecting may take is the peer's limit, which pingora holds around this. Never tries twice: which node comes
+//! next is not its business.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;

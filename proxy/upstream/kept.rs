@@ -4,10 +4,12 @@
 //! written to, as far as is known here; none outlives the limit of the file or the node's place in the configuration.
 //! No clock is read: whoever asks brings the time.
 
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 /// Kept to one node.
@@ -48,9 +50,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Nothing was read and nothing is known of an end. Costs no system call unless something happened.
+    /// Nothing came from the node, nor its end. The system is asked: the runtime may not have heard yet.
     fn is_alive(&self) -> bool {
-        let nothing_yet = self.stream.try_read(&mut [0]);
+        let nothing_yet = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         nothing_yet.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
     }
 }

@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use nix::sys::signal::Signal;
 
 use super::{H2C, speaking_both};
 use crate::support::client::Request;
 use crate::support::h2::{H2, request};
-use crate::support::origin::{BlackHole, Origin};
+use crate::support::origin::{BlackHole, Origin, nodes};
 use crate::support::proxy::{SOON, Tidegate, web};
 use crate::support::reply::Reply;
-use crate::support::{Gate, check, eventually, ms, took_about};
+use crate::support::{Gate, check, eventually, ms, pattern, took_about};
 
 #[tokio::test]
 async fn a_head_is_so_large_at_most() {
@@ -212,6 +213,90 @@ async fn who_asks_first_over_http_2_is_not_slow_until_it_is_told() {
     tide.told("/asks").await;
     drop(client);
     tide.is_empty().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_still_being_taken_is_no_idle_connection() {
+    let (app, tide) = speaking_both("timeouts: { idle: 500ms }", "").await;
+    app.answers(|_| Reply::text(pattern(350_000)));
+    // Its node is done at once; the client needs two seconds.
+    let mut client = H2::connect_slowly(tide.addr(), 3_500, ms(20)).await;
+    let answer = client.ask(request("GET", "/taken"), b"").await.unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, 350_000));
+    client.closed(ms(4_000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_that_stops_sends_what_is_still_being_taken() {
+    let (app, tide) = speaking_both("", "").await;
+    app.answers(|_| Reply::text(pattern(350_000)));
+    let mut client = H2::connect_slowly(tide.addr(), 3_500, ms(20)).await;
+    let stream = client.send(request("GET", "/taken"), true).await.unwrap();
+    tide.told("/taken").await;
+    tide.signal(Signal::SIGTERM);
+    let answer = stream.answer().await.unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, 350_000));
+    assert_eq!(tide.ended(ms(5_000)).await, 0);
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_with_its_window_open_is_told_as_late() {
+    let (app, tide) = speaking_both("timeouts: { write: 700ms }", "").await;
+    app.answers(|_| Reply::text(vec![b'x'; 8 << 20]));
+    let mut client = H2::connect_slowly(tide.addr(), 3_500, ms(5_000)).await;
+    let stream = client.send(request("GET", "/stops"), true).await.unwrap();
+    let line = tide.told("/stops").await;
+    assert_eq!(line["end"], "client_timeout", "{line}");
+    drop((stream, client));
+    tide.is_empty().await;
+}
+
+#[tokio::test]
+async fn many_requests_of_few_clients_never_use_up_the_files_of_the_process() {
+    let app = Origin::start("app-1").await;
+    let tide = Tidegate::run_with_files(256, H2C.to_owned() + &web("", nodes([&app]))).await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.answers(move |seen| Reply::usual(seen).when(&held));
+    let mut clients = Vec::new();
+    let mut streams = Vec::new();
+    for n in 1..=4 {
+        let mut client = H2::connect(tide.addr()).await;
+        streams.push(client.send(request("GET", "/"), true).await.unwrap());
+        app.holds(n).await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        for _ in 1..90 {
+            streams.push(client.send(request("GET", "/"), true).await.unwrap());
+        }
+    }
+    let refused = async || {
+        let labels = [("reason", "connections")];
+        let n = tide
+            .metric("tidegate_requests_refused_total", &labels)
+            .await;
+        n.unwrap_or_default() as usize
+    };
+    eventually("each is held or refused", ms(5_000), async || {
+        let told = (app.in_flight(), refused().await);
+        check(
+            told.0 + told.1 == 360 && told.0 >= 40 && told.1 > 0,
+            format!("{told:?}"),
+        )
+    })
+    .await;
+    gate.open();
+    for stream in streams {
+        let status = stream.answer().await.unwrap().status;
+        assert!(matches!(status, 200 | 503), "{status}");
+    }
+    assert!(
+        !tide.log().contains("Too many open files"),
+        "{}",
+        tide.log()
+    );
+    assert_eq!(tide.get("/after").await.status, 200);
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 //!
 //! It never retries and never hides how a stream ended.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +14,10 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::request::Builder;
 use http::{HeaderMap, Request};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 /// Longer than any answer of a story takes.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -67,6 +70,27 @@ impl H2 {
         H2 { send, ended }
     }
 
+    /// Connects as a client whose windows are wide open but who reads only so many bytes at a time, with a pause after
+    /// each.
+    pub async fn connect_slowly(to: SocketAddr, bytes: usize, pause: Duration) -> Self {
+        const WIDE: u32 = 16 << 20;
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(8_192).expect("a fresh socket");
+        let stream = socket.connect(to).await.expect("the port is open");
+        let slow = Slow {
+            stream,
+            bytes,
+            pause,
+            pausing: None,
+        };
+        let mut wide = h2::client::Builder::new();
+        wide.initial_window_size(WIDE)
+            .initial_connection_window_size(WIDE);
+        let (send, connection) = wide.handshake(slow).await.expect("a handshake");
+        let ended = tokio::spawn(connection);
+        H2 { send, ended }
+    }
+
     /// Sends a request; its body follows by hand where it is not `complete`.
     pub async fn send(&mut self, request: Builder, complete: bool) -> Result<Stream, h2::Error> {
         let ready = timeout(PATIENCE, self.send.clone().ready()).await;
@@ -101,6 +125,52 @@ impl H2 {
             }
             Err(_) => Err(format!("still open after {limit:?}")),
         }
+    }
+}
+
+/// A socket that is read slowly.
+struct Slow {
+    stream: TcpStream,
+    bytes: usize,
+    pause: Duration,
+    pausing: Option<Pin<Box<Sleep>>>,
+}
+
+impl AsyncRead for Slow {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(pausing) = &mut this.pausing {
+            ready!(pausing.as_mut().poll(cx));
+            this.pausing = None;
+        }
+        let mut room = vec![0; this.bytes.min(buf.remaining())];
+        let mut part = ReadBuf::new(&mut room);
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
+        buf.put_slice(part.filled());
+        this.pausing = Some(Box::pin(sleep(this.pause)));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 
