@@ -356,6 +356,48 @@ async fn what_is_known_of_a_nodes_answers_survives_a_reload() {
 }
 
 #[tokio::test]
+async fn when_hardly_a_node_is_healthy_health_is_ignored() {
+    let apps = Origin::several(5).await;
+    for app in &apps[1..] {
+        app.set_health(503);
+    }
+    let health = "health: { path: /healthz, interval: 100ms, fall: 1, rise: 1 }";
+    let config = |below: &str| web(&format!("{health}{below}"), nodes(&apps));
+    let tide = Tidegate::run(config("")).await;
+    for app in &apps[1..] {
+        let node = format!("web/{}", app.name());
+        tide.node_has(&node, "health", "unhealthy").await;
+    }
+    assert_eq!(
+        shares(&tide, 50).await.len(),
+        1,
+        "the only healthy one has it all"
+    );
+    let labels = [("upstream", "web")];
+    tide.metric_is("tidegate_upstream_fail_open", &labels, 0.0)
+        .await;
+    tide.apply(&config("\n    fail_open_below: 40%")).await;
+    let all = shares(&tide, 50).await;
+    assert_eq!(
+        all.values().copied().collect::<Vec<_>>(),
+        [10; 5],
+        "{all:?}"
+    );
+    tide.metric_is("tidegate_upstream_fail_open", &labels, 1.0)
+        .await;
+    eventually("the log says so", ms(3_000), async || {
+        check(tide.log().contains("health is ignored"), tide.log())
+    })
+    .await;
+    apps[1].set_health(200);
+    tide.node_has(&format!("web/{}", apps[1].name()), "health", "healthy")
+        .await;
+    assert_eq!(shares(&tide, 50).await.len(), 2, "two of five are 40 %");
+    tide.metric_is("tidegate_upstream_fail_open", &labels, 0.0)
+        .await;
+}
+
+#[tokio::test]
 async fn chance_keeps_to_the_weights_or_to_equal_shares() {
     const N: usize = 1_200;
     for (balance, expected) in [("weighted_random", [800, 200, 200]), ("random", [400; 3])] {

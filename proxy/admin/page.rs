@@ -83,11 +83,15 @@ fn summary(page: &mut String, control: &Control, now: Instant) {
 fn table(page: &mut String, upstream: &UpstreamView) {
     let _ = writeln!(
         page,
-        "<h2>{}</h2><p>{} · {} of {} nodes available</p>\n<table><thead><tr><th>node</th><th>address</th><th>state</th><th>health</th><th>for</th><th class=n>weight</th><th class=n>in flight</th><th class=n>answers</th><th class=n>errors</th><th>last check</th></tr></thead><tbody>",
+        "<h2>{}</h2><p>{} · {} of {} nodes available{}</p>\n<table><thead><tr><th>node</th><th>address</th><th>state</th><th>health</th><th>for</th><th class=n>weight</th><th class=n>in flight</th><th class=n>answers</th><th class=n>errors</th><th>last check</th></tr></thead><tbody>",
         escaped(&upstream.name),
         upstream.balance,
         upstream.available,
         upstream.nodes.len(),
+        match upstream.fail_open {
+            true => " · <span class=\"bad\">too few: health is ignored, all are used</span>",
+            false => "",
+        },
     );
     for node in &upstream.nodes {
         row(page, node);

@@ -80,6 +80,8 @@ pub struct UpstreamView {
     pub balance: &'static str,
     /// Nodes that take new requests without reserve.
     pub available: usize,
+    /// Whether so few are healthy that health is ignored.
+    pub fail_open: bool,
     /// Its nodes, those that are leaving last.
     pub nodes: Vec<NodeView>,
     /// Names without an address yet.
@@ -251,6 +253,7 @@ fn upstream(
         name: upstream.name.to_string(),
         balance: upstream.pool.balance().as_str(),
         available: upstream.pool.available(now),
+        fail_open: upstream.pool.fails_open(now),
         nodes: nodes.chain(gone).collect(),
         unresolved: upstream.unresolved.clone(),
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::node::{InFlight, Node};
 use super::pick::{Ask, Candidate};
-use super::pool::Pool;
+use super::pool::{How, Pool};
 use crate::base::node::{Health, Intent};
 use crate::config::checked::Balance;
 
@@ -89,8 +89,13 @@ fn simulate(balance: Balance, n: usize) -> Outcome {
             false,
         )
     };
+    let how = How {
+        balance,
+        most: None,
+        fail_open_below: 0,
+    };
     let members = nodes.iter().enumerate().map(candidate).collect();
-    let pool = Pool::new((balance, None), members, None, 0);
+    let pool = Pool::new(how, members, None, 0);
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut answers: BinaryHeap<Reverse<Answer>> = BinaryHeap::new();
     let (mut times, mut met_slow) = (Vec::new(), 0);

@@ -109,6 +109,10 @@ pub const NODE_TIMEOUTS: NodeTimeouts = NodeTimeouts {
     idle: Duration::from_secs(60),
 };
 
+/// Below this share of healthy nodes, in hundredths, health is ignored: never, because a health check that knows of a
+/// node is worth more than a guess unless the operator says otherwise.
+pub const FAIL_OPEN_BELOW: u32 = 0;
+
 /// How long requests in flight on a draining node may take: a minute is longer than any request with a default
 /// read limit needs.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);

@@ -302,6 +302,8 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
     for ((key, a), (_, b)) in limits(was).into_iter().zip(limits(is)) {
         out.shown(&what(&format!("timeouts.{key}")), &a, &b);
     }
+    let below = |u: &Upstream| format!("{}%", u.fail_open_below);
+    out.shown(&what("fail_open_below"), &below(was), &below(is));
     out.shown(
         &what("drain.timeout"),
         &show_duration(was.drain_timeout),

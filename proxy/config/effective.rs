@@ -229,6 +229,8 @@ fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes: &[At]) {
         out.value(&below, key, &limit(value));
     }
     out.close();
+    let below = format!("{}%", upstream.fail_open_below);
+    out.value(at, "fail_open_below", &below);
     out.section("drain", false);
     out.value(
         &at.key("drain"),

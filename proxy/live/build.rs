@@ -17,7 +17,7 @@ use super::overlay::Overlay;
 use super::snapshot::{Member, Snapshot, Upstream};
 use crate::balance::node::Node;
 use crate::balance::pick::Candidate;
-use crate::balance::pool::Pool;
+use crate::balance::pool::{How, Pool};
 use crate::base::node::{Health, Intent};
 use crate::config::checked::{self, Config, InitialHealth, NodeAddr};
 use crate::route::Table;
@@ -155,7 +155,11 @@ fn upstream(
     }
     Upstream {
         pool: Pool::new(
-            (config.balance, config.hash.balance_factor),
+            How {
+                balance: config.balance,
+                most: config.hash.balance_factor,
+                fail_open_below: config.fail_open_below,
+            },
             candidates,
             previous.map(|p| &p.pool),
             seed(parts.previous),

@@ -22,6 +22,8 @@ pub struct Upstream {
     pub health: Option<Health>,
     /// Limits towards nodes.
     pub timeouts: NodeTimeouts,
+    /// Below this share of healthy nodes, in hundredths, health is ignored; 0: never.
+    pub fail_open_below: u32,
     /// How long requests in flight on a draining node may take.
     pub drain_timeout: Duration,
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-*` fields.

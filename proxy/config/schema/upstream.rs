@@ -20,6 +20,8 @@ pub struct Upstream {
     pub health: Option<Health>,
     /// Limits towards nodes.
     pub timeouts: Option<NodeTimeouts>,
+    /// Below this share of healthy nodes health is ignored.
+    pub fail_open_below: Option<String>,
     /// How a drain ends.
     pub drain: Option<Drain>,
     /// Whether to send `Forwarded`.
@@ -68,6 +70,7 @@ pub const UPSTREAM: Shape = Shape::Map(&[
     Key::new("hash", HASH, "hash: { key: uri }"),
     Key::new("health", HEALTH, "health: { path: /healthz }"),
     Key::new("timeouts", NODE_TIMEOUTS, "timeouts: { connect: 1s }"),
+    Key::new("fail_open_below", Shape::Word, "fail_open_below: 50%"),
     Key::new("drain", DRAIN, "drain: { timeout: 60s }"),
     Key::new("forwarded", Shape::Word, "forwarded: true"),
     Key::new("nodes_file", Shape::Word, "nodes_file: nodes.yaml"),
@@ -76,7 +79,6 @@ pub const UPSTREAM: Shape = Shape::Map(&[
     Key::later("breaker"),
     Key::later("retry"),
     Key::later("slow_start"),
-    Key::later("fail_open_below"),
     Key::later("queue"),
     Key::later("sticky"),
     Key::later("tls"),

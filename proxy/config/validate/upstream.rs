@@ -81,6 +81,12 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
         hash: hash::check(keys.hash.as_ref(), balance, &at.key("hash"), problems),
         health: health::check(keys.health.as_ref(), &at.key("health"), problems),
         timeouts: timeouts(keys.timeouts.as_ref(), &at.key("timeouts"), problems),
+        fail_open_below: words::percent(
+            keys.fail_open_below.as_deref(),
+            &at.key("fail_open_below"),
+            defaults::FAIL_OPEN_BELOW,
+            problems,
+        ),
         drain_timeout: words::duration(
             drain,
             &at.key("drain").key("timeout"),

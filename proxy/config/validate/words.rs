@@ -196,6 +196,24 @@ pub fn share(word: Option<&str>, at: &At, default: f64, problems: &mut Problems)
     }
 }
 
+/// Reads a whole percentage, in hundredths.
+pub fn percent(word: Option<&str>, at: &At, default: u32, problems: &mut Problems) -> u32 {
+    let Some(word) = word else {
+        return default;
+    };
+    let number = word.strip_suffix('%').map(str::trim_end);
+    let value = number.or((word == "0").then_some(word));
+    match value.and_then(|v| v.parse::<u32>().ok()) {
+        Some(value @ ..=100) => value,
+        _ => {
+            let what = format!("\"{}\" is not a percentage", shorten(word));
+            let help = "write a whole number from 0% to 100%, with its sign";
+            problems.push(Problem::error(at.place(), what).help(help));
+            default
+        }
+    }
+}
+
 /// Reads yes or no.
 pub fn flag(word: Option<&str>, at: &At, default: bool, problems: &mut Problems) -> bool {
     match word {

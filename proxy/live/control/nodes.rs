@@ -11,7 +11,7 @@ use super::{Control, Leaving};
 use crate::balance::node::{Input, Node, Transition};
 use crate::base::node::{Health, Intent};
 use crate::live::build;
-use crate::live::snapshot::Snapshot;
+use crate::live::snapshot::{Snapshot, Upstream};
 use crate::telemetry::metrics::Metrics;
 
 impl Control {
@@ -91,6 +91,7 @@ impl Control {
                 self.apply(&candidate.node, Input::Settle, now);
                 cut |= end_drain(&candidate.node, config.drain_timeout, now);
             }
+            tell_fail_open(upstream, now);
         }
         snapshot.kept().for_each(|kept| kept.sweep(now));
         self.inner.lock().leaving.retain(|leaving| {
@@ -113,6 +114,22 @@ impl Control {
 /// How long a removed node is kept in sight although it is empty: a request that began on an older generation and is
 /// tried again there must be seen and counted.
 const LATECOMERS: Duration = Duration::from_secs(1);
+
+/// Says when the health of an upstream's nodes is ignored from now on, or counts again.
+fn tell_fail_open(upstream: &Upstream, now: Instant) {
+    let Some(open) = upstream.pool.noticed(now) else {
+        return;
+    };
+    let (name, well) = (&upstream.name, upstream.pool.available(now));
+    let all = upstream.members.len();
+    match open {
+        true => tracing::warn!(
+            "upstream {name}: only {well} of {all} nodes are healthy, less than fail_open_below: health is ignored, \
+             all of them are used; look at the health check if the nodes are well"
+        ),
+        false => tracing::info!("upstream {name}: enough nodes are healthy again; health counts"),
+    }
+}
 
 /// Whether requests on it are to be cut now, because its drain is over.
 fn end_drain(node: &Arc<Node>, limit: Duration, now: Instant) -> bool {

@@ -125,7 +125,7 @@ impl Control {
             snapshot
                 .upstreams
                 .iter()
-                .map(|u| (&*u.name, u.pool.available(now))),
+                .map(|u| (&*u.name, u.pool.available(now), u.pool.fails_open(now))),
         );
     }
 }

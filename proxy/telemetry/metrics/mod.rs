@@ -251,16 +251,18 @@ impl Metrics {
     pub fn mirror<'a>(
         &self,
         nodes: impl Iterator<Item = NodeGauges<'a>>,
-        available: impl Iterator<Item = (&'a str, usize)>,
+        upstreams: impl Iterator<Item = (&'a str, usize, bool)>,
     ) {
         for gauges in nodes {
             self.node.set(&gauges);
         }
-        for (name, n) in available {
+        for (name, n, fails_open) in upstreams {
             self.upstream
                 .available
                 .with_label_values(&[name])
                 .set(n as i64);
+            let fail_open = self.upstream.fail_open.with_label_values(&[name]);
+            fail_open.set(fails_open.into());
         }
     }
 
@@ -276,6 +278,7 @@ impl Metrics {
     /// An upstream is gone: so is what is said of its nodes together.
     pub fn upstream_left(&self, name: &str) {
         let _ = self.upstream.available.remove_label_values(&[name]);
+        let _ = self.upstream.fail_open.remove_label_values(&[name]);
     }
 
     /// Forgets the counts of nodes that have been gone for long enough.
@@ -370,7 +373,7 @@ mod tests {
         let t0 = Instant::now();
         m.mirror(
             [gauges_of(Health::Ejected)].into_iter(),
-            [("web", 0)].into_iter(),
+            [("web", 0, false)].into_iter(),
         );
         let text = m.text();
         for line in [

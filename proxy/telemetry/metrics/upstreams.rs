@@ -11,6 +11,7 @@ pub(super) struct UpstreamFamilies {
     retries: IntCounterVec,
     reuse: IntCounterVec,
     pub(super) available: IntGaugeVec,
+    pub(super) fail_open: IntGaugeVec,
 }
 
 /// What is counted for one upstream.
@@ -58,6 +59,12 @@ impl UpstreamFamilies {
                 r,
                 "upstream_nodes_available",
                 "Nodes that take new requests without reserve.",
+                &["upstream"],
+            ),
+            fail_open: gauges(
+                r,
+                "upstream_fail_open",
+                "1 while so few nodes are healthy that health is ignored.",
                 &["upstream"],
             ),
         }
