@@ -105,25 +105,25 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
 
 /// Answers a refused head. What is still on its way is read out when the connection is dropped.
 pub async fn answer(mut stream: Stream, refused: &Refused) {
-    let (why, id) = (refused.why, &refused.id);
-    let answer = refused.answer();
-    let written = timeout(PATIENCE, async {
-        stream.write_all(&answer).await?;
-        stream.flush().await
-    });
-    if !matches!(written.await, Ok(Ok(()))) {
-        tracing::debug!("request {id}: the client did not take its {}", why.status());
+    if !is_told(&mut stream, refused, PATIENCE).await {
+        let (id, status) = (&refused.id, refused.why.status());
+        tracing::debug!("request {id}: the client did not take its {status}");
     }
 }
 
 /// Answers a connection that nobody looked at.
 pub async fn turn_away(mut stream: Stream, refused: &Refused) {
+    if is_told(&mut stream, refused, HASTE).await {
+        read_out(stream, HASTE).await;
+    }
+}
+
+/// Whether the client took its answer in time.
+async fn is_told(stream: &mut Stream, refused: &Refused, patience: Duration) -> bool {
     let answer = refused.answer();
-    let written = timeout(HASTE, async {
+    let written = timeout(patience, async {
         stream.write_all(&answer).await?;
         stream.flush().await
     });
-    if matches!(written.await, Ok(Ok(()))) {
-        read_out(stream, HASTE).await;
-    }
+    matches!(written.await, Ok(Ok(())))
 }
