@@ -55,9 +55,12 @@ pub struct Rest {
 pub async fn linger(mut stream: Stream, rest: Rest, seat: Seat) {
     // As long as it is read, the process waits for it.
     seat.conn.has_unsent(rest.h2);
-    let sent = timeout(A_WHILE, stream.write_all(&rest.to_send)).await;
+    let (patience, portion) = match rest.h2 {
+        true => (IN_ALL, 0),
+        false => (A_WHILE, PORTION),
+    };
+    let sent = timeout(patience, stream.write_all(&rest.to_send)).await;
     if rest.unread && matches!(sent, Ok(Ok(()))) {
-        let portion = if rest.h2 { 0 } else { PORTION };
         read_out_by(portion, stream, IN_ALL).await;
     }
     seat.conn.has_unsent(false);
