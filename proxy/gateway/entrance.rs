@@ -4,11 +4,9 @@
 //! before: a place in the crowd, or a refusal that waits for nothing. Never spins: when the process has no descriptor
 //! left in spite of all that, the longest idle go and the rest waits.
 
-use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use pingora::apps::HttpServerApp;
@@ -17,7 +15,6 @@ use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::unconstrained;
 
 use super::front::Front;
 use super::refuse::{self, Refused};
@@ -58,21 +55,38 @@ pub async fn take_in(front: Front, listener: TcpListener, mut shutdown: Shutdown
         }
     }
     // Who has connected before the port closes is not reset.
-    while let Some(Ok((stream, peer))) = at_once(&listener).await {
-        let_in(&front, stream, peer, shutdown.clone());
+    while let Some(taken) = at_once(&listener) {
+        match taken {
+            Ok((stream, peer)) => let_in(&front, stream, peer, shutdown.clone()),
+            Err(e) if is_short(&e) => {
+                tracing::warn!(
+                    "{}: who waits to be accepted is reset: {e}",
+                    front.port.label
+                );
+                break;
+            }
+            Err(e) => tracing::debug!("{}: {e}", front.port.label),
+        }
     }
     drop(listener);
     front.proxy.http_cleanup().await;
 }
 
 /// Who waits to be accepted, if anybody does.
-async fn at_once(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    // Constrained, tokio would say after a while that there is nobody, for the sake of other tasks.
-    unconstrained(poll_fn(|cx| match listener.poll_accept(cx) {
-        Poll::Ready(taken) => Poll::Ready(Some(taken)),
-        Poll::Pending => Poll::Ready(None),
-    }))
-    .await
+fn at_once(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    // The kernel is asked, not tokio: what came since tokio looked last, it does not know of.
+    let (socket, peer) = match SockRef::from(listener).accept() {
+        Ok(taken) => taken,
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => return None,
+        Err(e) => return Some(Err(e)),
+    };
+    let taken = socket.set_nonblocking(true).and_then(|()| {
+        let peer = peer
+            .as_socket()
+            .ok_or_else(|| io::Error::other("not an internet address"))?;
+        Ok((TcpStream::from_std(socket.into())?, peer))
+    });
+    Some(taken)
 }
 
 /// Ends when the process stops accepting.
