@@ -11,12 +11,14 @@ use ipnet::IpNet;
 
 use super::Loaded;
 use super::checked::{
-    Access, Action, Balance, Config, HostPattern, Limits, LogPath, Match, Node, NodeTimeouts,
-    PathPattern, Probe, RateLimit, Requests, Route, Upstream,
+    Access, Action, Config, HostPattern, Limits, LogPath, Match, PathPattern, RateLimit, Requests,
+    Route, Upstream,
 };
 use super::index::At;
-use super::validate::{self, hash, health, node, rate, top, upstream};
+use super::validate::{self, rate, top};
 use crate::base::units::{show_duration, show_size};
+
+mod upstream;
 
 /// Writes the configuration in force; `None` when there is none.
 pub fn effective(loaded: &Loaded) -> Option<String> {
@@ -24,8 +26,8 @@ pub fn effective(loaded: &Loaded) -> Option<String> {
     let mut out = Writer::default();
     top_sections(&mut out, config, &origins.root);
     out.section("upstreams", config.upstreams.is_empty());
-    for (upstream, (at, nodes)) in config.upstreams.iter().zip(&origins.upstreams) {
-        one_upstream(&mut out, upstream, at, nodes);
+    for (checked, (at, nodes)) in config.upstreams.iter().zip(&origins.upstreams) {
+        upstream::one_upstream(&mut out, checked, at, nodes);
     }
     out.close();
     out.section("routes", config.routes.is_empty());
@@ -202,91 +204,6 @@ fn rate_limit(out: &mut Writer, limit: &RateLimit, at: &At) {
     out.value(at, "rate", &quoted(&rate::show(limit.requests, limit.per)));
     out.value(at, "burst", &limit.burst.to_string());
     out.value(at, "dry_run", yes_no(limit.dry_run));
-    out.close();
-}
-
-fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes: &[At]) {
-    out.section(&quoted(&upstream.name), false);
-    out.value(at, "balance", upstream::BALANCES.word(upstream.balance));
-    if upstream.balance == Balance::Hash {
-        let at = at.key("hash");
-        out.section("hash", false);
-        out.value(&at, "key", &quoted(&hash::show_key(&upstream.hash.key)));
-        if let Some(factor) = upstream.hash.balance_factor {
-            out.value(&at, "balance_factor", &hash::show_factor(factor));
-        }
-        out.close();
-    }
-    health(out, upstream, at);
-    let (below, t): (At, &NodeTimeouts) = (at.key("timeouts"), &upstream.timeouts);
-    out.section("timeouts", false);
-    for (key, value) in [
-        ("connect", t.connect),
-        ("read", t.read),
-        ("write", t.write),
-        ("idle", Some(t.idle)),
-    ] {
-        out.value(&below, key, &limit(value));
-    }
-    out.close();
-    let below = format!("{}%", upstream.fail_open_below);
-    out.value(at, "fail_open_below", &below);
-    out.section("drain", false);
-    out.value(
-        &at.key("drain"),
-        "timeout",
-        &show_duration(upstream.drain_timeout),
-    );
-    out.close();
-    out.value(at, "forwarded", yes_no(upstream.forwarded));
-    out.section("nodes", false);
-    for (node, at) in upstream.nodes.iter().zip(nodes) {
-        one_node(out, node, at);
-    }
-    out.close();
-    out.close();
-}
-
-fn health(out: &mut Writer, upstream: &Upstream, at: &At) {
-    let Some(check) = &upstream.health else {
-        return out.value(at, "health", "off");
-    };
-    let at = at.key("health");
-    out.section("health", false);
-    match &check.probe {
-        Probe::Tcp => out.value(&at, "type", health::TYPES.word(health::ProbeType::Tcp)),
-        Probe::Http { path, expect, host } => {
-            out.value(&at, "type", health::TYPES.word(health::ProbeType::Http));
-            out.value(&at, "path", &quoted(path));
-            let codes = expect.iter().map(|(low, high)| match low == high {
-                true => low.to_string(),
-                false => format!("{low}-{high}"),
-            });
-            out.value(&at, "expect", &list(codes));
-            if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok()) {
-                out.value(&at, "host", &quoted(host));
-            }
-        }
-    }
-    out.value(&at, "interval", &show_duration(check.interval));
-    out.value(&at, "timeout", &show_duration(check.timeout));
-    out.value(&at, "rise", &check.rise.to_string());
-    out.value(&at, "fall", &check.fall.to_string());
-    out.value(&at, "initial", health::INITIALS.word(check.initial));
-    out.close();
-}
-
-fn one_node(out: &mut Writer, node: &Node, at: &At) {
-    out.entry();
-    // In short form the entry itself is the address, and there are no further keys.
-    let addr = Some(at.key("addr"))
-        .filter(At::given)
-        .unwrap_or_else(|| at.clone());
-    out.line("addr", &quoted(&node::show(&node.addr)), &addr);
-    out.value(at, "id", &quoted(&node.id));
-    out.value(at, "weight", &node.weight.to_string());
-    out.value(at, "state", node.state.as_str());
-    out.value(at, "backup", yes_no(node.backup));
     out.close();
 }
 

@@ -1,0 +1,168 @@
+//! Differences between the upstreams of two configurations.
+//!
+//! Upstreams are the same by name, nodes by id.
+
+use std::collections::HashMap;
+
+use super::{Changes, limit};
+use crate::base::units::show_duration;
+use crate::config::checked::{Config, Health, Node, Upstream};
+use crate::config::validate::{hash, node, upstream::BALANCES};
+
+pub(super) fn upstreams(out: &mut Changes, old: &Config, new: &Config) {
+    let before: HashMap<&str, &Upstream> =
+        old.upstreams.iter().map(|u| (u.name.as_str(), u)).collect();
+    let after: HashMap<&str, &Upstream> =
+        new.upstreams.iter().map(|u| (u.name.as_str(), u)).collect();
+    for gone in old
+        .upstreams
+        .iter()
+        .filter(|u| !after.contains_key(u.name.as_str()))
+    {
+        out.say(format!(
+            "upstream {} removed: its requests in flight finish",
+            gone.name
+        ));
+    }
+    for is in &new.upstreams {
+        match before.get(is.name.as_str()) {
+            None => out.say(format!(
+                "upstream {} added (nodes: {})",
+                is.name,
+                names(&is.nodes)
+            )),
+            Some(was) => upstream(out, was, is),
+        }
+    }
+}
+
+/// The ids of some nodes; of many, how many there are.
+fn names(nodes: &[Node]) -> String {
+    const SHOWN: usize = 5;
+    let ids: Vec<&str> = nodes.iter().map(|n| n.id.as_str()).collect();
+    match ids.len() > SHOWN {
+        true => ids.len().to_string(),
+        false => ids.join(", "),
+    }
+}
+
+fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
+    let what = |key: &str| format!("upstream {}: {key}", is.name);
+    out.shown(
+        &what("balance"),
+        BALANCES.word(was.balance),
+        BALANCES.word(is.balance),
+    );
+    if was.balance == is.balance {
+        out.shown(
+            &what("hash.key"),
+            &hash::show_key(&was.hash.key),
+            &hash::show_key(&is.hash.key),
+        );
+        let factor = |u: &Upstream| {
+            u.hash
+                .balance_factor
+                .map_or("none".into(), hash::show_factor)
+        };
+        out.shown(&what("hash.balance_factor"), &factor(was), &factor(is));
+    }
+    match (&was.health, &is.health) {
+        (None, Some(_)) => out.say(what("health check added")),
+        (Some(_), None) => out.say(what("health check removed")),
+        (Some(a), Some(b)) => health(out, &what("health"), a, b),
+        (None, None) => {}
+    }
+    let limits = |u: &Upstream| {
+        let t = u.timeouts;
+        [
+            ("connect", limit(t.connect)),
+            ("read", limit(t.read)),
+            ("write", limit(t.write)),
+            ("idle", show_duration(t.idle)),
+        ]
+    };
+    for ((key, a), (_, b)) in limits(was).into_iter().zip(limits(is)) {
+        out.shown(&what(&format!("timeouts.{key}")), &a, &b);
+    }
+    let below = |u: &Upstream| format!("{}%", u.fail_open_below);
+    out.shown(&what("fail_open_below"), &below(was), &below(is));
+    out.shown(
+        &what("drain.timeout"),
+        &show_duration(was.drain_timeout),
+        &show_duration(is.drain_timeout),
+    );
+    out.plain(&what("forwarded"), &was.forwarded, &is.forwarded);
+    nodes(out, was, is);
+}
+
+fn health(out: &mut Changes, what: &str, was: &Health, is: &Health) {
+    out.shown(
+        &format!("{what} interval"),
+        &show_duration(was.interval),
+        &show_duration(is.interval),
+    );
+    out.shown(
+        &format!("{what} timeout"),
+        &show_duration(was.timeout),
+        &show_duration(is.timeout),
+    );
+    out.plain(&format!("{what} rise"), &was.rise, &is.rise);
+    out.plain(&format!("{what} fall"), &was.fall, &is.fall);
+    if (&was.probe, was.initial) != (&is.probe, is.initial) {
+        out.say(format!("{what} check changed"));
+    }
+}
+
+fn nodes(out: &mut Changes, was: &Upstream, is: &Upstream) {
+    let before: HashMap<&str, &Node> = was.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
+    let after: HashMap<&str, &Node> = is.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
+    for gone in was
+        .nodes
+        .iter()
+        .filter(|n| !after.contains_key(n.id.as_str()))
+    {
+        out.say(format!(
+            "upstream {}: node {} removed: it drains",
+            is.name, gone.id
+        ));
+    }
+    for node in &is.nodes {
+        match before.get(node.id.as_str()) {
+            None => out.say(format!(
+                "upstream {}: node {} added ({})",
+                is.name,
+                node.id,
+                about(node)
+            )),
+            Some(was) => {
+                let what = |key: &str| format!("upstream {}: node {} {key}", is.name, node.id);
+                out.shown(
+                    &what("address"),
+                    &node::show(&was.addr),
+                    &node::show(&node.addr),
+                );
+                out.plain(&what("weight"), &was.weight, &node.weight);
+                out.shown(&what("state"), was.state.as_str(), node.state.as_str());
+                out.plain(&what("backup"), &was.backup, &node.backup);
+            }
+        }
+    }
+    let order = |u: &Upstream, other: &HashMap<&str, &Node>| -> Vec<String> {
+        let kept = u.nodes.iter().filter(|n| other.contains_key(n.id.as_str()));
+        kept.map(|n| n.id.clone()).collect()
+    };
+    if order(was, &after) != order(is, &before) {
+        out.say(format!("upstream {}: nodes in another order", is.name));
+    }
+}
+
+fn about(node: &Node) -> String {
+    let mut about = format!("{}, weight {}", node::show(&node.addr), node.weight);
+    if node.state != Default::default() {
+        about.push_str(&format!(", state {}", node.state.as_str()));
+    }
+    if node.backup {
+        about.push_str(", backup");
+    }
+    about
+}
