@@ -176,11 +176,7 @@ fn pool(n: usize) -> Vec<Candidate> {
     let mut candidate = |i: usize| {
         let id = format!("n{i}");
         let node = Node::new("web".into(), id.into(), Intent::Up, Health::Healthy, now);
-        Candidate {
-            node: node.into(),
-            weight: 1 + i as u32 % 4,
-            hash: hash.u64(..),
-        }
+        Candidate::new(node.into(), 1 + i as u32 % 4, hash.u64(..))
     };
     (0..n).map(&mut candidate).collect()
 }

@@ -119,7 +119,7 @@ async fn every_ending_has_its_name() {
         ("/fine", 200, "ok"),
         ("/reset", 502, "upstream_reset"),
         ("/slow", 504, "upstream_timeout"),
-        ("/refuses", 502, "upstream_connect"),
+        ("/refuses", 503, "upstream_connect"),
         ("/hole", 504, "upstream_timeout"),
         ("/empty", 503, "no_node"),
     ] {

@@ -89,9 +89,7 @@ async fn check_warns_and_a_strict_one_minds() {
 async fn what_a_later_version_brings_is_refused_and_not_ignored() {
     for key in [
         "sticky: { cookie: tg }",
-        "breaker: { failure_rate: 50% }",
-        "slow_start: 30s",
-        "queue: { size: 100 }",
+        "tls: { sni: app.internal }",
     ] {
         let (_dir, path) = file(&web(key, "[127.0.0.1:3000]"));
         let done = tidegate(&["check", "-c", &path]).await;

@@ -39,10 +39,10 @@ fn is_refusal(answer: &Answer, status: u16) {
 }
 
 #[tokio::test]
-async fn a_refusing_node_is_a_502_and_no_node_at_all_a_503_with_retry_after() {
+async fn a_refusing_node_and_no_node_at_all_are_a_503_with_retry_after() {
     let app = Origin::refusing("app-1");
     let tide = Tidegate::run_unready(web("", nodes([&app]))).await;
-    is_refusal(&tide.get("/").await, 502);
+    is_refusal(&tide.get("/").await, 503);
     let down = app.with("state: down");
     tide.apply(&web("", format!("[{down}]"))).await;
     is_refusal(&tide.get("/").await, 503);

@@ -157,7 +157,7 @@ async fn one_dead_node_costs_one_request_a_handful_of_attempts() {
     );
     app.kill().await;
     let answer = client.ask(&Request::get("/dead")).await.unwrap();
-    assert_eq!(answer.status, 502);
+    assert_eq!(answer.status, 503);
     let line = tide.told("/dead").await;
     let tried = line["nodes"].as_array().unwrap().len();
     assert!(tried <= 3, "{line}");

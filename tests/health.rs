@@ -333,7 +333,8 @@ async fn a_get_that_was_reset_is_tried_on_another_node_and_not_on_the_same() {
     let apps = Origin::several(3).await;
     apps[0].answers(|_| Reply::reset());
     apps[1].answers(|_| Reply::close());
-    let tide = Tidegate::run(web("balance: round_robin", nodes(&apps))).await;
+    let keys = "balance: round_robin\nretry: { tries: 3, budget: 100% }";
+    let tide = Tidegate::run(web(keys, nodes(&apps))).await;
     for _ in 0..12 {
         let request = Request::get("/");
         let answer = tide.ask(&request).await;

@@ -83,7 +83,7 @@ fn summary(page: &mut String, control: &Control, now: Instant) {
 fn table(page: &mut String, upstream: &UpstreamView) {
     let _ = writeln!(
         page,
-        "<h2>{}</h2><p>{} · {} of {} nodes available{}</p>\n<table><thead><tr><th>node</th><th>address</th><th>state</th><th>health</th><th>for</th><th class=n>weight</th><th class=n>in flight</th><th class=n>answers</th><th class=n>errors</th><th>last check</th></tr></thead><tbody>",
+        "<h2>{}</h2><p>{} · {} of {} nodes available{}{}</p>\n<table><thead><tr><th>node</th><th>address</th><th>state</th><th>health</th><th>for</th><th class=n>weight</th><th class=n>in flight</th><th class=n>answers</th><th class=n>errors</th><th>last check</th></tr></thead><tbody>",
         escaped(&upstream.name),
         upstream.balance,
         upstream.available,
@@ -91,6 +91,10 @@ fn table(page: &mut String, upstream: &UpstreamView) {
         match upstream.fail_open {
             true => " · <span class=\"bad\">too few: health is ignored, all are used</span>",
             false => "",
+        },
+        match upstream.waiting {
+            0 => String::new(),
+            n => format!(" · {n} requests wait for a place"),
         },
     );
     for node in &upstream.nodes {
@@ -110,6 +114,8 @@ fn row(page: &mut String, node: &NodeView) {
     let mut state = node.state.to_string();
     for (on, word) in [
         (node.backup, ", backup"),
+        (node.breaker == Some("open"), ", breaker open"),
+        (node.breaker == Some("half_open"), ", breaker half open"),
         (node.removed, ", removed"),
         (node.drift, ", changed at run time"),
     ] {
@@ -138,12 +144,21 @@ fn row(page: &mut String, node: &NodeView) {
         escaped(&node.reason),
         node.health,
         age(node.since_seconds),
-        node.weight,
+        weight(node),
         node.in_flight,
         node.requests_total,
         node.errors_total,
         escaped(&check),
     );
+}
+
+/// A node's weight, and how much of it counts while it starts slowly.
+fn weight(node: &NodeView) -> String {
+    let now = node.effective_weight;
+    match now > 0.0 && now < f64::from(node.weight) {
+        true => format!("{now:.2} of {}", node.weight),
+        false => node.weight.to_string(),
+    }
 }
 
 fn age(seconds: f64) -> String {

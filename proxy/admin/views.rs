@@ -82,6 +82,8 @@ pub struct UpstreamView {
     pub available: usize,
     /// Whether so few are healthy that health is ignored.
     pub fail_open: bool,
+    /// Requests that wait for a place on a node.
+    pub waiting: usize,
     /// Its nodes, those that are leaving last.
     pub nodes: Vec<NodeView>,
     /// Names without an address yet.
@@ -105,10 +107,21 @@ pub struct NodeView {
     pub since_seconds: f64,
     /// Its weight in the file, or as set at run time.
     pub weight: u32,
-    /// The share of new requests it is given now.
-    pub effective_weight: u32,
+    /// The state of its circuit breaker, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<&'static str>,
+    /// For how long it still rests, while it is ejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rests_for_seconds: Option<f64>,
+    /// The share of new requests it is given now; a whole number unless it starts slowly.
+    #[serde(serialize_with = "whole_where_it_is")]
+    pub effective_weight: f64,
     /// Used only when no other can be.
     pub backup: bool,
+    /// Nodes of the lowest number that can be used are used.
+    pub priority: u8,
+    /// How many requests it may have at a time.
+    pub max_conns: Option<u32>,
     /// Requests in flight on it.
     pub in_flight: usize,
     /// Answers it gave.
@@ -251,9 +264,10 @@ fn upstream(
         .map(|l| leaver(control, l, now));
     UpstreamView {
         name: upstream.name.to_string(),
-        balance: upstream.pool.balance().as_str(),
+        balance: upstream.pool.how().balance.as_str(),
         available: upstream.pool.available(now),
         fail_open: upstream.pool.fails_open(now),
+        waiting: upstream.pool.commons().queue.len(),
         nodes: nodes.chain(gone).collect(),
         unresolved: upstream.unresolved.clone(),
     }
@@ -276,8 +290,12 @@ fn member(upstream: &Upstream, at: usize, drain_timeout: Duration, now: Instant)
         health: view.health.as_str(),
         since_seconds: now.duration_since(view.since).as_secs_f64(),
         weight: member.weight,
-        effective_weight: candidate.effective_weight(now),
-        backup: upstream.pool.is_backup(at),
+        breaker: upstream.pool.circuit(at, now).map(|c| c.as_str()),
+        rests_for_seconds: rests_for(&view, now),
+        effective_weight: upstream.pool.effective_weight(at, now),
+        backup: candidate.is_backup(),
+        priority: candidate.tier,
+        max_conns: candidate.most,
         in_flight,
         requests_total: member.metrics.requests_total(),
         errors_total: member.metrics.errors_total(),
@@ -300,8 +318,12 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
         health: view.health.as_str(),
         since_seconds: now.duration_since(view.since).as_secs_f64(),
         weight: 0,
-        effective_weight: 0,
+        breaker: None,
+        rests_for_seconds: rests_for(&view, now),
+        effective_weight: 0.0,
         backup: false,
+        priority: 0,
+        max_conns: None,
         in_flight: node.in_flight(),
         requests_total: metrics.as_ref().map_or(0, |m| m.requests_total()),
         errors_total: metrics.as_ref().map_or(0, |m| m.errors_total()),
@@ -313,6 +335,19 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
             remaining: node.in_flight(),
             ends_in_seconds: leaving.ends().saturating_duration_since(now).as_secs_f64(),
         }),
+    }
+}
+
+fn rests_for(view: &View, now: Instant) -> Option<f64> {
+    let until = view.rests_until?;
+    Some(until.saturating_duration_since(now).as_secs_f64())
+}
+
+/// A number that readers may take for a whole one wherever it is.
+fn whole_where_it_is<S: serde::Serializer>(n: &f64, out: S) -> Result<S::Ok, S::Error> {
+    match n.fract() == 0.0 {
+        true => out.serialize_u64(*n as u64),
+        false => out.serialize_f64(*n),
     }
 }
 

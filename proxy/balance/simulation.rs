@@ -11,11 +11,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::commons::Commons;
 use super::node::{InFlight, Node};
 use super::pick::{Ask, Candidate};
 use super::pool::{How, Pool};
 use crate::base::node::{Health, Intent};
 use crate::config::checked::Balance;
+use crate::config::defaults;
 
 const SEED: u64 = 42;
 /// Requests a second, arriving at random (a Poisson process).
@@ -77,25 +79,19 @@ fn simulate(balance: Balance, n: usize) -> Outcome {
             Node::new("web".into(), id.into(), Intent::Up, Health::Healthy, begun).into()
         })
         .collect();
-    let candidate = |(i, node): (usize, &Arc<Node>)| {
-        let node = node.clone();
-        let hash = i as u64;
-        (
-            Candidate {
-                node,
-                weight: 1,
-                hash,
-            },
-            false,
-        )
-    };
+    let candidate = |(i, node): (usize, &Arc<Node>)| Candidate::new(node.clone(), 1, i as u64);
     let how = How {
         balance,
         most: None,
         fail_open_below: 0,
+        outlier: None,
+        breaker: None,
+        slow_start: None,
+        queue: defaults::QUEUE,
     };
     let members = nodes.iter().enumerate().map(candidate).collect();
-    let pool = Pool::new(how, members, None, 0);
+    let commons = Arc::new(Commons::new(begun));
+    let pool = Pool::new(how, members, None, commons, 0);
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut answers: BinaryHeap<Reverse<Answer>> = BinaryHeap::new();
     let (mut times, mut met_slow) = (Vec::new(), 0);

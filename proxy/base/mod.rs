@@ -3,6 +3,10 @@
 //! Nothing here reads the clock, draws random numbers, waits or knows a crate beyond std, bytes, http, memchr
 //! and smallvec.
 
+/// How long to wait before trying again.
+pub mod backoff;
+/// How many requests may be sent again.
+pub mod budget;
 /// What is said of a node.
 pub mod node;
 /// A set of node positions, small enough to live on the stack.
@@ -13,3 +17,5 @@ pub mod path;
 pub mod reason;
 /// Durations and sizes as people write them.
 pub mod units;
+/// What went well and what failed in the last seconds.
+pub mod window;

@@ -60,3 +60,40 @@ impl Health {
         }
     }
 }
+
+/// The state of a node's circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Circuit {
+    /// Requests go through.
+    #[default]
+    Closed,
+    /// None does.
+    Open,
+    /// A few at a time do, to try the node.
+    HalfOpen,
+}
+
+impl Circuit {
+    /// Every value, in the order of the documentation.
+    pub const ALL: [Circuit; 3] = [Circuit::Closed, Circuit::Open, Circuit::HalfOpen];
+
+    /// The word of the API and the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Circuit::Closed => "closed",
+            Circuit::Open => "open",
+            Circuit::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// What is said of a node: what the operator wants, what we see, whether its breaker lets requests through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// What the operator wants.
+    pub intent: Intent,
+    /// What we see.
+    pub health: Health,
+    /// Its breaker.
+    pub circuit: Circuit,
+}

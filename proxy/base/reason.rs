@@ -24,10 +24,18 @@ pub enum End {
     UpstreamReset,
     /// A node's answer is not HTTP.
     UpstreamInvalid,
+    /// A node answered that it cannot serve now; another one was asked.
+    UpstreamStatus,
     /// Several nodes were tried and each failed.
     RetryExhausted,
     /// No node could be used.
     NoNode,
+    /// Every node was full, and so was the line before them.
+    QueueFull,
+    /// Every node was full for as long as it could wait.
+    QueueTimeout,
+    /// The breakers of all nodes that are left are open.
+    BreakerOpen,
     /// The node's drain was over before the request was.
     DrainTimeout,
     /// The whole-request limit passed.
@@ -160,7 +168,11 @@ impl End {
             End::UpstreamTimeout => "upstream_timeout",
             End::UpstreamReset => "upstream_reset",
             End::UpstreamInvalid => "upstream_invalid",
+            End::UpstreamStatus => "upstream_status",
             End::RetryExhausted => "retry_exhausted",
+            End::QueueFull => "queue_full",
+            End::QueueTimeout => "queue_timeout",
+            End::BreakerOpen => "breaker_open",
             End::NoNode => "no_node",
             End::DrainTimeout => "drain_timeout",
             End::RequestTimeout => "request_timeout",
@@ -192,12 +204,19 @@ impl End {
             End::Ok | End::ClientAbort => return None,
             End::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             End::BadRequest => StatusCode::BAD_REQUEST,
-            End::UpstreamConnect
-            | End::UpstreamReset
+            End::UpstreamReset
             | End::UpstreamInvalid
+            | End::UpstreamStatus
             | End::RetryExhausted => StatusCode::BAD_GATEWAY,
             End::UpstreamTimeout | End::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
-            End::NoNode | End::DrainTimeout | End::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+            // Nobody was sent anything: it may come again.
+            End::UpstreamConnect
+            | End::NoNode
+            | End::QueueFull
+            | End::QueueTimeout
+            | End::BreakerOpen
+            | End::DrainTimeout
+            | End::Stopped => StatusCode::SERVICE_UNAVAILABLE,
             End::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             End::Refused(why) => why.status(),
         })

@@ -12,11 +12,13 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use regex::Regex;
 
+mod failure;
 mod upstream;
 
+pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
 pub use upstream::{
-    Balance, Hash, HashKey, Health, InitialHealth, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Probe,
-    Upstream,
+    Balance, Hash, HashKey, Health, InitialHealth, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr,
+    NodeTimeouts, Probe, Upstream,
 };
 
 /// A whole checked configuration.

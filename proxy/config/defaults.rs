@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::checked::{
-    AccessLog, Balance, ClientTimeouts, InitialHealth, Limits, LogFormat, LogPath, NodeTimeouts,
-    Requests, Shutdown, Underscores,
+    AccessLog, Balance, Breaker, ClientTimeouts, InitialHealth, Limits, LogFormat, LogPath,
+    NodeTimeouts, Outlier, Queue, Requests, Retry, RetryOn, Shutdown, Underscores,
 };
 
 /// The stats port: loopback only, because it can drain nodes and has no passwords yet.
@@ -112,6 +112,68 @@ pub const NODE_TIMEOUTS: NodeTimeouts = NodeTimeouts {
 /// Below this share of healthy nodes, in hundredths, health is ignored: never, because a health check that knows of a
 /// node is worth more than a guess unless the operator says otherwise.
 pub const FAIL_OPEN_BELOW: u32 = 0;
+
+/// What counts as a failure of a node: it cannot serve, or what is behind it cannot. (501 and 505 are answers to odd
+/// requests.)
+pub const FAILURE_STATUSES: &[(u16, u16)] = &[(500, 500), (502, 504)];
+
+/// When a node that fails rests. The numbers are Envoy's, except that a share counts sooner than after 100 requests.
+pub const OUTLIER: Outlier = Outlier {
+    // Chance brings five failures of a node that fails one request in ten once in 100,000.
+    consecutive: Some(5),
+    failure_rate: Some(50),
+    min_requests: 20,
+    window: Duration::from_secs(10),
+    // Long enough for a restart, short enough to find out in time.
+    eject: Duration::from_secs(10),
+    max_eject: Duration::from_secs(300),
+    // Half of the nodes must carry the others' load already; more would fall too.
+    max_ejected: 50,
+};
+
+/// When a node that fails is asked nothing at all, for who wants that: it also stops the last node.
+pub const BREAKER: Breaker = Breaker {
+    failure_rate: 50,
+    min_requests: 20,
+    window: Duration::from_secs(10),
+    open: Duration::from_secs(5),
+    trials: 3,
+};
+
+/// When a request is sent again.
+pub fn retry() -> Retry {
+    Retry {
+        // A second node is a good bet, a third one rarely: what fails twice mostly fails everywhere.
+        tries: 2,
+        on: RetryOn {
+            connect: true,
+            reset: true,
+            // As slow again, and twice as loaded; `try_timeout` is for who wants it.
+            timeout: false,
+            statuses: vec![502, 503, 504],
+        },
+        // A fault of all nodes costs a fifth more, not twice as much.
+        budget: 20,
+        try_timeout: None,
+        // Most of a hiccup is over by then, and nobody notices.
+        backoff: Duration::from_millis(25),
+        // What the key means is between client and app.
+        idempotency_key: false,
+        hedge: None,
+    }
+}
+
+/// Where requests wait while every node is full: a moment of it is better than an error, a long line is not.
+pub const QUEUE: Queue = Queue {
+    size: 100,
+    timeout: Duration::from_secs(1),
+};
+
+/// The share a node begins with when it starts slowly: enough to warm it, too little to fail it.
+pub const SLOW_START_FLOOR: u32 = 10;
+
+/// The curve of a slow start, in hundredths: a straight line.
+pub const SLOW_START_CURVE: u32 = 100;
 
 /// How long requests in flight on a draining node may take: a minute is longer than any request with a default
 /// read limit needs.

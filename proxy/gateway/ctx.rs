@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Method, Uri, Version};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use smallvec::SmallVec;
 
 use super::conn::Conn;
@@ -53,16 +53,30 @@ pub struct Ctx {
     pub key: u64,
     /// Nodes tried, in order: positions in the upstream's pool.
     pub tried: SmallVec<[usize; 4]>,
-    /// The node chosen ahead of the attempt.
-    pub chosen: Option<usize>,
+    /// The node chosen ahead of the attempt, with the request begun on it.
+    pub chosen: Option<(usize, InFlight)>,
     /// The attempt that runs.
     pub attempt: Option<Attempt>,
-    /// Times it was sent again after a node may have seen it.
-    pub sent_again: u32,
+    /// Times it was sent to a node that may have seen it.
+    pub sent: u32,
+    /// Old connections that turned out to be closed.
+    pub old_connections: u32,
+    /// Whether it may be sent twice, as far as its head says.
+    pub repeatable: bool,
+    /// How long to wait before it is sent again.
+    pub pause: Duration,
+    /// The answer that came is not passed on: another node is asked.
+    pub asks_another: bool,
+    /// The next attempt was taken out of the budget.
+    pub paid: bool,
+    /// The last status that was not passed on.
+    pub kept_back: Option<StatusCode>,
     /// Nodes whose connection timed out.
     pub slow_connects: u32,
     /// The node whose old connection turned out to be closed: the next attempt opens a connection of its own.
     pub stale: Option<usize>,
+    /// Time it waited for a place on a node.
+    pub queued: Option<Duration>,
     /// Time to connect, last attempt.
     pub connect: Option<Duration>,
     /// From arrival to the first byte of the node's answer.
@@ -136,9 +150,16 @@ impl Ctx {
             tried: SmallVec::new(),
             chosen: None,
             attempt: None,
-            sent_again: 0,
+            sent: 0,
+            old_connections: 0,
+            repeatable: false,
+            pause: Duration::ZERO,
+            asks_another: false,
+            paid: false,
+            kept_back: None,
             slow_connects: 0,
             stale: None,
+            queued: None,
             connect: None,
             ttfb: None,
             refused: None,

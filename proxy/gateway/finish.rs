@@ -57,6 +57,7 @@ fn write_line(ctx: &Ctx, end: End, took: Duration) {
         status: ctx.status,
         bytes_in: ctx.bytes_in,
         bytes_out: ctx.bytes_out,
+        queue: ctx.queued,
         connect: ctx.connect,
         ttfb: ctx.ttfb,
         total: took,

@@ -1,8 +1,7 @@
 //! A node is chosen, tried, and, where that is safe, another one after it.
 //!
-//! A connection that fails costs the request nothing: nothing was sent, so any method goes on to the next node.
-//! After something was sent, only an idempotent request whose body can be replayed goes on, and only while no byte
-//! of an answer was seen. Never the same node while another exists.
+//! A connection that fails costs the request nothing: nothing was sent, so any method goes on to the next node. What
+//! happens after something was sent is `again`'s. Never the same node while another exists.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,75 +13,63 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Attempt, Ctx};
-use super::{answer, key};
-use crate::balance::node::Input;
-use crate::balance::pick::Ask;
+use super::{again, answer, key, line};
+use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
-use crate::live::control::{Control, tell};
+use crate::live::control::Control;
 use crate::upstream::classify;
 use crate::upstream::connect::Connect;
 use crate::upstream::headers::{Told, to_node};
 use crate::upstream::peer::bound_by;
 
-/// How often a request is sent again after a node may have seen it: once because an old connection had been closed
-/// meanwhile, once because a node died.
-const SENT_AGAIN_AT_MOST: u32 = 2;
 /// How many nodes may keep a request waiting until their connection times out. A refusal takes no time, so refusing
 /// nodes are not counted.
 const SLOW_CONNECTS_AT_MOST: u32 = 3;
 
-/// Chooses the first node. `false`: there is none, and the client has been told.
+/// Chooses the first node, or waits for one. `false`: there is none, and the client has been told.
 ///
 /// # Errors
 /// When the client cannot be written to.
 pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     ctx.key = key::of(&session.req_header().headers, ctx);
-    ctx.chosen = choose(ctx, ctx.begun);
-    if ctx.chosen.is_some() {
-        return Ok(true);
+    if let Some(upstream) = ctx.upstream() {
+        let commons = upstream.pool.commons();
+        commons.budget.asked(commons.millis(ctx.begun));
     }
-    ctx.end = Some(End::NoNode);
-    answer::send(session, StatusCode::SERVICE_UNAVAILABLE, ctx.id()).await?;
-    Ok(false)
-}
-
-fn choose(ctx: &Ctx, now: Instant) -> Option<usize> {
-    let ask = Ask {
-        key: ctx.key,
-        random: fastrand::u64(..),
-        now,
+    ctx.repeatable = again::is_repeatable(session, ctx);
+    let nobody = match line::take(ctx, ctx.begun).await {
+        Ok(taken) => {
+            ctx.chosen = Some(taken);
+            return Ok(true);
+        }
+        Err(nobody) => nobody,
     };
-    let pool = &ctx.upstream()?.pool;
-    if ctx.tried.is_empty() {
-        return pool.pick(&ask, &[]);
-    }
-    // The request's generation may be seconds old by now: nodes drained since then get nothing new, unless all of
-    // them were, because a reload replaced every node.
-    let mut barred = ctx.tried.clone();
-    let candidates = pool.candidates().iter().enumerate();
-    let drained = candidates.filter(|(_, c)| !c.node.is_up());
-    barred.extend(drained.map(|(at, _)| at));
-    let any_up = pool.candidates().iter().any(|c| c.node.is_up());
-    pool.pick(&ask, if any_up { &barred } else { &ctx.tried })
+    ctx.end = Some(nobody.end);
+    let more = [("Retry-After", nobody.retry_after.to_string())];
+    let (status, more) = match nobody.end.status() {
+        Some(other) if other != StatusCode::SERVICE_UNAVAILABLE => (other, &[][..]),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, &more[..]),
+    };
+    answer::send_with(session, status, ctx.id(), more).await?;
+    Ok(false)
 }
 
 /// The peer of the next attempt.
 ///
 /// # Errors
 /// When no node is left to try.
-pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+pub async fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
-    let now = Instant::now();
-    ctx.end_attempt(now);
+    ctx.end_attempt(Instant::now());
+    let pause = std::mem::take(&mut ctx.pause);
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
     ctx.body_seen = 0; // sent again, it is counted again
     let stale = ctx.stale.take();
-    // With nobody else left, the node whose old connection was closed may well be fine.
-    let chosen = ctx.chosen.take().or_else(|| choose(ctx, now)).or(stale);
-    let Some(member) = chosen else {
-        let error = Error::explain(ErrorType::ConnectError, "no node is left to try");
-        return Err(error.into_up());
-    };
+    let (member, in_flight) = next_node(ctx, stale, before).await?;
     ctx.tried.push(member);
+    let now = Instant::now();
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,
@@ -90,13 +77,11 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         );
     };
     if before {
-        upstream
-            .metrics
-            .retried(ctx.failure.unwrap_or(End::UpstreamConnect));
+        let why = ctx.failure.unwrap_or(End::UpstreamConnect);
+        upstream.metrics.retried(why);
     }
-    let node = &upstream.pool.candidates()[member].node;
     if let Some(conn) = &ctx.conn {
-        conn.is_on(node.clone());
+        conn.is_on(in_flight.node().clone());
         conn.awaits_body(false); // nobody reads it before the connection stands
     }
     let to = &upstream.members[member];
@@ -108,21 +93,55 @@ pub fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     };
     ctx.attempt = Some(Attempt {
         member,
-        in_flight: node.begin(),
+        in_flight,
         begun: now,
         reused: old.is_some(),
         answered: false,
     });
+    let patience = again::patience(ctx);
     let full = ctx.conn.as_ref().and_then(|c| c.node_is_full.clone());
     let mut peer = Box::new(to.peer.clone());
     if let Some(deadline) = ctx.deadline {
         bound_by(&mut peer, deadline.saturating_duration_since(now));
     }
+    let options = &mut peer.options;
     if old.is_some() {
-        peer.options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
+        options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
+    } else if let Some(limit) = &mut options.total_connection_timeout {
+        *limit = patience.map_or(*limit, |most| most.min(*limit));
     }
-    peer.options.custom_l4 = Some(Arc::new(Connect::new(old, to.kept.clone(), full)));
+    options.custom_l4 = Some(Arc::new(Connect::new(old, to.kept.clone(), full, patience)));
     Ok(peer)
+}
+
+/// The node of the next attempt, with the request begun on it.
+async fn next_node(ctx: &mut Ctx, stale: Option<usize>, before: bool) -> Result<(usize, InFlight)> {
+    let no_node = || {
+        let error = Error::explain(ErrorType::ConnectError, "no node is left to try");
+        Err(error.into_up())
+    };
+    if let Some(chosen) = ctx.chosen.take() {
+        return Ok(chosen);
+    }
+    let now = Instant::now();
+    let paid = std::mem::take(&mut ctx.paid);
+    match line::take(ctx, now).await {
+        Ok((member, in_flight)) => {
+            // It is resting because it failed a moment ago: with all of them down, trying each of them for every
+            // request would be a storm.
+            let is_bet = in_flight.node().fitness(now) == Fitness::LastResort;
+            if before && is_bet && !paid && !again::is_affordable(ctx, now) {
+                return no_node();
+            }
+            Ok((member, in_flight))
+        }
+        // With nobody else left, the node whose old connection was closed may well be fine.
+        Err(_) => {
+            let pool = ctx.upstream().map(|u| &u.pool);
+            let begun = stale.and_then(|at| pool.and_then(|p| p.begin(at, now)).map(|f| (at, f)));
+            begun.map_or_else(no_node, Ok)
+        }
+    }
 }
 
 /// The connection stands.
@@ -134,6 +153,7 @@ pub fn connected(session: &mut Session, ctx: &mut Ctx, control: &Control) {
     {
         conn.awaits_body(true);
     }
+    ctx.sent += 1;
     let Some(attempt) = &ctx.attempt else {
         return;
     };
@@ -148,7 +168,7 @@ pub fn connected(session: &mut Session, ctx: &mut Ctx, control: &Control) {
     let took = now.duration_since(attempt.begun);
     let node = attempt.in_flight.node();
     if let Some(transition) = node.connected(now) {
-        tell(node, &transition, &control.metrics);
+        control.changed(node, &transition, now);
     }
     ctx.connect = Some(took);
     if let Some(upstream) = ctx.upstream() {
@@ -163,45 +183,26 @@ pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -
     let why = classify::ending(&error);
     note_failure(ctx, why);
     if classify::is_nodes_fault(&error)
-        && let Some(attempt) = &ctx.attempt
+        && let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream())
     {
-        let input = Input::ConnectFailed {
-            why: classify::connect_failure_in_words(&error).into(),
-        };
-        control.apply(attempt.in_flight.node(), input, Instant::now());
+        let now = Instant::now();
+        let words = classify::connect_failure_in_words(&error);
+        if let Some(transition) = upstream.pool.refused(attempt.member, words, now) {
+            control.changed(attempt.in_flight.node(), &transition, now);
+        }
+        again::judge(ctx, true, now);
     }
     ctx.slow_connects += u32::from(why == End::UpstreamTimeout);
-    error.set_retry(ctx.slow_connects < SLOW_CONNECTS_AT_MOST && !ctx.is_overdue());
+    let wanted = ctx.upstream.is_some_and(|at| {
+        let rules = &ctx.snapshot.config.upstreams[at].retry;
+        rules.on.connect
+    });
+    error.set_retry(wanted && ctx.slow_connects < SLOW_CONNECTS_AT_MOST && !ctx.is_overdue());
     error
 }
 
-/// Something went wrong after the connection stood.
-pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
-    let why = classify::ending(&error);
-    let upstream_failed = *error.esource() == pingora::ErrorSource::Upstream;
-    if upstream_failed {
-        note_failure(ctx, why);
-    }
-    let Some(attempt) = &ctx.attempt else {
-        error.set_retry(false);
-        return error;
-    };
-    let body_is_kept = !session.as_ref().retry_buffer_truncated();
-    let again = upstream_failed
-        && !attempt.answered
-        && session.response_written().is_none()
-        && ctx.sent_again < SENT_AGAIN_AT_MOST
-        && !ctx.is_overdue()
-        && classify::may_send_again(why, &ctx.head.method, body_is_kept);
-    if again {
-        ctx.sent_again += 1;
-        ctx.stale = attempt.reused.then_some(attempt.member);
-    }
-    error.set_retry(again);
-    error
-}
-
-fn note_failure(ctx: &mut Ctx, why: End) {
+/// Notes how the attempt that runs failed.
+pub fn note_failure(ctx: &mut Ctx, why: End) {
     ctx.failure = Some(why);
     if let Some(member) = ctx.member() {
         member.metrics.failed(why);

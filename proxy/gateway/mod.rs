@@ -6,8 +6,8 @@
 //! | body read, answer written | – | `client_io`, `inlet`, `pace`, `linger` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
 //! | belongs: route, or answered here | `request_filter` | `accept`, `door` |
-//! | admitted: first node chosen | `proxy_upstream_filter` | `forward` |
-//! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward` |
+//! | admitted: first node chosen, or waited for | `proxy_upstream_filter` | `forward`, `line` |
+//! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward`, `again` |
 //! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
 //! | answered | `upstream_response_filter` | `receive` |
 //! | replied | `response_filter`, `response_body_filter`, `fail_to_proxy` | `reply`, `answer` |
@@ -31,6 +31,7 @@ use pingora::{Error, Result};
 use crate::live::control::Control;
 
 mod accept;
+mod again;
 mod answer;
 mod client_io;
 pub mod conn;
@@ -44,6 +45,7 @@ pub mod front;
 mod h2;
 mod inlet;
 mod key;
+mod line;
 mod linger;
 mod pace;
 mod receive;
@@ -114,7 +116,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        forward::next_peer(ctx)
+        forward::next_peer(ctx).await
     }
 
     async fn connected_to_upstream(
@@ -148,7 +150,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
         _: bool,
     ) -> Box<Error> {
-        forward::attempt_failed(session, ctx, error)
+        again::attempt_failed(session, ctx, error)
     }
 
     async fn upstream_request_filter(
@@ -162,11 +164,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         answer: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        receive::answered(answer, ctx)
+        receive::answered(session, answer, ctx)
     }
 
     async fn response_filter(

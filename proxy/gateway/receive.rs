@@ -7,29 +7,34 @@ use std::time::Instant;
 
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
 
+use super::again;
 use super::ctx::Ctx;
 use crate::upstream::headers::from_node;
 
 /// Notes the answer and takes from it what concerned the connection to the node only.
 ///
 /// # Errors
-/// When our own field cannot be added, which does not happen.
-pub fn answered(answer: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+/// When the answer is not passed on because another node is asked.
+pub fn answered(session: &Session, answer: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     let status = answer.status;
     let interim = status.is_informational() && status.as_u16() != 101;
     if interim {
         return Ok(()); // 100, 103: the answer is still to come
     }
+    let now = Instant::now();
     if let Some(attempt) = &mut ctx.attempt {
         attempt.answered = true;
-        let now = Instant::now();
         let took = now.duration_since(attempt.begun);
         attempt.in_flight.node().answered_in(took, now);
         ctx.ttfb = Some(now.duration_since(ctx.begun));
         if let Some(member) = ctx.member() {
             member.metrics.answered(status.as_u16(), took);
         }
+    }
+    if let Some(another) = again::answered(session, answer, ctx, now) {
+        return Err(another);
     }
     from_node(answer)
 }

@@ -93,6 +93,7 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         },
         bytes_in: 0,
         bytes_out: 0,
+        queue: None,
         connect: None,
         ttfb: None,
         total: Duration::ZERO,

@@ -127,6 +127,9 @@ fn is_final(head: &ResponseHeader) -> bool {
 /// When every node timed out while connecting, the client learns of a timeout, not of a bad gateway.
 fn end_status(end: End, ctx: &Ctx) -> Option<StatusCode> {
     match (end, ctx.failure) {
+        (End::RetryExhausted | End::UpstreamStatus, Some(End::UpstreamStatus)) => {
+            ctx.kept_back.or(end.status())
+        }
         (End::RetryExhausted, Some(last)) => last.status(),
         _ => end.status(),
     }

@@ -15,8 +15,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::doors::Doors;
 use super::overlay::Overlay;
 use super::snapshot::{Member, Snapshot, Upstream};
+use crate::balance::commons::Commons;
 use crate::balance::node::Node;
-use crate::balance::pick::Candidate;
+use crate::balance::pick::{BACKUP, Candidate};
 use crate::balance::pool::{How, Pool};
 use crate::base::node::{Health, Intent};
 use crate::config::checked::{self, Config, InitialHealth, NodeAddr};
@@ -127,11 +128,12 @@ fn upstream(
                     now,
                 ))
             });
+            // A node that is not up takes nothing new in this generation.
+            let counts = if intent == Intent::Up { weight } else { 0 };
             let candidate = Candidate {
-                node: shared,
-                // A node that is not up takes nothing new in this generation.
-                weight: if intent == Intent::Up { weight } else { 0 },
-                hash: xxh3_64(id.as_bytes()),
+                most: node.max_conns,
+                tier: if node.backup { BACKUP } else { node.priority },
+                ..Candidate::new(shared, counts, xxh3_64(id.as_bytes()))
             };
             let kept = kept(
                 previous,
@@ -139,7 +141,7 @@ fn upstream(
                 (addr, intent),
                 config.timeouts.idle,
             );
-            candidates.push((candidate, node.backup));
+            candidates.push(candidate);
             members.push(Member {
                 addr,
                 peer: peer(addr, &config.timeouts),
@@ -159,9 +161,14 @@ fn upstream(
                 balance: config.balance,
                 most: config.hash.balance_factor,
                 fail_open_below: config.fail_open_below,
+                outlier: config.outlier.clone(),
+                breaker: config.breaker.clone(),
+                slow_start: config.slow_start,
+                queue: config.queue,
             },
             candidates,
             previous.map(|p| &p.pool),
+            previous.map_or_else(|| Arc::new(Commons::new(now)), |p| p.pool.commons().clone()),
             seed(parts.previous),
         ),
         members,

@@ -122,6 +122,8 @@ mod tests {
             weight: 1,
             state: Intent::Up,
             backup: false,
+            priority: 0,
+            max_conns: None,
         }
     }
 

@@ -11,6 +11,8 @@ use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::doors::Doors;
+use crate::balance::node::{Fitness, Node};
+use crate::balance::pick::Candidate;
 use crate::balance::pool::Pool;
 use crate::base::node::Intent;
 use crate::config::checked::Config;
@@ -81,6 +83,16 @@ pub struct Member {
     pub intent: Intent,
     /// Whether its state or weight was changed at run time.
     pub drift: bool,
+}
+
+impl Upstream {
+    /// Whether another node than this one takes requests.
+    pub fn is_carried_without(&self, node: &Arc<Node>, now: Instant) -> bool {
+        let serves = |c: &Candidate| {
+            c.weight > 0 && !Arc::ptr_eq(&c.node, node) && c.node.fitness(now) == Fitness::Good
+        };
+        self.pool.candidates().iter().any(serves)
+    }
 }
 
 impl Snapshot {

@@ -290,6 +290,11 @@ struct Times {
         skip_serializing_if = "Option::is_none",
         serialize_with = "some_seconds"
     )]
+    queue: Option<Duration>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_seconds"
+    )]
     connect: Option<Duration>,
     #[serde(
         skip_serializing_if = "Option::is_none",
@@ -321,6 +326,7 @@ impl<'a> From<&'a Finished<'a>> for Line<'a> {
             bytes_in: f.bytes_in,
             bytes_out: f.bytes_out,
             t: Times {
+                queue: f.queue,
                 connect: f.connect,
                 ttfb: f.ttfb,
                 total: f.total,
@@ -370,6 +376,7 @@ mod tests {
             status: 200,
             bytes_in: 0,
             bytes_out: 5,
+            queue: None,
             connect: None,
             ttfb: Some(Duration::from_micros(1_500)),
             total: Duration::from_millis(2),

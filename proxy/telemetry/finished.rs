@@ -36,6 +36,8 @@ pub struct Finished<'a> {
     pub bytes_in: u64,
     /// Body bytes to the client.
     pub bytes_out: u64,
+    /// Time it waited for a place on a node.
+    pub queue: Option<Duration>,
     /// Time to connect to the node that answered, last attempt.
     pub connect: Option<Duration>,
     /// From the request's arrival to the first byte of the node's answer.

@@ -3,11 +3,13 @@
 //! Logs, metrics, retries and node health all ask here; none of them looks at an error on its own.
 
 use std::io;
+use std::time::Duration;
 
-use http::Method;
+use http::{HeaderValue, Method, StatusCode};
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::base::reason::End;
+use crate::config::checked::Retry;
 
 /// What an error that ended an attempt or a request means.
 pub fn ending(error: &Error) -> End {
@@ -37,6 +39,9 @@ fn node_failure(error: &Error) -> End {
     if is_no_answer(error) {
         return End::UpstreamInvalid;
     }
+    if *error.etype() == ErrorType::ReadError && try_timed_out(error) {
+        return End::UpstreamTimeout;
+    }
     match error.etype() {
         ErrorType::ConnectTimedout
         | ErrorType::ReadTimedout
@@ -58,12 +63,66 @@ fn is_no_answer(error: &Error) -> bool {
     io.is_some_and(|e| e.kind() == io::ErrorKind::InvalidData)
 }
 
-/// Whether a request that met `failure` after it was sent may be sent again.
-///
-/// Only an idempotent method (RFC 9110 §9.2.2) whose body can be replayed, and only a connection that broke: a node
-/// that is slow or answers nonsense would be as slow again, and twice as loaded.
-pub fn may_send_again(failure: End, method: &Method, body_is_kept: bool) -> bool {
-    failure == End::UpstreamReset && body_is_kept && method.is_idempotent()
+/// Whether a status says that the node failed, where `failures` are the ranges that do.
+pub fn is_failure(status: u16, failures: &[(u16, u16)]) -> bool {
+    let within = |(low, high): &(u16, u16)| (*low..=*high).contains(&status);
+    status >= 400 && failures.iter().any(within)
+}
+
+/// Whether an attempt that ended so speaks against its node. `was_old`: the connection had served before, and broke
+/// before any answer: the node may well have closed it in good order at that moment.
+pub fn speaks_against_the_node(failure: End, was_old: bool) -> bool {
+    match failure {
+        End::UpstreamReset => !was_old,
+        End::UpstreamTimeout | End::UpstreamInvalid | End::UpstreamConnect => true,
+        _ => false,
+    }
+}
+
+/// What a request is, for the question whether it may be sent twice.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Whether it carries an `Idempotency-Key`.
+    pub has_key: bool,
+    /// Whether what was sent of its body is still at hand.
+    pub body_is_kept: bool,
+}
+
+impl Sent<'_> {
+    /// Whether sending it twice does no harm: an idempotent method (RFC 9110 §9.2.2), or one that its client and the
+    /// file say the app tells apart (draft-ietf-httpapi-idempotency-key-header).
+    pub fn is_repeatable(&self, rules: &Retry) -> bool {
+        let by_key = self.has_key && rules.idempotency_key;
+        self.body_is_kept && (self.method.is_idempotent() || by_key)
+    }
+}
+
+/// Whether the file wants another try after this failure. `try_timed_out`: it took longer than a try may.
+pub fn asks_for_another(failure: End, try_timed_out: bool, rules: &Retry) -> bool {
+    match failure {
+        End::UpstreamReset => rules.on.reset,
+        End::UpstreamTimeout => rules.on.timeout || try_timed_out,
+        // Nonsense would be nonsense again; a connection that could not be made is asked of elsewhere.
+        _ => false,
+    }
+}
+
+/// Whether `line` gave up waiting for the beginning of the answer.
+pub fn try_timed_out(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<io::Error>();
+    io.is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
+}
+
+/// How long a node asks to be left alone: `Retry-After` in seconds (RFC 9110 §10.2.3). A date is not read: it would take
+/// a clock that agrees with the node's.
+pub fn asked_pause(status: StatusCode, retry_after: Option<&HeaderValue>) -> Option<Duration> {
+    if status != StatusCode::SERVICE_UNAVAILABLE {
+        return None; // 429 is about one client
+    }
+    let seconds = retry_after?.to_str().ok()?.trim().parse::<u32>().ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// Whether a connection that could not be made speaks against the node. Running out of our own descriptors or ports
@@ -88,6 +147,7 @@ pub fn connect_failure_in_words(error: &Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::defaults;
 
     fn upstream(kind: ErrorType) -> End {
         ending(&Error::new_up(kind))
@@ -125,12 +185,66 @@ mod tests {
         );
     }
 
+    fn sent(method: &Method, has_key: bool, body_is_kept: bool) -> Sent<'_> {
+        Sent {
+            method,
+            has_key,
+            body_is_kept,
+        }
+    }
+
     #[test]
     fn only_idempotent_requests_with_their_body_at_hand_are_sent_again() {
-        assert!(may_send_again(End::UpstreamReset, &Method::GET, true));
-        assert!(may_send_again(End::UpstreamReset, &Method::PUT, true));
-        assert!(!may_send_again(End::UpstreamReset, &Method::PUT, false));
-        assert!(!may_send_again(End::UpstreamReset, &Method::POST, true));
-        assert!(!may_send_again(End::UpstreamTimeout, &Method::GET, true));
+        let mut rules = defaults::retry();
+        assert!(sent(&Method::GET, false, true).is_repeatable(&rules));
+        assert!(sent(&Method::PUT, false, true).is_repeatable(&rules));
+        assert!(!sent(&Method::PUT, false, false).is_repeatable(&rules));
+        assert!(!sent(&Method::POST, false, true).is_repeatable(&rules));
+        let keyed = sent(&Method::POST, true, true);
+        assert!(!keyed.is_repeatable(&rules), "nobody said so");
+        rules.idempotency_key = true;
+        assert!(keyed.is_repeatable(&rules));
+        assert!(!sent(&Method::POST, false, true).is_repeatable(&rules));
+    }
+
+    #[test]
+    fn the_file_says_after_which_failures() {
+        let mut rules = defaults::retry();
+        assert!(asks_for_another(End::UpstreamReset, false, &rules));
+        assert!(!asks_for_another(End::UpstreamTimeout, false, &rules));
+        assert!(asks_for_another(End::UpstreamTimeout, true, &rules));
+        assert!(!asks_for_another(End::UpstreamInvalid, false, &rules));
+        rules.on.reset = false;
+        rules.on.timeout = true;
+        assert!(!asks_for_another(End::UpstreamReset, false, &rules));
+        assert!(asks_for_another(End::UpstreamTimeout, false, &rules));
+    }
+
+    #[test]
+    fn an_old_connection_that_was_closed_is_nobodys_fault() {
+        assert!(speaks_against_the_node(End::UpstreamReset, false));
+        assert!(!speaks_against_the_node(End::UpstreamReset, true));
+        assert!(speaks_against_the_node(End::UpstreamTimeout, true));
+        assert!(!speaks_against_the_node(End::ClientAbort, false));
+    }
+
+    #[test]
+    fn only_a_503_that_names_seconds_asks_for_a_pause() {
+        let pause = |status: u16, value: &'static str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            asked_pause(status, Some(&HeaderValue::from_static(value)))
+        };
+        assert_eq!(pause(503, " 7 "), Some(Duration::from_secs(7)));
+        assert_eq!(pause(429, "7"), None);
+        for odd in ["0", "-1", "1.5", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(pause(503, odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn failures_are_what_the_file_calls_so() {
+        let failures = defaults::FAILURE_STATUSES;
+        let failed: Vec<u16> = (100..600).filter(|s| is_failure(*s, failures)).collect();
+        assert_eq!(failed, [500, 502, 503, 504]);
     }
 }

@@ -7,6 +7,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -26,16 +27,24 @@ pub struct Connect {
     old: Mutex<Option<TcpStream>>,
     home: Arc<Kept>,
     full: Option<Arc<AtomicBool>>,
+    /// How long the node may take to begin its answer.
+    patience: Option<Duration>,
 }
 
 impl Connect {
     /// Uses `old`, where there is one, else opens one. It goes to `home` when it can be used again.
-    /// `full` is set while the node takes nothing more.
-    pub fn new(old: Option<TcpStream>, home: Arc<Kept>, full: Option<Arc<AtomicBool>>) -> Self {
+    /// `full` is set while the node takes nothing more. The node may take as long as `patience` to begin its answer.
+    pub fn new(
+        old: Option<TcpStream>,
+        home: Arc<Kept>,
+        full: Option<Arc<AtomicBool>>,
+        patience: Option<Duration>,
+    ) -> Self {
         Connect {
             old: Mutex::new(old),
             home,
             full,
+            patience,
         }
     }
 }
@@ -51,7 +60,7 @@ impl L4Connect for Connect {
                 return Error::e_explain(ErrorType::InternalError, "a node without an IP address");
             }
         };
-        let line = Line::new(stream, self.home.clone(), self.full.clone());
+        let line = Line::new(stream, self.home.clone(), self.full.clone(), self.patience);
         Ok(VirtualSocketStream::new(Box::new(line)).into())
     }
 }

@@ -7,16 +7,19 @@
 //! Writing: a head waits a moment for the beginning of its body, so that both leave together. A flush never waits for
 //! the node: what the socket does not take at once goes out while the answer is awaited, under that limit.
 
+use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 use super::kept::Kept;
 use crate::wire::exchange::{Bad, Exchange};
@@ -55,12 +58,20 @@ pub struct Line {
     shut: bool,
     /// Says so while the node takes nothing more, for who has to know whom a body waits for.
     full: Option<Arc<AtomicBool>>,
+    /// Until when the answer must begin.
+    patience: Option<Patience>,
 }
 
 impl Line {
     /// A line over `stream`, which goes to `home` when the exchange is over and well.
-    /// `full` is set while the node takes nothing more.
-    pub fn new(stream: TcpStream, home: Arc<Kept>, full: Option<Arc<AtomicBool>>) -> Self {
+    /// `full` is set while the node takes nothing more. The answer must begin within `patience` after the last byte of
+    /// the request.
+    pub fn new(
+        stream: TcpStream,
+        home: Arc<Kept>,
+        full: Option<Arc<AtomicBool>>,
+        patience: Option<Duration>,
+    ) -> Self {
         Line {
             stream: Some(stream),
             home,
@@ -74,6 +85,7 @@ impl Line {
             bad: None,
             shut: false,
             full,
+            patience: patience.map(Patience::new),
         }
     }
 
@@ -189,6 +201,35 @@ impl Line {
     }
 }
 
+/// How long an answer may take to begin: from the last byte of the request on, so that a long upload is no slow node.
+#[derive(Debug)]
+struct Patience {
+    most: Duration,
+    /// Set when it is first waited for.
+    over: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn new(most: Duration) -> Self {
+        Patience { most, over: None }
+    }
+
+    /// Something is sent: it begins anew when the answer is next waited for.
+    fn begins(&mut self) {
+        self.over = None;
+    }
+
+    /// An error once it is over.
+    fn ends(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let most = self.most;
+        let over = self.over.get_or_insert_with(|| Box::pin(sleep(most)));
+        match over.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(ErrorKind::TimedOut.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
 /// The socket, which is there until the line is dropped.
 fn socket(stream: &mut Option<TcpStream>) -> Pin<&mut TcpStream> {
     let stream = stream.as_mut();
@@ -223,6 +264,12 @@ impl AsyncRead for Line {
         if line.exchange.is_answered() || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        if let Some(patience) = &mut line.patience {
+            match line.exchange.has_answer_begun() {
+                true => line.patience = None,
+                false => patience.ends(cx)?,
+            }
+        }
         if !line.held.is_empty() {
             return line.read_on(cx, buf);
         }
@@ -248,6 +295,9 @@ impl AsyncWrite for Line {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let line = self.get_mut();
+        if let Some(patience) = &mut line.patience {
+            patience.begins();
+        }
         if line.deaf {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }

@@ -121,6 +121,11 @@ impl Exchange {
         self.asked.is_some_and(|asked| asked.body != Body::Sized(0))
     }
 
+    /// Whether the head of the answer has come, what only precedes it (100, 103) aside.
+    pub fn has_answer_begun(&self) -> bool {
+        !matches!(self.got, Got::Head(_))
+    }
+
     /// Whether the request asks for another protocol.
     pub fn asks_to_upgrade(&self) -> bool {
         self.asked.is_some_and(|asked| asked.upgrade)

@@ -10,9 +10,19 @@ fn node(health: Health) -> (Node, Instant) {
     )
 }
 
+fn standing(intent: Intent, health: Health) -> Standing {
+    Standing {
+        intent,
+        health,
+        circuit: Circuit::Closed,
+    }
+}
+
 fn refused() -> Input {
-    Input::ConnectFailed {
+    Input::Eject {
+        kind: Why::Connect,
         why: "connection refused".into(),
+        rest: Rest::AFTER_A_REFUSAL,
     }
 }
 
@@ -26,7 +36,7 @@ fn fall_failed_probes_take_it_out_and_rise_passed_ones_bring_it_back() {
     assert_eq!(n.apply(fail(), now), None);
     assert_eq!(n.apply(fail(), now), None);
     let out = n.apply(fail(), now).unwrap();
-    assert_eq!(out.to, (Intent::Up, Health::Unhealthy));
+    assert_eq!(out.to, standing(Intent::Up, Health::Unhealthy));
     assert_eq!(out.reason, "3 probes failed in a row: timeout");
     assert_eq!(n.fitness(now), Fitness::Unfit);
     assert_eq!(n.apply(Input::ProbePassed { rise: 2 }, now), None);
@@ -49,26 +59,108 @@ fn one_failed_probe_between_passes_starts_the_count_again() {
     assert!(n.apply(Input::ProbePassed { rise: 2 }, now).is_some());
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Refuses at `at`; how long it rests then.
+fn rest_of(n: &Node, at: Instant) -> Duration {
+    assert!(n.apply(refused(), at).is_some());
+    let until = n.view(at).rests_until.unwrap();
+    assert_eq!(
+        n.fitness(until - Duration::from_millis(1)),
+        Fitness::LastResort
+    );
+    assert_eq!(n.fitness(until), Fitness::Good);
+    until.duration_since(at)
+}
+
 #[test]
-fn a_refusal_ejects_for_a_second_then_two_and_a_connection_forgets_it() {
+fn a_refusal_ejects_for_a_second_then_two_and_good_times_forgive() {
     let (n, t0) = node(Health::Healthy);
-    assert!(n.apply(refused(), t0).is_some());
+    assert_eq!(rest_of(&n, t0), SECOND);
+    let t1 = t0 + SECOND;
+    assert!(n.apply(Input::Settle, t1).is_some());
+    assert_eq!(rest_of(&n, t1), 2 * SECOND);
+    let t2 = t1 + 2 * SECOND;
+    assert!(n.apply(Input::Settle, t2).unwrap().returned);
     assert_eq!(
-        n.fitness(t0 + Duration::from_millis(999)),
-        Fitness::LastResort
+        rest_of(&n, t2 + SECOND),
+        2 * SECOND,
+        "a second well forgives one"
     );
-    let t1 = t0 + Duration::from_secs(1);
-    assert_eq!(n.fitness(t1), Fitness::Good);
-    n.apply(refused(), t1);
+    let t3 = t2 + 3 * SECOND;
+    n.apply(Input::Settle, t3);
+    assert_eq!(rest_of(&n, t3 + 60 * SECOND), SECOND);
+}
+
+#[test]
+fn a_node_that_comes_and_goes_rests_longer_and_longer() {
+    let (n, mut now) = node(Health::Healthy);
+    let mut rests = Vec::new();
+    for _ in 0..6 {
+        rests.push(rest_of(&n, now).as_secs());
+        // It accepts a connection now and then, and refuses the next.
+        now += Duration::from_millis(200);
+        assert!(n.connected(now).is_some());
+        now += Duration::from_millis(200);
+    }
+    assert_eq!(rests, [1, 2, 4, 8, 10, 10]);
+}
+
+#[test]
+fn neither_a_connection_nor_a_probe_ends_the_rest_of_a_node_that_fails_requests() {
+    let (n, now) = node(Health::Healthy);
+    let rest = Rest {
+        first: 10 * SECOND,
+        longest: 300 * SECOND,
+        doubles: false,
+    };
+    let eject = Input::Eject {
+        kind: Why::Consecutive,
+        why: "5 requests failed in a row".into(),
+        rest,
+    };
+    let out = n.apply(eject, now).unwrap();
+    assert_eq!(out.reason, "5 requests failed in a row; rests 10s");
+    assert_eq!(out.ejected, Some(Why::Consecutive));
+    assert_eq!(n.connected(now), None);
+    assert_eq!(n.apply(Input::ProbePassed { rise: 1 }, now), None);
+    assert_eq!(n.fitness(now + 9 * SECOND), Fitness::LastResort);
     assert_eq!(
-        n.fitness(t1 + Duration::from_millis(1_999)),
-        Fitness::LastResort
+        [1, 2, 3, 40].map(|n| rest.of(n).as_secs()),
+        [10, 20, 30, 300]
     );
-    let t2 = t1 + Duration::from_secs(2);
-    assert_eq!(n.fitness(t2), Fitness::Good);
-    n.connected(t2);
-    n.apply(refused(), t2);
-    assert_eq!(n.fitness(t2 + Duration::from_secs(1)), Fitness::Good);
+}
+
+#[test]
+fn an_open_breaker_stops_a_healthy_node_and_time_lets_some_try_it() {
+    let (n, now) = node(Health::Healthy);
+    let why = || "half of its requests failed".into();
+    let open = Input::Open {
+        rest: 5 * SECOND,
+        why: why(),
+    };
+    let opened = n.apply(open, now).unwrap();
+    assert_eq!(opened.to.circuit, Circuit::Open);
+    assert_eq!(n.fitness(now + 4 * SECOND), Fitness::Unfit);
+    assert_eq!(n.fitness(now + 5 * SECOND), Fitness::Good);
+    let half = n.apply(Input::Settle, now + 5 * SECOND).unwrap();
+    assert_eq!(half.to.circuit, Circuit::HalfOpen);
+    assert!(half.returned && n.is_hindered());
+    let closed = n.apply(Input::Close { why: why() }, now).unwrap();
+    assert!(!closed.returned && !n.is_hindered());
+}
+
+#[test]
+fn a_new_node_that_has_to_be_probed_starts_slowly_when_it_may_serve() {
+    let (n, now) = node(Health::Checking);
+    n.apply(Input::Warm, now);
+    let passed = n
+        .apply(Input::ProbePassed { rise: 1 }, now + 3 * SECOND)
+        .unwrap();
+    assert!(!passed.returned, "it is new");
+    assert_eq!(n.warming_for(now + 4 * SECOND), Some(SECOND));
+    n.apply(Input::IsWarm, now + 5 * SECOND);
+    assert_eq!(n.warming_for(now + 5 * SECOND), None);
 }
 
 #[test]
@@ -77,12 +169,6 @@ fn a_passed_probe_ends_an_ejection() {
     n.apply(refused(), now);
     assert!(n.apply(Input::ProbePassed { rise: 5 }, now).is_some());
     assert_eq!(n.fitness(now), Fitness::Good);
-}
-
-#[test]
-fn ejections_never_grow_beyond_their_cap() {
-    assert_eq!(rest_after(0), FIRST_EJECTION);
-    assert_eq!(rest_after(40), LONGEST_EJECTION);
 }
 
 #[test]
@@ -95,7 +181,7 @@ fn intent_and_health_do_not_overwrite_each_other() {
     };
     assert_eq!(
         n.apply(fail, now).unwrap().to,
-        (Intent::Drain, Health::Unhealthy)
+        standing(Intent::Drain, Health::Unhealthy)
     );
     n.apply(Input::Intend(Intent::Up), now);
     assert_eq!(
@@ -104,7 +190,7 @@ fn intent_and_health_do_not_overwrite_each_other() {
         "up again, but still unhealthy"
     );
     let back = n.apply(Input::ProbePassed { rise: 1 }, now).unwrap();
-    assert_eq!(back.to, (Intent::Up, Health::Healthy));
+    assert_eq!(back.to, standing(Intent::Up, Health::Healthy));
 }
 
 #[test]

@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::node::{Health, Intent};
+use crate::balance::outlier::Why;
+use crate::base::node::{Circuit, Health, Intent, Standing};
 
 /// How far a node's health lets it be used for new requests. Lower is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +15,7 @@ pub enum Fitness {
     Good = 0,
     /// Not yet probed: used when no node is known to be fine.
     Untried = 1,
-    /// Refused a connection a moment ago: used when nobody else is left, since a refusal costs nothing.
+    /// Rests because it failed a moment ago: used when nobody else is left.
     LastResort = 2,
     /// Not used.
     Unfit = 3,
@@ -42,6 +43,37 @@ impl Fitness {
     }
 }
 
+/// How long a node rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// The first time.
+    pub first: Duration,
+    /// At most.
+    pub longest: Duration,
+    /// The n-th time in a row: twice as long as the one before, or `first` longer.
+    pub doubles: bool,
+}
+
+impl Rest {
+    /// After a refused connection. One second is long enough that a dead node costs a request a second instead of every
+    /// third one, and short enough that a restarted node without health checks is back before anybody looks; and one
+    /// that came back must not wait longer than an operator would.
+    pub const AFTER_A_REFUSAL: Rest = Rest {
+        first: Duration::from_secs(1),
+        longest: Duration::from_secs(10),
+        doubles: true,
+    };
+
+    /// So long, the `n`-th time in a row; the first is 1.
+    pub fn of(self, n: u32) -> Duration {
+        let times = match self.doubles {
+            true => 1u32 << n.saturating_sub(1).min(16),
+            false => n.max(1),
+        };
+        self.first.saturating_mul(times).min(self.longest)
+    }
+}
+
 /// What happened to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -59,15 +91,35 @@ pub enum Input {
         /// What went wrong, for people.
         why: String,
     },
-    /// A request could not connect to it.
-    ConnectFailed {
+    /// It failed and rests.
+    Eject {
+        /// In which way it failed.
+        kind: Why,
         /// What went wrong, for people.
         why: String,
+        /// How long it rests.
+        rest: Rest,
     },
     /// A request did connect to it.
     Connected,
-    /// Time passed: an ejection may be over.
+    /// Its breaker opens, for so long.
+    Open {
+        /// How long.
+        rest: Duration,
+        /// What went wrong, for people.
+        why: String,
+    },
+    /// Its breaker closes.
+    Close {
+        /// Why, for people.
+        why: String,
+    },
+    /// Time passed: a rest may be over.
     Settle,
+    /// It came into a pool that others carry: it starts slowly.
+    Warm,
+    /// It carries the pool alone, or may have its share at once.
+    IsWarm,
     /// Its drain has lasted too long, if it began `limit` ago or earlier: what is left on it is to be cut.
     DrainIsOver {
         /// How long a drain may take.
@@ -81,9 +133,13 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// Before.
-    pub from: (Intent, Health),
+    pub from: Standing,
     /// After.
-    pub to: (Intent, Health),
+    pub to: Standing,
+    /// Why it was ejected, when it was.
+    pub ejected: Option<Why>,
+    /// Whether it takes its share of requests again, after a time when it did not.
+    pub returned: bool,
     /// Why, for people.
     pub reason: String,
 }
@@ -95,10 +151,14 @@ pub struct View {
     pub intent: Intent,
     /// What we see.
     pub health: Health,
-    /// When either last changed.
+    /// Its breaker.
+    pub circuit: Circuit,
+    /// When any of them last changed.
     pub since: Instant,
     /// Why it did.
     pub reason: String,
+    /// When its rest is over, while it is ejected.
+    pub rests_until: Option<Instant>,
     /// The last probe: when, and what went wrong (`None`: it passed).
     pub last_check: Option<(Instant, Option<String>)>,
     /// When the operator (or its removal) began to drain it.

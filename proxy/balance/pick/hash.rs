@@ -31,10 +31,10 @@ impl Pick for Hash {
         let (mut in_flight, mut weights) = (1, 0);
         for i in usable.iter() {
             in_flight += nodes[i].node.in_flight() as u64;
-            weights += u64::from(nodes[i].weight);
+            weights += nodes[i].scaled();
         }
         let has_room = |i: usize| {
-            let share = u128::from(in_flight) * u128::from(nodes[i].weight);
+            let share = u128::from(in_flight) * u128::from(nodes[i].scaled());
             let bound = (share * u128::from(most)).div_ceil(u128::from(weights) * 100);
             (nodes[i].node.in_flight() as u128) < bound
         };

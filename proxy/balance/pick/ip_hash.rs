@@ -34,7 +34,7 @@ impl Pick for IpHash {
         let client = mix(ask.key);
         let mut best: Option<(usize, f64)> = None;
         for i in usable.iter() {
-            let weight = f64::from(nodes[i].weight);
+            let weight = nodes[i].scaled() as f64;
             let lot = unit(mix(client ^ nodes[i].hash));
             match best {
                 // -ln(u) >= 1 - u: most candidates are out without a logarithm.

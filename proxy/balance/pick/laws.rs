@@ -42,11 +42,7 @@ pub(super) fn pool(weights: &[u32]) -> Vec<Candidate> {
         let id = format!("n{i}");
         let hash = xxh3_64(id.as_bytes());
         let node = Node::new("web".into(), id.into(), Intent::Up, Health::Healthy, now);
-        Candidate {
-            node: node.into(),
-            weight: *weight,
-            hash,
-        }
+        Candidate::new(node.into(), *weight, hash)
     };
     weights.iter().enumerate().map(candidate).collect()
 }

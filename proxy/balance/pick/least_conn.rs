@@ -75,7 +75,7 @@ impl Load {
     pub(super) fn of(candidate: &Candidate) -> Self {
         Load {
             in_flight: candidate.node.in_flight() as u64,
-            weight: u64::from(candidate.weight),
+            weight: candidate.scaled(),
         }
     }
 

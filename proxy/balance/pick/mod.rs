@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::node::{Fitness, Node};
+use super::node::Node;
+use super::slow_start::FULL;
 use crate::base::node_set::NodeSet;
 use crate::config::checked::Balance;
 
@@ -30,17 +31,40 @@ pub struct Candidate {
     pub node: Arc<Node>,
     /// Its weight in this generation.
     pub weight: u32,
+    /// The part of its weight that counts now, in hundredths.
+    pub share: u32,
     /// A hash of its identity that is the same on every machine.
     pub hash: u64,
+    /// How many requests it may have at a time; `None`: any number.
+    pub most: Option<u32>,
+    /// Nodes of the lowest tier that can be used are used.
+    pub tier: u8,
 }
 
+/// The tier of a node that is used only when no other can be.
+pub const BACKUP: u8 = u8::MAX;
+
 impl Candidate {
-    /// The share of new requests it is given now: its weight, or nothing while it is not known to be fine.
-    pub fn effective_weight(&self, now: Instant) -> u32 {
-        match self.node.fitness(now) {
-            Fitness::Good => self.weight,
-            Fitness::Untried | Fitness::LastResort | Fitness::Unfit => 0,
+    /// A node with its whole weight and any number of places, in the first tier.
+    pub fn new(node: Arc<Node>, weight: u32, hash: u64) -> Self {
+        Candidate {
+            node,
+            weight,
+            share: FULL,
+            hash,
+            most: None,
+            tier: 0,
         }
+    }
+
+    /// Whether it is used only when no other can be.
+    pub fn is_backup(&self) -> bool {
+        self.tier == BACKUP
+    }
+
+    /// Its weight as far as it counts now, in hundredths. Below 2^24: every sum of them fits.
+    pub(super) fn scaled(&self) -> u64 {
+        u64::from(self.weight) * u64::from(self.share)
     }
 }
 

@@ -43,7 +43,7 @@ fn cost(candidate: &Candidate, ask: &Ask) -> f32 {
         (0.0, 1..) => UNKNOWN_AND_BUSY,
         _ => seconds,
     };
-    one * (in_flight + 1) as f32 / candidate.weight as f32
+    one * (in_flight + 1) as f32 / candidate.scaled() as f32
 }
 
 #[cfg(test)]

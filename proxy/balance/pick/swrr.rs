@@ -43,7 +43,7 @@ impl Swrr {
         let mut earned_by_all = 0;
         let mut richest: Option<(usize, i64)> = None;
         for i in eligible {
-            let earned = i64::from(nodes[i].weight);
+            let earned = nodes[i].scaled() as i64;
             earned_by_all += earned;
             let credit = self.credits[i] + earned;
             self.credits[i] = credit;

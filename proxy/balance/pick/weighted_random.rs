@@ -24,10 +24,10 @@ impl Pick for WeightedRandom {
 
 /// The node of `usable` on whose share of the line `random` falls, or `None` when nobody is usable.
 pub(super) fn choose(nodes: &[Candidate], usable: &NodeSet, random: u64) -> Option<usize> {
-    let total: u64 = usable.iter().map(|i| u64::from(nodes[i].weight)).sum();
+    let total: u64 = usable.iter().map(|i| nodes[i].scaled()).sum();
     let mut ahead = scale(random, total);
     usable.iter().find(|&i| {
-        let share = u64::from(nodes[i].weight);
+        let share = nodes[i].scaled();
         let here = ahead < share;
         ahead = ahead.saturating_sub(share);
         here

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::Intent;
+use super::{Breaker, Intent, Outlier, Queue, Retry, SlowStart};
 
 /// A pool of nodes and how to use it.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,18 @@ pub struct Upstream {
     pub timeouts: NodeTimeouts,
     /// Below this share of healthy nodes, in hundredths, health is ignored; 0: never.
     pub fail_open_below: u32,
+    /// Status codes of a node's answer that count as its failure, as inclusive ranges.
+    pub failure_statuses: Vec<(u16, u16)>,
+    /// When a node that fails rests; `None`: only when it refuses connections.
+    pub outlier: Option<Outlier>,
+    /// When a node that fails is asked nothing at all; `None`: never.
+    pub breaker: Option<Breaker>,
+    /// When a request is sent again.
+    pub retry: Retry,
+    /// How a node that is new or has recovered comes to its share; `None`: at once.
+    pub slow_start: Option<SlowStart>,
+    /// Where requests wait while every node is full.
+    pub queue: Queue,
     /// How long requests in flight on a draining node may take.
     pub drain_timeout: Duration,
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-*` fields.
@@ -164,10 +176,17 @@ pub struct Node {
     pub state: Intent,
     /// Used only when no other node can be.
     pub backup: bool,
+    /// Nodes of the lowest number that can be used are used; at most [`MAX_PRIORITY`].
+    pub priority: u8,
+    /// How many requests it may have at a time; `None`: any number.
+    pub max_conns: Option<u32>,
 }
 
 /// The largest weight of a node: keeps every sum of weights far from overflow.
 pub const MAX_WEIGHT: u32 = 65_535;
+
+/// The largest number of a node's tier.
+pub const MAX_PRIORITY: u8 = 100;
 
 /// Where a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use super::{Changes, limit};
 use crate::base::units::show_duration;
-use crate::config::checked::{Config, Health, Node, Upstream};
-use crate::config::validate::{hash, node, upstream::BALANCES};
+use crate::config::checked::{Breaker, Config, Health, Node, Outlier, Upstream};
+use crate::config::validate::{hash, node, retry, upstream::BALANCES};
 
 pub(super) fn upstreams(out: &mut Changes, old: &Config, new: &Config) {
     let before: HashMap<&str, &Upstream> =
@@ -86,6 +86,11 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
     }
     let below = |u: &Upstream| format!("{}%", u.fail_open_below);
     out.shown(&what("fail_open_below"), &below(was), &below(is));
+    let codes = |u: &Upstream| format!("{:?}", u.failure_statuses);
+    out.shown(&what("failure_statuses"), &codes(was), &codes(is));
+    for ((key, a), (_, b)) in failing(was).into_iter().zip(failing(is)) {
+        out.shown(&what(key), &a, &b);
+    }
     out.shown(
         &what("drain.timeout"),
         &show_duration(was.drain_timeout),
@@ -93,6 +98,63 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
     );
     out.plain(&what("forwarded"), &was.forwarded, &is.forwarded);
     nodes(out, was, is);
+}
+
+/// What is done about nodes that fail, are new, or are full.
+fn failing(u: &Upstream) -> [(&'static str, String); 9] {
+    let off = || "off".to_owned();
+    let slow = u.slow_start.map(|s| {
+        let curve = hash::show_factor(s.curve);
+        format!("{} from {}%, curve {curve}", show_duration(s.time), s.floor)
+    });
+    let (retry, queue) = (&u.retry, &u.queue);
+    let hedge = retry.hedge.as_ref().map(retry::show_hedge);
+    [
+        ("outlier", u.outlier.as_ref().map_or_else(off, outlier)),
+        ("breaker", u.breaker.as_ref().map_or_else(off, breaker)),
+        ("retry.tries", retry.tries.to_string()),
+        ("retry.on", retry::show_on(&retry.on)),
+        ("retry.budget", format!("{}%", retry.budget)),
+        ("retry.try_timeout", limit(retry.try_timeout)),
+        (
+            "retry",
+            format!(
+                "backoff {}, idempotency_key {}, hedge after {}",
+                show_duration(retry.backoff),
+                retry.idempotency_key,
+                hedge.unwrap_or_else(|| "never".into())
+            ),
+        ),
+        ("slow_start", slow.unwrap_or_else(off)),
+        (
+            "queue",
+            format!("{} for {}", queue.size, show_duration(queue.timeout)),
+        ),
+    ]
+}
+
+fn outlier(rules: &Outlier) -> String {
+    format!(
+        "{} in a row or {}% of at least {} in {}; rests {} to {}, at most {}% of the nodes",
+        rules.consecutive.unwrap_or(0),
+        rules.failure_rate.unwrap_or(0),
+        rules.min_requests,
+        show_duration(rules.window),
+        show_duration(rules.eject),
+        show_duration(rules.max_eject),
+        rules.max_ejected
+    )
+}
+
+fn breaker(rules: &Breaker) -> String {
+    format!(
+        "{}% of at least {} in {}; open {}, {} trials",
+        rules.failure_rate,
+        rules.min_requests,
+        show_duration(rules.window),
+        show_duration(rules.open),
+        rules.trials
+    )
 }
 
 fn health(out: &mut Changes, what: &str, was: &Health, is: &Health) {
@@ -144,6 +206,9 @@ fn nodes(out: &mut Changes, was: &Upstream, is: &Upstream) {
                 out.plain(&what("weight"), &was.weight, &node.weight);
                 out.shown(&what("state"), was.state.as_str(), node.state.as_str());
                 out.plain(&what("backup"), &was.backup, &node.backup);
+                out.plain(&what("priority"), &was.priority, &node.priority);
+                let places = |n: &Node| n.max_conns.map_or("any".into(), |n| n.to_string());
+                out.shown(&what("max_conns"), &places(was), &places(node));
             }
         }
     }

@@ -4,9 +4,9 @@
 
 use super::{Writer, limit, list, quoted, yes_no};
 use crate::base::units::show_duration;
-use crate::config::checked::{Balance, Node, NodeTimeouts, Probe, Upstream};
+use crate::config::checked::{Balance, Node, NodeTimeouts, Probe, Retry, Upstream};
 use crate::config::index::At;
-use crate::config::validate::{hash, health, node, upstream};
+use crate::config::validate::{hash, health, node, retry, upstream};
 
 pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes: &[At]) {
     out.section(&quoted(&upstream.name), false);
@@ -34,6 +34,36 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
     out.close();
     let below = format!("{}%", upstream.fail_open_below);
     out.value(at, "fail_open_below", &below);
+    out.value(
+        at,
+        "failure_statuses",
+        &statuses(&upstream.failure_statuses),
+    );
+    outlier(out, upstream, at);
+    breaker(out, upstream, at);
+    repeats(out, &upstream.retry, &at.key("retry"));
+    match &upstream.slow_start {
+        None => out.value(at, "slow_start", "off"),
+        Some(slow) => {
+            let here = at.key("slow_start");
+            out.section("slow_start", false);
+            // In short form the section itself is the time.
+            let time = Some(here.key("time")).filter(At::given);
+            out.line(
+                "time",
+                &show_duration(slow.time),
+                &time.unwrap_or_else(|| here.clone()),
+            );
+            out.value(&here, "floor", &format!("{}%", slow.floor));
+            out.value(&here, "curve", &hash::show_factor(slow.curve));
+            out.close();
+        }
+    }
+    let here = at.key("queue");
+    out.section("queue", false);
+    out.value(&here, "size", &upstream.queue.size.to_string());
+    out.value(&here, "timeout", &show_duration(upstream.queue.timeout));
+    out.close();
     out.section("drain", false);
     out.value(
         &at.key("drain"),
@@ -50,6 +80,77 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
     out.close();
 }
 
+fn statuses(ranges: &[(u16, u16)]) -> String {
+    list(ranges.iter().map(|(low, high)| match low == high {
+        true => low.to_string(),
+        false => format!("{low}-{high}"),
+    }))
+}
+
+fn outlier(out: &mut Writer, upstream: &Upstream, at: &At) {
+    let Some(rules) = &upstream.outlier else {
+        return out.value(at, "outlier", "off");
+    };
+    let at = at.key("outlier");
+    out.section("outlier", false);
+    for (key, value) in [
+        (
+            "consecutive_failures",
+            rules.consecutive.unwrap_or(0).to_string(),
+        ),
+        (
+            "failure_rate",
+            format!("{}%", rules.failure_rate.unwrap_or(0)),
+        ),
+        ("min_requests", rules.min_requests.to_string()),
+        ("window", show_duration(rules.window)),
+        ("eject", show_duration(rules.eject)),
+        ("max_eject", show_duration(rules.max_eject)),
+        ("max_ejected", format!("{}%", rules.max_ejected)),
+    ] {
+        out.value(&at, key, &value);
+    }
+    out.close();
+}
+
+fn breaker(out: &mut Writer, upstream: &Upstream, at: &At) {
+    let Some(rules) = &upstream.breaker else {
+        return out.value(at, "breaker", "off");
+    };
+    let at = at.key("breaker");
+    out.section("breaker", false);
+    for (key, value) in [
+        ("failure_rate", format!("{}%", rules.failure_rate)),
+        ("min_requests", rules.min_requests.to_string()),
+        ("window", show_duration(rules.window)),
+        ("open", show_duration(rules.open)),
+        ("trials", rules.trials.to_string()),
+    ] {
+        out.value(&at, key, &value);
+    }
+    out.close();
+}
+
+fn repeats(out: &mut Writer, rules: &Retry, at: &At) {
+    out.section("retry", false);
+    for (key, value) in [
+        ("tries", rules.tries.to_string()),
+        ("on", retry::show_on(&rules.on)),
+        ("budget", format!("{}%", rules.budget)),
+        ("try_timeout", limit(rules.try_timeout)),
+        ("backoff", show_duration(rules.backoff)),
+        ("idempotency_key", yes_no(rules.idempotency_key).into()),
+    ] {
+        out.value(at, key, &value);
+    }
+    if let Some(hedge) = &rules.hedge {
+        out.section("hedge", false);
+        out.value(&at.key("hedge"), "after", &retry::show_hedge(hedge));
+        out.close();
+    }
+    out.close();
+}
+
 fn health(out: &mut Writer, upstream: &Upstream, at: &At) {
     let Some(check) = &upstream.health else {
         return out.value(at, "health", "off");
@@ -61,11 +162,7 @@ fn health(out: &mut Writer, upstream: &Upstream, at: &At) {
         Probe::Http { path, expect, host } => {
             out.value(&at, "type", health::TYPES.word(health::ProbeType::Http));
             out.value(&at, "path", &quoted(path));
-            let codes = expect.iter().map(|(low, high)| match low == high {
-                true => low.to_string(),
-                false => format!("{low}-{high}"),
-            });
-            out.value(&at, "expect", &list(codes));
+            out.value(&at, "expect", &statuses(expect));
             if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok()) {
                 out.value(&at, "host", &quoted(host));
             }
@@ -90,5 +187,9 @@ fn one_node(out: &mut Writer, node: &Node, at: &At) {
     out.value(at, "weight", &node.weight.to_string());
     out.value(at, "state", node.state.as_str());
     out.value(at, "backup", yes_no(node.backup));
+    if !node.backup {
+        out.value(at, "priority", &node.priority.to_string());
+    }
+    out.value(at, "max_conns", &node.max_conns.unwrap_or(0).to_string());
     out.close();
 }

@@ -16,6 +16,8 @@ pub mod access;
 pub mod access_log;
 /// `admin:`
 pub mod admin;
+/// What an upstream does about nodes that fail.
+pub mod failure;
 /// `health:`
 pub mod health;
 /// `limits:`

@@ -30,6 +30,10 @@ pub struct NodeKeys {
     pub state: Option<String>,
     /// Whether it waits for the others to fail.
     pub backup: Option<String>,
+    /// Nodes of the lowest number that can be used are used.
+    pub priority: Option<String>,
+    /// How many requests it may have at a time.
+    pub max_conns: Option<String>,
 }
 
 /// The forms of [`Node`].
@@ -39,7 +43,8 @@ pub const NODE: Shape = Shape::WordOr(&Shape::Map(&[
     Key::new("weight", Shape::Word, "weight: 2"),
     Key::new("state", Shape::Word, "state: drain"),
     Key::new("backup", Shape::Word, "backup: true"),
-    Key::later("max_conns"),
+    Key::new("priority", Shape::Word, "priority: 1"),
+    Key::new("max_conns", Shape::Word, "max_conns: 200"),
 ]));
 
 /// A list of nodes.

@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use super::failure::{self, WordOr};
 use super::health::{HEALTH, Health};
 use super::node::{NODES_KEY, Node};
 use super::shape::{Key, Shape};
@@ -22,6 +23,18 @@ pub struct Upstream {
     pub timeouts: Option<NodeTimeouts>,
     /// Below this share of healthy nodes health is ignored.
     pub fail_open_below: Option<String>,
+    /// Status codes that count as failures of a node.
+    pub failure_statuses: Option<Vec<Option<String>>>,
+    /// When a node that fails rests.
+    pub outlier: Option<WordOr<failure::Outlier>>,
+    /// When a node that fails is asked nothing at all.
+    pub breaker: Option<WordOr<failure::Breaker>>,
+    /// When a request is sent again.
+    pub retry: Option<WordOr<failure::Retry>>,
+    /// How a node comes to its share.
+    pub slow_start: Option<WordOr<failure::SlowStart>>,
+    /// Where requests wait when all nodes are full.
+    pub queue: Option<WordOr<failure::Queue>>,
     /// How a drain ends.
     pub drain: Option<Drain>,
     /// Whether to send `Forwarded`.
@@ -71,15 +84,28 @@ pub const UPSTREAM: Shape = Shape::Map(&[
     Key::new("health", HEALTH, "health: { path: /healthz }"),
     Key::new("timeouts", NODE_TIMEOUTS, "timeouts: { connect: 1s }"),
     Key::new("fail_open_below", Shape::Word, "fail_open_below: 50%"),
+    Key::new(
+        "failure_statuses",
+        Shape::Words,
+        "failure_statuses: [500, 502, 503, 504]",
+    ),
+    Key::new(
+        "outlier",
+        failure::OUTLIER,
+        "outlier: { consecutive_failures: 5 }",
+    ),
+    Key::new(
+        "breaker",
+        failure::BREAKER,
+        "breaker: { failure_rate: 50% }",
+    ),
+    Key::new("retry", failure::RETRY, "retry: { tries: 2 }"),
+    Key::new("slow_start", failure::SLOW_START, "slow_start: 30s"),
+    Key::new("queue", failure::QUEUE, "queue: { size: 100, timeout: 1s }"),
     Key::new("drain", DRAIN, "drain: { timeout: 60s }"),
     Key::new("forwarded", Shape::Word, "forwarded: true"),
     Key::new("nodes_file", Shape::Word, "nodes_file: nodes.yaml"),
     NODES_KEY,
-    Key::later("outlier"),
-    Key::later("breaker"),
-    Key::later("retry"),
-    Key::later("slow_start"),
-    Key::later("queue"),
     Key::later("sticky"),
     Key::later("tls"),
 ]);

@@ -5,8 +5,8 @@
 
 use http::HeaderName;
 
-use super::addr;
 use super::upstream::BALANCES;
+use super::{addr, failure};
 use crate::config::checked::{Balance, Hash, HashKey};
 use crate::config::fit::shorten;
 use crate::config::index::At;
@@ -99,13 +99,7 @@ fn key(word: &str) -> Result<HashKey, addr::Refusal> {
 
 /// Reads a balance factor, in hundredths.
 fn factor(word: &str) -> Option<u32> {
-    let (whole, part) = word.split_once('.').unwrap_or((word, ""));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 2 {
-        return None;
-    }
-    let hundredths = format!("{part:0<2}").parse::<u32>().ok()?;
-    let value = whole.parse::<u32>().ok()?.checked_mul(100)? + hundredths;
+    let value = failure::hundredths(word)?;
     (101..=MOST).contains(&value).then_some(value)
 }
 

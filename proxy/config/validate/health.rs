@@ -179,6 +179,15 @@ fn expect(keys: &HealthKeys, at: &At, problems: &mut Problems) -> Vec<(u16, u16)
         let problem = Problem::error(at.place(), "`expect` accepts no status code");
         problems.push(problem.help("write `expect: [200, 204]`, or remove the key for 200-399"));
     }
+    statuses(words, &at, problems)
+}
+
+/// Reads a list of status codes.
+pub(super) fn statuses(
+    words: &[Option<String>],
+    at: &At,
+    problems: &mut Problems,
+) -> Vec<(u16, u16)> {
     let mut seen = HashSet::new();
     let mut out = Vec::new();
     for (i, word) in words.iter().enumerate() {

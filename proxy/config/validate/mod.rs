@@ -6,6 +6,8 @@
 
 /// Addresses.
 pub mod addr;
+/// What is done about nodes that fail, are new, or are full.
+pub mod failure;
 /// `hash:`
 pub mod hash;
 /// `health:`
@@ -24,6 +26,8 @@ pub mod node;
 mod order;
 /// `rate_limit:`
 pub mod rate;
+/// `retry:`
+pub mod retry;
 /// `routes:`
 mod route;
 /// Sections at the top of the file.

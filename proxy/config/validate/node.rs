@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::addr;
 use super::words::{self, Choices};
 use crate::base::node::Intent;
-use crate::config::checked::{MAX_WEIGHT, Node, NodeAddr};
+use crate::config::checked::{MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr};
 use crate::config::defaults;
 use crate::config::files::RawUpstream;
 use crate::config::index::At;
@@ -26,6 +26,9 @@ pub const STATES: Choices<Intent> = Choices {
     aka: &[("maint", "down"), ("ready", "up"), ("draining", "drain")],
     later: &[],
 };
+
+/// The most requests a node may be allowed at a time: more than any machine can hold.
+const MAX_CONNS: u32 = 1_000_000;
 
 /// Reads the nodes of an upstream, with their places.
 pub fn check_all(raw: &RawUpstream, problems: &mut Problems) -> (Vec<Node>, Vec<At>) {
@@ -68,6 +71,25 @@ fn check(keys: &NodeKeys, at: &At, addr_at: &At, problems: &mut Problems) -> Opt
         problems,
     );
     let backup = words::flag(keys.backup.as_deref(), &at.key("backup"), false, problems);
+    let priority = words::whole(
+        keys.priority.as_deref(),
+        &at.key("priority"),
+        0..=u32::from(MAX_PRIORITY),
+        0,
+        problems,
+    ) as u8;
+    if backup && keys.priority.is_some() {
+        let what = "`priority` does nothing beside `backup: true`: a backup comes after all others";
+        let here = at.key("priority").key_place();
+        problems.push(Problem::warning(here, what).help("remove one of the two"));
+    }
+    let max_conns = words::whole(
+        keys.max_conns.as_deref(),
+        &at.key("max_conns"),
+        0..=MAX_CONNS,
+        0,
+        problems,
+    );
     if let Some(id) = &keys.id {
         words::name(id, "a node", at.key("id").place(), problems);
     }
@@ -87,6 +109,8 @@ fn check(keys: &NodeKeys, at: &At, addr_at: &At, problems: &mut Problems) -> Opt
         weight,
         state,
         backup,
+        priority,
+        max_conns: (max_conns > 0).then_some(max_conns),
     })
 }
 

@@ -3,7 +3,7 @@
 //! One upstream at a time: what concerns several (routes, use) is checked elsewhere.
 
 use super::words::{self, Choices};
-use super::{hash, health, node};
+use super::{failure, hash, health, node, retry};
 use crate::config::checked::{Balance, NodeTimeouts, Upstream};
 use crate::config::defaults;
 use crate::config::files::RawUpstream;
@@ -74,19 +74,31 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
         defaults::BALANCE,
         problems,
     );
+    let limits = timeouts(keys.timeouts.as_ref(), &at.key("timeouts"), problems);
+    let has_places = nodes.iter().any(|n| n.max_conns.is_some());
     let drain = keys.drain.as_ref().and_then(|d| d.timeout.as_deref());
     let upstream = Upstream {
         name: raw.name.clone(),
         balance,
         hash: hash::check(keys.hash.as_ref(), balance, &at.key("hash"), problems),
         health: health::check(keys.health.as_ref(), &at.key("health"), problems),
-        timeouts: timeouts(keys.timeouts.as_ref(), &at.key("timeouts"), problems),
+        timeouts: limits,
         fail_open_below: words::percent(
             keys.fail_open_below.as_deref(),
             &at.key("fail_open_below"),
             defaults::FAIL_OPEN_BELOW,
             problems,
         ),
+        failure_statuses: failure::statuses(
+            keys.failure_statuses.as_ref(),
+            &at.key("failure_statuses"),
+            problems,
+        ),
+        outlier: failure::outlier(keys.outlier.as_ref(), &at.key("outlier"), problems),
+        breaker: failure::breaker(keys.breaker.as_ref(), &at.key("breaker"), problems),
+        retry: retry::check(keys.retry.as_ref(), limits.read, &at.key("retry"), problems),
+        slow_start: failure::slow_start(keys.slow_start.as_ref(), &at.key("slow_start"), problems),
+        queue: failure::queue(keys.queue.as_ref(), has_places, &at.key("queue"), problems),
         drain_timeout: words::duration(
             drain,
             &at.key("drain").key("timeout"),

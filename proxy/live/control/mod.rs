@@ -29,7 +29,6 @@ mod nodes;
 mod reads;
 mod words;
 
-pub use nodes::tell;
 pub use words::{LastReload, Leaving, Reloaded, VerbError};
 
 use nodes::has_node;

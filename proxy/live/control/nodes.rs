@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Control, Leaving};
 use crate::balance::node::{Input, Node, Transition};
-use crate::base::node::{Health, Intent};
+use crate::base::node::{Circuit, Health, Intent, Standing};
 use crate::live::build;
 use crate::live::snapshot::{Snapshot, Upstream};
 use crate::telemetry::metrics::Metrics;
@@ -42,6 +42,15 @@ impl Control {
                 if moved || stuck {
                     let health = build::initial_health(config.health.as_ref());
                     self.apply(node, Input::Restart(health), now);
+                }
+                if config.breaker.is_none() && node.is_hindered() {
+                    let why = "no breaker any more".into();
+                    self.apply(node, Input::Close { why }, now);
+                }
+                let is_new = address_in(old, node).is_none()
+                    && leaving.iter().all(|l| !Arc::ptr_eq(&l.node, node));
+                if is_new && config.slow_start.is_some() && upstream.is_carried_without(node, now) {
+                    node.apply(Input::Warm, now);
                 }
             }
         }
@@ -78,8 +87,26 @@ impl Control {
     /// Lets something happen to a node, and tells what changed.
     pub fn apply(&self, node: &Arc<Node>, input: Input, now: Instant) {
         if let Some(transition) = node.apply(input, now) {
-            tell(node, &transition, &self.metrics);
+            self.changed(node, &transition, now);
         }
+    }
+
+    /// Tells a change of a node's state: one line, one count. One that comes back to a pool that others carry starts
+    /// slowly, where the file says so.
+    pub fn changed(&self, node: &Arc<Node>, transition: &Transition, now: Instant) {
+        tell(node, transition, &self.metrics);
+        self.hold.look(|snapshot| {
+            let own = |u: &&Upstream| u.name == node.upstream;
+            let Some(upstream) = snapshot.upstreams.iter().find(own) else {
+                return;
+            };
+            // Whoever waits for a place may have one there.
+            upstream.pool.commons().queue.has_room();
+            let slowly = upstream.pool.how().slow_start.is_some();
+            if transition.returned && slowly && upstream.is_carried_without(node, now) {
+                node.apply(Input::Warm, now);
+            }
+        });
     }
 
     /// Ends drains, ejections and idle connections whose time is over, and forgets nodes that have left. Called several times a second.
@@ -87,10 +114,15 @@ impl Control {
         let snapshot = self.hold.load();
         let mut cut = false;
         for (upstream, config) in snapshot.upstreams.iter().zip(&snapshot.config.upstreams) {
-            for candidate in upstream.pool.candidates() {
+            for (at, candidate) in upstream.pool.candidates().iter().enumerate() {
                 self.apply(&candidate.node, Input::Settle, now);
+                if candidate.node.warming_for(now).is_some() && upstream.pool.is_warm(at, now) {
+                    candidate.node.apply(Input::IsWarm, now);
+                }
                 cut |= end_drain(&candidate.node, config.drain_timeout, now);
             }
+            // Places may have come from what no request does: a node that recovered, a generation with more.
+            upstream.pool.commons().queue.has_room();
             tell_fail_open(upstream, now);
         }
         snapshot.kept().for_each(|kept| kept.sweep(now));
@@ -149,20 +181,26 @@ fn end_drain(node: &Arc<Node>, limit: Duration, now: Instant) -> bool {
     node.is_cut()
 }
 
-/// Tells a change of a node's state: one line, one count.
-pub fn tell(node: &Node, t: &Transition, metrics: &Metrics) {
+fn tell(node: &Node, t: &Transition, metrics: &Metrics) {
     let (upstream, id) = (&node.upstream, &node.id);
     let (from, to) = (words(t.from), words(t.to));
-    if t.to.1 == Health::Unhealthy || t.to.1 == Health::Ejected {
+    let worse =
+        matches!(t.to.health, Health::Unhealthy | Health::Ejected) || t.to.circuit == Circuit::Open;
+    if worse {
         tracing::warn!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);
     } else {
         tracing::info!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);
     }
-    metrics.node(upstream, id).changed(t.from, t.to);
+    let ejected = t.ejected.map(|kind| kind.as_str());
+    metrics.node(upstream, id).changed(t.from, t.to, ejected);
 }
 
-fn words((intent, health): (Intent, Health)) -> String {
-    format!("{} {}", intent.as_str(), health.as_str())
+fn words(standing: Standing) -> String {
+    let (intent, health) = (standing.intent.as_str(), standing.health.as_str());
+    match standing.circuit {
+        Circuit::Closed => format!("{intent} {health}"),
+        circuit => format!("{intent} {health}, breaker {}", circuit.as_str()),
+    }
 }
 
 pub(super) fn has_node(snapshot: &Snapshot, node: &Arc<Node>) -> bool {

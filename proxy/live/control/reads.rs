@@ -11,7 +11,7 @@ use crate::balance::node::Node;
 use crate::base::node::{Health, Intent};
 use crate::config::checked::{Listen, NodeAddr};
 use crate::live::source::Source;
-use crate::telemetry::metrics::NodeGauges;
+use crate::telemetry::metrics::{NodeGauges, UpstreamGauges};
 
 impl Control {
     /// Names that want resolving.
@@ -95,37 +95,41 @@ impl Control {
     pub fn mirror(&self, now: Instant) {
         let snapshot = self.hold.load();
         let leaving = self.leaving();
-        let gauges = |node: &Arc<Node>, weight| {
-            let view = node.view(now);
-            (node.clone(), view.intent, view.health, weight)
-        };
-        let nodes: Vec<_> = snapshot
-            .upstreams
-            .iter()
-            .flat_map(|u| u.pool.candidates())
-            .map(|c| gauges(&c.node, c.effective_weight(now)))
-            .chain(leaving.iter().map(|l| gauges(&l.node, 0)))
+        let read =
+            |node: &Arc<Node>, circuit, weight| (node.clone(), node.view(now), circuit, weight);
+        let members = snapshot.upstreams.iter().flat_map(|u| {
+            let all = u.pool.candidates().iter().enumerate();
+            all.map(move |(at, c)| (&c.node, &u.pool, at))
+        });
+        let nodes: Vec<_> = members
+            .map(|(node, pool, at)| {
+                let weight = pool.effective_weight(at, now);
+                read(node, pool.circuit(at, now), weight)
+            })
+            .chain(leaving.iter().map(|l| read(&l.node, None, 0.0)))
             .collect();
         self.metrics.mirror(
             nodes
                 .iter()
-                .map(|(node, intent, health, weight)| NodeGauges {
+                .map(|(node, view, circuit, weight)| NodeGauges {
                     upstream: &node.upstream,
                     node: &node.id,
-                    intent: *intent,
-                    health: *health,
+                    intent: view.intent,
+                    health: view.health,
                     in_flight: node.in_flight(),
-                    weight: if *health == Health::Healthy {
-                        *weight
-                    } else {
-                        0
+                    circuit: *circuit,
+                    weight: match view.health {
+                        Health::Healthy => *weight,
+                        _ => 0.0,
                     },
-                    draining: *intent != Intent::Up,
+                    draining: view.intent != Intent::Up,
                 }),
-            snapshot
-                .upstreams
-                .iter()
-                .map(|u| (&*u.name, u.pool.available(now), u.pool.fails_open(now))),
+            snapshot.upstreams.iter().map(|u| UpstreamGauges {
+                upstream: &u.name,
+                available: u.pool.available(now),
+                fails_open: u.pool.fails_open(now),
+                waiting: u.pool.commons().queue.len(),
+            }),
         );
     }
 }

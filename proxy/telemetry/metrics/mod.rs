@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
-    histogram_opts, opts,
+    GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder, histogram_opts, opts,
 };
 
 use crate::base::reason::Refusal;
@@ -26,7 +26,7 @@ mod upstreams;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics};
-pub use upstreams::UpstreamMetrics;
+pub use upstreams::{UpstreamGauges, UpstreamMetrics};
 
 use nodes::NodeFamilies;
 use routes::RouteFamilies;
@@ -91,6 +91,10 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Int
 
 fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     register(registry, IntGaugeVec::new(opts!(name, help), labels))
+}
+
+fn float_gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    register(registry, GaugeVec::new(opts!(name, help), labels))
 }
 
 fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
@@ -251,19 +255,12 @@ impl Metrics {
     pub fn mirror<'a>(
         &self,
         nodes: impl Iterator<Item = NodeGauges<'a>>,
-        upstreams: impl Iterator<Item = (&'a str, usize, bool)>,
+        upstreams: impl Iterator<Item = UpstreamGauges<'a>>,
     ) {
         for gauges in nodes {
             self.node.set(&gauges);
         }
-        for (name, n, fails_open) in upstreams {
-            self.upstream
-                .available
-                .with_label_values(&[name])
-                .set(n as i64);
-            let fail_open = self.upstream.fail_open.with_label_values(&[name]);
-            fail_open.set(fails_open.into());
-        }
+        upstreams.for_each(|gauges| self.upstream.set(&gauges));
     }
 
     /// A node is gone: its state at once, its counts ten minutes later, unless it comes back.
@@ -277,8 +274,7 @@ impl Metrics {
 
     /// An upstream is gone: so is what is said of its nodes together.
     pub fn upstream_left(&self, name: &str) {
-        let _ = self.upstream.available.remove_label_values(&[name]);
-        let _ = self.upstream.fail_open.remove_label_values(&[name]);
+        self.upstream.forget(name);
     }
 
     /// Forgets the counts of nodes that have been gone for long enough.
@@ -325,7 +321,7 @@ fn sum(family: &impl Collector, value: impl Fn(&prometheus::proto::Metric) -> f6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::node::{Health, Intent};
+    use crate::base::node::{Circuit, Health, Intent, Standing};
     use crate::base::reason::End;
     use http::Method;
 
@@ -336,7 +332,8 @@ mod tests {
             intent: Intent::Up,
             health,
             in_flight: 3,
-            weight: 2,
+            circuit: None,
+            weight: 2.0,
             draining: false,
         }
     }
@@ -369,11 +366,21 @@ mod tests {
         let node = m.node("web", "a");
         node.answered(200, Duration::ZERO);
         node.failed(End::UpstreamReset);
-        node.changed((Intent::Up, Health::Healthy), (Intent::Up, Health::Ejected));
+        let standing = |health| Standing {
+            intent: Intent::Up,
+            health,
+            circuit: Circuit::Closed,
+        };
+        let (from, to) = (standing(Health::Healthy), standing(Health::Ejected));
+        node.changed(from, to, Some("connect"));
         let t0 = Instant::now();
         m.mirror(
             [gauges_of(Health::Ejected)].into_iter(),
-            [("web", 0, false)].into_iter(),
+            [UpstreamGauges {
+                upstream: "web",
+                ..UpstreamGauges::default()
+            }]
+            .into_iter(),
         );
         let text = m.text();
         for line in [

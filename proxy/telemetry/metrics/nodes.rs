@@ -5,11 +5,13 @@
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{
+    GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry,
+};
 
 use super::codes::CodeCounters;
-use super::{counters, gauges, histograms};
-use crate::base::node::{Health, Intent};
+use super::{counters, float_gauges, gauges, histograms};
+use crate::base::node::{Circuit, Health, Intent, Standing};
 use crate::base::reason::End;
 
 #[derive(Debug)]
@@ -21,7 +23,8 @@ pub(super) struct NodeFamilies {
     in_flight: IntGaugeVec,
     state: IntGaugeVec,
     health: IntGaugeVec,
-    weight: IntGaugeVec,
+    weight: GaugeVec,
+    breaker: IntGaugeVec,
     drain_remaining: IntGaugeVec,
     checks: IntCounterVec,
     ejections: IntCounterVec,
@@ -70,25 +73,20 @@ impl NodeMetrics {
     }
 
     /// Counts a change of state. Rare, so its handles are looked up.
-    pub fn changed(&self, from: (Intent, Health), to: (Intent, Health)) {
-        let (upstream, node) = (&self.labels.0, &self.labels.1);
-        if from.1 != to.1 {
-            self.families
-                .2
-                .with_label_values(&[upstream, node, to.1.as_str()])
-                .inc();
-            if to.1 == Health::Ejected {
-                self.families
-                    .1
-                    .with_label_values(&[upstream.as_str(), node, "connect"])
-                    .inc();
-            }
+    /// `ejected` says why it was, when it was.
+    pub fn changed(&self, from: Standing, to: Standing, ejected: Option<&str>) {
+        let (upstream, node) = (self.labels.0.as_str(), self.labels.1.as_str());
+        let (_, ejections, transitions) = &self.families;
+        if let Some(why) = ejected {
+            ejections.with_label_values(&[upstream, node, why]).inc();
         }
-        if from.0 != to.0 {
-            self.families
-                .2
-                .with_label_values(&[upstream, node, to.0.as_str()])
-                .inc();
+        let changed = [
+            (from.health != to.health, to.health.as_str()),
+            (from.intent != to.intent, to.intent.as_str()),
+            (from.circuit != to.circuit, breaker_word(to.circuit)),
+        ];
+        for (_, to) in changed.iter().filter(|(changed, _)| *changed) {
+            transitions.with_label_values(&[upstream, node, to]).inc();
         }
     }
 
@@ -100,6 +98,15 @@ impl NodeMetrics {
     /// Attempts that failed on it so far.
     pub fn errors_total(&self) -> u64 {
         self.errors_total.get()
+    }
+}
+
+/// What a breaker's change is called among the changes of a node.
+fn breaker_word(circuit: Circuit) -> &'static str {
+    match circuit {
+        Circuit::Closed => "breaker_closed",
+        Circuit::Open => "breaker_open",
+        Circuit::HalfOpen => "breaker_half_open",
     }
 }
 
@@ -116,8 +123,10 @@ pub struct NodeGauges<'a> {
     pub health: Health,
     /// Requests in flight on it.
     pub in_flight: usize,
+    /// Its breaker, where it has one.
+    pub circuit: Option<Circuit>,
     /// Share of the traffic it is given now.
-    pub weight: u32,
+    pub weight: f64,
     /// Whether it is draining.
     pub draining: bool,
 }
@@ -168,11 +177,17 @@ impl NodeFamilies {
                 "What is seen of a node.",
                 &["upstream", "node", "health"],
             ),
-            weight: gauges(
+            weight: float_gauges(
                 r,
                 "node_effective_weight",
                 "Share of new requests a node is given now.",
                 &NODE,
+            ),
+            breaker: gauges(
+                r,
+                "breaker_state",
+                "State of a node's circuit breaker.",
+                &["upstream", "node", "state"],
             ),
             drain_remaining: gauges(
                 r,
@@ -223,9 +238,17 @@ impl NodeFamilies {
         self.in_flight
             .with_label_values(&node)
             .set(g.in_flight as i64);
-        self.weight
-            .with_label_values(&node)
-            .set(i64::from(g.weight));
+        self.weight.with_label_values(&node).set(g.weight);
+        for circuit in Circuit::ALL {
+            let labels = [g.upstream, g.node, circuit.as_str()];
+            match g.circuit {
+                Some(is) => self
+                    .breaker
+                    .with_label_values(&labels)
+                    .set(i64::from(circuit == is)),
+                None => drop(self.breaker.remove_label_values(&labels)),
+            }
+        }
         if g.draining {
             self.drain_remaining
                 .with_label_values(&node)
@@ -247,8 +270,14 @@ impl NodeFamilies {
 
     /// The state of a node that is gone is no state: its gauges leave at once.
     pub(super) fn forget_gauges(&self, upstream: &str, node: &str) {
-        for family in [&self.in_flight, &self.weight, &self.drain_remaining] {
+        for family in [&self.in_flight, &self.drain_remaining] {
             let _ = family.remove_label_values(&[upstream, node]);
+        }
+        let _ = self.weight.remove_label_values(&[upstream, node]);
+        for circuit in Circuit::ALL {
+            let _ = self
+                .breaker
+                .remove_label_values(&[upstream, node, circuit.as_str()]);
         }
         for intent in Intent::ALL {
             let _ = self

@@ -10,8 +10,25 @@ pub(super) struct UpstreamFamilies {
     connect_duration: HistogramVec,
     retries: IntCounterVec,
     reuse: IntCounterVec,
-    pub(super) available: IntGaugeVec,
-    pub(super) fail_open: IntGaugeVec,
+    available: IntGaugeVec,
+    fail_open: IntGaugeVec,
+    queue_length: IntGaugeVec,
+    queue_duration: HistogramVec,
+    budget: IntCounterVec,
+    hedges: IntCounterVec,
+}
+
+/// State of an upstream, read when metrics are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamGauges<'a> {
+    /// Its name.
+    pub upstream: &'a str,
+    /// Nodes that take new requests without reserve.
+    pub available: usize,
+    /// Whether health is ignored.
+    pub fails_open: bool,
+    /// Requests that wait for a place on a node.
+    pub waiting: usize,
 }
 
 /// What is counted for one upstream.
@@ -21,6 +38,12 @@ pub struct UpstreamMetrics {
     pub connect_duration: Histogram,
     /// Attempts that found an open connection.
     pub reuse: IntCounter,
+    /// Time that requests waited for a place on a node.
+    pub queue_duration: Histogram,
+    /// Requests that were not sent again because too many were.
+    pub budget_exhausted: IntCounter,
+    /// Second nodes that were asked beside the first, and those of them that were first to answer.
+    pub hedges: (IntCounter, IntCounter),
     retries: IntCounterVec,
     name: String,
 }
@@ -67,6 +90,47 @@ impl UpstreamFamilies {
                 "1 while so few nodes are healthy that health is ignored.",
                 &["upstream"],
             ),
+            queue_length: gauges(
+                r,
+                "upstream_queue_length",
+                "Requests that wait for a place on a node.",
+                &["upstream"],
+            ),
+            queue_duration: histograms(
+                r,
+                "upstream_queue_duration_seconds",
+                "Time that requests waited for a place on a node.",
+                &["upstream"],
+            ),
+            budget: counters(
+                r,
+                "upstream_retry_budget_exhausted_total",
+                "Requests that were not sent again because the retry budget was used up.",
+                &["upstream"],
+            ),
+            hedges: counters(
+                r,
+                "upstream_hedges_total",
+                "Second nodes asked beside the first: all of them, and those that were first to answer.",
+                &["upstream", "result"],
+            ),
+        }
+    }
+
+    pub(super) fn set(&self, g: &UpstreamGauges<'_>) {
+        for (family, value) in [
+            (&self.available, g.available as i64),
+            (&self.fail_open, i64::from(g.fails_open)),
+            (&self.queue_length, g.waiting as i64),
+        ] {
+            family.with_label_values(&[g.upstream]).set(value);
+        }
+    }
+
+    /// The state of an upstream that is gone is no state.
+    pub(super) fn forget(&self, name: &str) {
+        for family in [&self.available, &self.fail_open, &self.queue_length] {
+            let _ = family.remove_label_values(&[name]);
         }
     }
 
@@ -74,6 +138,12 @@ impl UpstreamFamilies {
         UpstreamMetrics {
             connect_duration: self.connect_duration.with_label_values(&[name]),
             reuse: self.reuse.with_label_values(&[name]),
+            queue_duration: self.queue_duration.with_label_values(&[name]),
+            budget_exhausted: self.budget.with_label_values(&[name]),
+            hedges: (
+                self.hedges.with_label_values(&[name, "asked"]),
+                self.hedges.with_label_values(&[name, "first"]),
+            ),
             retries: self.retries.clone(),
             name: name.to_string(),
         }

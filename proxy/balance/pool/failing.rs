@@ -1,0 +1,139 @@
+//! What becomes of nodes that fail: they rest, or their breaker opens.
+//!
+//! A failure that all nodes share rests nobody: then it is not the node. Changes nothing but nodes, and returns what
+//! changed: whoever asked tells it.
+
+use std::time::{Duration, Instant};
+
+use super::Pool;
+use crate::balance::node::{Fitness, Input, Rest, Transition};
+use crate::balance::outlier::Why;
+use crate::base::node::Circuit;
+use crate::base::window::Counts;
+
+impl Pool {
+    /// Node `at` answered well or failed, in a request that was let through to try it (`trial`) or in another.
+    /// Says what changed.
+    pub fn note(
+        &self,
+        at: usize,
+        failed: bool,
+        trial: bool,
+        now: Instant,
+    ) -> [Option<Transition>; 2] {
+        [
+            self.judge(at, failed, now),
+            self.breaks(at, failed, trial, now),
+        ]
+    }
+
+    /// Notes it for the outlier ejection.
+    fn judge(&self, at: usize, failed: bool, now: Instant) -> Option<Transition> {
+        let rules = self.how.outlier.as_ref()?;
+        let node = &self.candidates[at].node;
+        let clock = node.millis(now);
+        node.record.note(failed, rules, clock);
+        if !failed {
+            return None;
+        }
+        let kind = node.record.verdict(rules, clock)?;
+        let counts = node.record.counts(clock);
+        if self.all_fail_alike(at, counts, now) {
+            return None;
+        }
+        let why = match kind {
+            Why::Rate => format!(
+                "{} of {} requests failed within {:?}",
+                counts.failed,
+                counts.all(),
+                rules.window
+            ),
+            _ => format!("{} requests failed in a row", node.record.in_a_row()),
+        };
+        let rest = Rest {
+            first: rules.eject,
+            longest: rules.max_eject,
+            doubles: false,
+        };
+        self.rest(at, kind, why, rest, now)
+    }
+
+    /// Node `at` asked for a pause, with `Retry-After`. Only where failing nodes rest at all.
+    pub fn pauses(&self, at: usize, pause: Duration, now: Instant) -> Option<Transition> {
+        let rules = self.how.outlier.as_ref()?;
+        let pause = pause.min(rules.max_eject);
+        let rest = Rest {
+            first: pause,
+            longest: pause,
+            doubles: false,
+        };
+        let why = "it asked for a pause (Retry-After)".to_owned();
+        self.rest(at, Why::RetryAfter, why, rest, now)
+    }
+
+    /// Node `at` could not be connected to. No cap: it serves nobody, so resting it takes nothing away.
+    pub fn refused(&self, at: usize, why: &str, now: Instant) -> Option<Transition> {
+        let input = Input::Eject {
+            kind: Why::Connect,
+            why: why.into(),
+            rest: Rest::AFTER_A_REFUSAL,
+        };
+        self.candidates[at].node.apply(input, now)
+    }
+
+    /// Rests a node, unless too many rest already.
+    fn rest(
+        &self,
+        at: usize,
+        kind: Why,
+        why: String,
+        rest: Rest,
+        now: Instant,
+    ) -> Option<Transition> {
+        let _one_at_a_time = self.commons.ejecting.lock();
+        let most = self.how.outlier.as_ref().map_or(0, |r| r.max_ejected);
+        let serving = self.candidates.iter().filter(|c| c.weight > 0).count();
+        let resting = self.candidates.iter().filter(|c| c.node.rests_by_rule(now));
+        if (resting.count() + 1) * 100 > serving * most as usize {
+            return None;
+        }
+        self.candidates[at]
+            .node
+            .apply(Input::Eject { kind, why, rest }, now)
+    }
+
+    /// Whether no other node fails clearly less than this one: at most half as large a share.
+    fn all_fail_alike(&self, at: usize, own: Counts, now: Instant) -> bool {
+        let own = own.failed as f64 / own.all().max(1) as f64;
+        let is_better = |(i, candidate): (usize, &crate::balance::pick::Candidate)| {
+            let node = &candidate.node;
+            let counts = node.record.counts(node.millis(now));
+            let share = counts.failed as f64 / counts.all().max(1) as f64;
+            let serves = candidate.weight > 0 && node.fitness(now) <= Fitness::Untried;
+            i != at && serves && share * 2.0 <= own
+        };
+        !self.candidates.iter().enumerate().any(is_better)
+    }
+
+    /// Notes it for the breaker.
+    fn breaks(&self, at: usize, failed: bool, trial: bool, now: Instant) -> Option<Transition> {
+        let rules = self.how.breaker.as_ref()?;
+        let node = &self.candidates[at].node;
+        let input = match node.breaker.note(failed, trial, rules, node.millis(now))? {
+            Circuit::Closed => Input::Close {
+                why: format!("{} good answers", rules.trials),
+            },
+            Circuit::Open | Circuit::HalfOpen => Input::Open {
+                rest: rules.open,
+                why: match trial {
+                    true => "it still fails".into(),
+                    false => format!(
+                        "at least {} % of its requests failed within {:?}",
+                        rules.failure_rate, rules.window
+                    ),
+                },
+            },
+        };
+        node.apply(input, now)
+    }
+}

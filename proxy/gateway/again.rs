@@ -1,0 +1,214 @@
+//! After something was sent: what a failure says of the node, and whether another one is asked.
+//!
+//! Another one is asked only where the file wants it after this failure, sending the request twice does no harm, no byte
+//! of an answer went on to the client, what was sent of the body is at hand, tries and budget are left, and another
+//! node exists. All of it, for every failure; the one exception is an old connection that its node had closed meanwhile,
+//! which costs neither a try nor the budget, once.
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderName, header};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::ctx::Ctx;
+use super::{forward, line};
+use crate::base::backoff;
+use crate::base::reason::End;
+use crate::config::checked::{Retry, Upstream};
+use crate::upstream::classify::{self, Sent};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// What pingora keeps of a body to send it again.
+const KEPT_OF_A_BODY: u64 = 64 * 1024;
+
+/// What the file says of the request's upstream.
+fn rules(ctx: &Ctx) -> Option<&Upstream> {
+    ctx.upstream.map(|at| &ctx.snapshot.config.upstreams[at])
+}
+
+/// The node of the attempt that runs answered well or failed.
+pub fn judge(ctx: &Ctx, failed: bool, now: Instant) {
+    let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream()) else {
+        return;
+    };
+    let in_flight = &attempt.in_flight;
+    let changes = upstream
+        .pool
+        .note(attempt.member, failed, in_flight.is_trial(), now);
+    for change in changes.iter().flatten() {
+        ctx.control.changed(in_flight.node(), change, now);
+    }
+}
+
+/// How long the node of the next attempt may take to begin its answer; only where another one could be asked then.
+pub fn patience(ctx: &Ctx) -> Option<Duration> {
+    let rules = &rules(ctx)?.retry;
+    let most = rules.try_timeout?;
+    let could =
+        ctx.sent + 1 < rules.tries && ctx.repeatable && line::is_there_another(ctx, ctx.begun);
+    could.then_some(most)
+}
+
+/// Whether the request may be sent twice, as far as its head says. A body must be short enough to be kept.
+pub fn is_repeatable(session: &Session, ctx: &Ctx) -> bool {
+    let Some(rules) = rules(ctx).map(|u| &u.retry).filter(|r| r.tries > 1) else {
+        return false;
+    };
+    let fields = &session.req_header().headers;
+    let length = fields.get(header::CONTENT_LENGTH).map(|length| {
+        let length = length.to_str().ok().and_then(|text| text.parse().ok());
+        length.unwrap_or(u64::MAX)
+    });
+    let short = !fields.contains_key(header::TRANSFER_ENCODING)
+        && length.is_none_or(|length| length <= KEPT_OF_A_BODY);
+    short && sent(session, ctx).is_repeatable(rules)
+}
+
+fn sent<'a>(session: &Session, ctx: &'a Ctx) -> Sent<'a> {
+    Sent {
+        method: &ctx.head.method,
+        has_key: session.req_header().headers.contains_key(IDEMPOTENCY_KEY),
+        body_is_kept: !session.as_ref().retry_buffer_truncated(),
+    }
+}
+
+/// Takes one more try out of the budget. `false`: there is none left.
+pub fn is_affordable(ctx: &Ctx, now: Instant) -> bool {
+    let (Some(upstream), Some(rules)) = (ctx.upstream(), rules(ctx)) else {
+        return false;
+    };
+    let commons = upstream.pool.commons();
+    let paid = commons.budget.take(rules.retry.budget, commons.millis(now));
+    if !paid {
+        upstream.metrics.budget_exhausted.inc();
+    }
+    paid
+}
+
+/// Whether another node is to be asked, and if so, prepares for it.
+fn goes_on(
+    session: &Session,
+    ctx: &mut Ctx,
+    wanted: impl Fn(&Retry) -> bool,
+    now: Instant,
+) -> bool {
+    let Some(rules) = rules(ctx).map(|u| &u.retry) else {
+        return false;
+    };
+    let may = ctx.sent < rules.tries
+        && wanted(rules)
+        && sent(session, ctx).is_repeatable(rules)
+        && session.response_written().is_none()
+        && !ctx.is_overdue()
+        && line::is_there_another(ctx, now);
+    let first_pause = rules.backoff;
+    if !may || !is_affordable(ctx, now) {
+        return false;
+    }
+    ctx.paid = true;
+    ctx.pause = backoff::pause(first_pause, ctx.sent, fastrand::u64(..));
+    true
+}
+
+/// The head of an answer has come: judges the node by it. `Some`: the answer is not passed on, another node is asked.
+pub fn answered(
+    session: &Session,
+    answer: &ResponseHeader,
+    ctx: &mut Ctx,
+    now: Instant,
+) -> Option<Box<Error>> {
+    let upstream = rules(ctx)?;
+    let status = answer.status;
+    let failed = classify::is_failure(status.as_u16(), &upstream.failure_statuses);
+    judge(ctx, failed, now);
+    if status.as_u16() < 400 {
+        return None;
+    }
+    let retry_after = answer.headers.get(header::RETRY_AFTER);
+    if let Some(pause) = classify::asked_pause(status, retry_after) {
+        rest(ctx, pause, now);
+    }
+    let wanted = |rules: &Retry| rules.on.statuses.binary_search(&status.as_u16()).is_ok();
+    if !goes_on(session, ctx, wanted, now) {
+        return None;
+    }
+    ctx.asks_another = true;
+    ctx.kept_back = Some(status);
+    let error = Error::explain(
+        ErrorType::HTTPStatus(status.as_u16()),
+        "another node is asked",
+    );
+    Some(error.into_up())
+}
+
+/// The node of the attempt that runs asked for a pause.
+fn rest(ctx: &Ctx, pause: Duration, now: Instant) {
+    let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream()) else {
+        return;
+    };
+    if let Some(change) = upstream.pool.pauses(attempt.member, pause, now) {
+        ctx.control.changed(attempt.in_flight.node(), &change, now);
+    }
+}
+
+/// Something went wrong after the connection stood.
+pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+    if *error.esource() != ErrorSource::Upstream {
+        error.set_retry(false);
+        return error;
+    }
+    let Some((reused, answered, member)) = ctx
+        .attempt
+        .as_ref()
+        .map(|a| (a.reused, a.answered, a.member))
+    else {
+        error.set_retry(false);
+        return error;
+    };
+    if std::mem::take(&mut ctx.asks_another) {
+        forward::note_failure(ctx, End::UpstreamStatus);
+        error.set_retry(true);
+        return error;
+    }
+    let now = Instant::now();
+    let why = classify::ending(&error);
+    forward::note_failure(ctx, why);
+    let was_old = reused && !answered && why == End::UpstreamReset;
+    // The limit of the whole request is not the node's fault.
+    if classify::speaks_against_the_node(why, was_old) && !ctx.is_overdue() {
+        judge(ctx, true, now);
+    }
+    let again = !answered && may_go_on(session, ctx, why, &error, was_old, now);
+    if again {
+        ctx.stale = was_old.then_some(member);
+    }
+    error.set_retry(again);
+    error
+}
+
+fn may_go_on(
+    session: &Session,
+    ctx: &mut Ctx,
+    why: End,
+    error: &Error,
+    was_old: bool,
+    now: Instant,
+) -> bool {
+    if was_old && ctx.old_connections == 0 {
+        ctx.old_connections += 1;
+        ctx.sent -= 1;
+        return session.response_written().is_none()
+            && !ctx.is_overdue()
+            && rules(ctx)
+                .is_some_and(|u| u.retry.on.reset && sent(session, ctx).is_repeatable(&u.retry));
+    }
+    let timed_out = classify::try_timed_out(error);
+    goes_on(
+        session,
+        ctx,
+        |rules| classify::asks_for_another(why, timed_out, rules),
+        now,
+    )
+}
