@@ -56,6 +56,12 @@ impl Request {
         request
     }
 
+    /// The same with another method.
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = method.into();
+        self
+    }
+
     /// Asks for a WebSocket.
     pub fn websocket(target: &str) -> Self {
         Request::get(target)

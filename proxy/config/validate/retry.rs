@@ -17,6 +17,14 @@ use crate::config::schema::failure::{self as schema, WordOr};
 /// The most tries: more is a storm.
 const MOST_TRIES: u32 = 10;
 
+/// After no failure at all.
+const NOTHING: RetryOn = RetryOn {
+    connect: false,
+    reset: false,
+    timeout: false,
+    statuses: Vec::new(),
+};
+
 /// Reads `retry:`. `read` is how long a node may take at all.
 pub fn check(
     section: Option<&WordOr<schema::Retry>>,
@@ -30,6 +38,7 @@ pub fn check(
         Said::Off => {
             return Retry {
                 tries: 1,
+                on: NOTHING,
                 ..default
             };
         }
@@ -98,12 +107,7 @@ pub fn check(
 
 /// Reads `on:`.
 fn on(list: &[Option<String>], at: &At, problems: &mut Problems) -> RetryOn {
-    let mut on = RetryOn {
-        connect: false,
-        reset: false,
-        timeout: false,
-        statuses: Vec::new(),
-    };
+    let mut on = NOTHING;
     for (i, word) in list.iter().enumerate() {
         let Some(word) = word else { continue };
         match word.as_str() {
