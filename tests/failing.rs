@@ -131,7 +131,7 @@ async fn a_node_that_flaps_rests_longer_and_longer_and_fails_no_get() {
     let load = Load::at(300).new_connection_every(20).start(tide.addr());
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(8) {
-        apps[0].refuse().await;
+        apps[0].kill().await;
         tokio::time::sleep(ms(200)).await; // it is the story that it comes and goes
         apps[0].revive().await;
         tokio::time::sleep(ms(200)).await;
