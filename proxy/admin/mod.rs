@@ -22,6 +22,7 @@ mod page;
 mod problem;
 /// Reading.
 mod reads;
+mod slow;
 /// Shapes of the answers.
 pub mod views;
 
@@ -42,6 +43,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/metrics", get(reads::metrics))
         .route("/api/v1/status", get(reads::status))
         .route("/api/v1/config", get(reads::config))
+        .route("/api/v1/slow", get(reads::slow))
         .route("/api/v1/upstreams", get(reads::upstreams))
         .route("/api/v1/upstreams/{upstream}", get(reads::upstream))
         .route(

@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 
 use super::problem::Problem;
+use super::slow::SlowRequests;
 use super::views::{self, ConfigView, NodeView, Status, UpstreamView, Upstreams};
 use crate::live::control::{Control, VerbError};
+
+/// Slow requests in one answer, unless it is asked for another number.
+const SLOW_AT_ONCE: usize = 100;
 
 type Shared = State<Arc<Control>>;
 
@@ -59,6 +64,23 @@ pub async fn node(
     Path((upstream, node)): Path<(String, String)>,
 ) -> Result<Json<NodeView>, Problem> {
     find_node(&control, &upstream, &node).map(Json)
+}
+
+/// What is asked of the slow requests.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlowAsk {
+    /// At most so many.
+    limit: Option<usize>,
+    /// Of this route only.
+    route: Option<String>,
+}
+
+/// `GET /api/v1/slow`: the latest first.
+pub async fn slow(State(control): Shared, Query(ask): Query<SlowAsk>) -> Json<SlowRequests> {
+    let limit = ask.limit.unwrap_or(SLOW_AT_ONCE);
+    let latest = control.slow.latest(limit, ask.route.as_deref());
+    Json(latest.into())
 }
 
 /// `GET /api/v1/config`

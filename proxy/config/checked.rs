@@ -200,6 +200,8 @@ pub struct Route {
     pub access: Access,
     /// How often a client may.
     pub rate_limit: Option<RateLimit>,
+    /// Requests that take longer are kept at hand; `None`: none are.
+    pub slow: Option<Duration>,
 }
 
 /// How often a client may use a route (GCRA).

@@ -206,6 +206,9 @@ pub const HEALTH_INITIAL: InitialHealth = InitialHealth::Probe;
 /// Status of a redirect: 302 is forgotten at once, a wrong 301 or 308 stays in browsers for months.
 pub const REDIRECT_STATUS: http::StatusCode = http::StatusCode::FOUND;
 
+/// Requests that take longer are kept at hand: people begin to wait.
+pub const SLOW: Duration = Duration::from_secs(1);
+
 /// Worker threads: every core; 1 where the system does not tell.
 pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())

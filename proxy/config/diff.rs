@@ -249,6 +249,7 @@ fn routes(out: &mut Changes, old: &Config, new: &Config) {
                 let what = |key: &str| format!("route {}: {key}", is.name);
                 access(out, what, &was.access, &is.access);
                 out.shown(&what("rate_limit"), &rate_limit(was), &rate_limit(is));
+                out.shown(&what("slow"), &limit(was.slow), &limit(is.slow));
             }
         }
     }

@@ -228,6 +228,7 @@ fn one_route(out: &mut Writer, route: &Route, at: &At, upstreams: &[Upstream]) {
     if let Some(limit) = &route.rate_limit {
         rate_limit(out, limit, &at.key("rate_limit"));
     }
+    out.value(at, "slow", &limit(route.slow));
     out.close();
 }
 

@@ -20,13 +20,35 @@ pub fn tell(ctx: &Ctx, end: End, now: Instant) {
     metrics.finished(&ctx.head.method, ctx.status, took, bytes, end);
     let failed = end.always_told() || ctx.status >= 500;
     let refused = matches!(end, End::Refused(_));
-    if snapshot.log.wants(failed, fastrand::f64) && (!refused || ctx.control.flood.may_tell(ctx.at))
-    {
-        write_line(ctx, end, took);
+    let logged = snapshot.log.wants(failed, fastrand::f64)
+        && (!refused || ctx.control.flood.may_tell(ctx.at));
+    let slow = is_slow(ctx, took);
+    if logged || slow {
+        tell_of(ctx, end, took, |finished| {
+            if logged {
+                snapshot.log.tell(finished);
+            }
+            if slow {
+                ctx.control.slow.note(finished);
+                metrics.slow.inc();
+            }
+        });
     }
 }
 
-fn write_line(ctx: &Ctx, end: End, took: Duration) {
+/// Whether it took longer than its route may take. A tunnel takes as long as its ends talk: what counts is how long
+/// they had to wait for it.
+fn is_slow(ctx: &Ctx, took: Duration) -> bool {
+    let limit = ctx.route.and_then(|at| ctx.snapshot.config.routes[at].slow);
+    let took = match ctx.status {
+        101 => ctx.ttfb.unwrap_or_default(),
+        _ => took,
+    };
+    limit.is_some_and(|limit| took >= limit)
+}
+
+/// Hands the record of a request to who keeps it.
+fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)) {
     let snapshot = &ctx.snapshot;
     let upstream = ctx.upstream();
     let nodes: smallvec::SmallVec<[&str; 4]> = upstream
@@ -38,7 +60,7 @@ fn write_line(ctx: &Ctx, end: End, took: Duration) {
                 .collect()
         })
         .unwrap_or_default();
-    snapshot.log.tell(&Finished {
+    keep(&Finished {
         at: ctx.at,
         id: ctx.id(),
         client: ctx.client,

@@ -39,6 +39,7 @@ pub mod crowd;
 mod ctx;
 mod door;
 pub mod entrance;
+mod faults;
 mod finish;
 mod forward;
 pub mod front;
@@ -98,6 +99,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        faults::strike(session.req_header(), "arrives");
         accept::route(session, ctx).await
     }
 
@@ -129,6 +131,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
     ) -> Result<()> {
         forward::connected(session, ctx, &self.control);
+        faults::strike(session.req_header(), "connected");
         Ok(())
     }
 
@@ -168,6 +171,7 @@ impl ProxyHttp for Gateway {
         answer: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        faults::strike(session.req_header(), "answered");
         receive::answered(session, answer, ctx)
     }
 

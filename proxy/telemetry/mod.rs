@@ -8,3 +8,5 @@ pub mod finished;
 pub mod flood;
 /// Counters, gauges, histograms.
 pub mod metrics;
+/// The slow requests of late.
+pub mod slow;

@@ -79,6 +79,16 @@ impl Tidegate {
         Tidegate::run_as(Command::new(BINARY).args(["run", "-c"]).arg(&path), dir).await
     }
 
+    /// Starts it on this configuration with hooks that panic when a request asks for it (`X-Fault: HOOK`).
+    pub async fn run_with_faults(yaml: impl AsRef<str>) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        let path = dir.path().join("tidegate.yaml");
+        std::fs::write(&path, complete(yaml.as_ref())).expect("a writable folder");
+        let mut command = Command::new(BINARY);
+        command.env("TIDEGATE_FAULTS", "1");
+        Tidegate::run_as(command.args(["run", "-c"]).arg(&path), dir).await
+    }
+
     /// Starts it on this configuration as a process that may open so many files.
     pub async fn run_with_files(files: usize, yaml: impl AsRef<str>) -> Self {
         let dir = TempDir::new().expect("a temporary folder");

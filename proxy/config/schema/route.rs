@@ -26,6 +26,8 @@ pub struct Route {
     pub deny: Option<Vec<Option<String>>>,
     /// How often a client may.
     pub rate_limit: Option<RateLimit>,
+    /// Requests that take longer are kept at hand.
+    pub slow: Option<String>,
 }
 
 /// `match:` of a route.
@@ -83,6 +85,7 @@ pub const ROUTE: Shape = Shape::Map(&[
     ALLOW,
     DENY,
     Key::new("rate_limit", RATE_LIMIT, "rate_limit: { rate: 100/s }"),
+    Key::new("slow", Shape::Word, "slow: 1s"),
     Key::later("cache"),
     Key::later("compress"),
     Key::later("split"),

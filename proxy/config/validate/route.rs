@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use super::{addr, matcher, nets, rate};
+use super::{addr, matcher, nets, rate, words};
 use crate::config::checked::{Access, Action, HostPattern, Match, PathPattern, Route, Upstream};
 use crate::config::defaults;
 use crate::config::files::{Gathered, RawUpstream};
@@ -45,6 +45,12 @@ pub fn check_all(
         let matcher = matcher::check(keys.r#match.as_ref(), &at.key("match"), problems);
         let access = nets::access(keys.allow.as_deref(), keys.deny.as_deref(), at, problems);
         let rate_limit = rate::check(keys.rate_limit.as_ref(), &at.key("rate_limit"), problems);
+        let slow = words::duration(
+            keys.slow.as_deref(),
+            &at.key("slow"),
+            defaults::SLOW,
+            problems,
+        );
         if let Some(action) = action(keys, at, upstreams, problems) {
             let name = keys.name.clone().unwrap_or_else(|| names.make(&matcher));
             out.push((
@@ -54,6 +60,7 @@ pub fn check_all(
                     action,
                     access,
                     rate_limit,
+                    slow: (!slow.is_zero()).then_some(slow),
                 },
                 at.clone(),
             ));
@@ -75,6 +82,7 @@ fn catch_all(only: &RawUpstream, at: &At, problems: &mut Problems) -> (Route, At
         action: Action::Proxy(0),
         access: Access::default(),
         rate_limit: None,
+        slow: Some(defaults::SLOW),
     };
     (route, at.clone())
 }

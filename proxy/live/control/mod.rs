@@ -24,6 +24,7 @@ use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
 use crate::telemetry::flood::Flood;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::slow::SlowRing;
 
 mod nodes;
 mod reads;
@@ -44,6 +45,8 @@ pub struct Control {
     pub lifecycle: Arc<Lifecycle>,
     /// Keeps a flood of refusals out of the log.
     pub flood: Flood,
+    /// The slow requests of late.
+    pub slow: SlowRing,
     source: Source,
     /// What only a restart changes.
     started_with: StartedWith,
@@ -121,6 +124,7 @@ impl Control {
             metrics,
             lifecycle: Arc::new(Lifecycle::new(now)),
             flood: Flood::default(),
+            slow: SlowRing::default(),
             source,
             reloading: Mutex::new(()),
             started_with,

@@ -18,6 +18,7 @@ fn route(hosts: &[&str], path: PathPattern) -> Route {
         action: Action::Proxy(0),
         access: Access::default(),
         rate_limit: None,
+        slow: None,
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) struct RouteFamilies {
     bytes_out: IntCounterVec,
     aborts: IntCounterVec,
     rate_limited: IntCounterVec,
+    slow: IntCounterVec,
 }
 
 impl RouteFamilies {
@@ -54,6 +55,12 @@ impl RouteFamilies {
                 "Requests whose client left before the answer was complete.",
                 &["route"],
             ),
+            slow: counters(
+                r,
+                "slow_requests_total",
+                "Requests that took longer than their route may take.",
+                &["route"],
+            ),
             rate_limited: counters(
                 r,
                 "rate_limited_total",
@@ -76,6 +83,7 @@ impl RouteFamilies {
             name: name.to_string(),
             family: self.requests.clone(),
             by_method: std::array::from_fn(|_| OnceLock::new()),
+            slow: self.slow.with_label_values(&[name]),
             duration: self.duration.with_label_values(&[name, "none"]),
             bytes_in: self.bytes_in.with_label_values(&[name]),
             bytes_out: self.bytes_out.with_label_values(&[name]),
@@ -116,6 +124,8 @@ pub struct RouteMetrics {
     bytes_in: IntCounter,
     bytes_out: IntCounter,
     aborts: IntCounter,
+    /// Requests that took longer than the route may take.
+    pub slow: IntCounter,
 }
 
 impl RouteMetrics {
