@@ -31,6 +31,7 @@ mod fuzz;
 mod h2c;
 mod half_close;
 mod health;
+mod hedges;
 mod hygiene;
 mod invariants;
 mod known_attacks;

@@ -10,12 +10,15 @@ use parking_lot::Mutex;
 
 use super::queue::Queue;
 use crate::base::budget::Budget;
+use crate::base::quantile::Quantiles;
 
 /// What the nodes of an upstream share across generations.
 #[derive(Debug)]
 pub struct Commons {
     /// How many requests may be sent again.
     pub budget: Budget,
+    /// How long answers took to begin, where that is asked.
+    pub answers: Quantiles,
     /// Who waits for a node.
     pub queue: Arc<Queue>,
     /// Held while a node is rested, so that two at once do not pass the cap.
@@ -30,6 +33,7 @@ impl Commons {
     pub fn new(now: Instant) -> Self {
         Commons {
             budget: Budget::default(),
+            answers: Quantiles::default(),
             queue: Arc::default(),
             ejecting: Mutex::default(),
             fails_open: AtomicBool::default(),

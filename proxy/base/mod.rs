@@ -13,6 +13,8 @@ pub mod node;
 pub mod node_set;
 /// The one form of a path.
 pub mod path;
+/// How long most of the recent answers took.
+pub mod quantile;
 /// Every named ending of a request.
 pub mod reason;
 /// Durations and sizes as people write them.

@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::ctx::Ctx;
-use super::{forward, line};
+use super::{beside, forward, line};
 use crate::base::backoff;
 use crate::base::reason::End;
 use crate::config::checked::{Retry, Upstream};
@@ -159,6 +159,7 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
         error.set_retry(false);
         return error;
     }
+    beside::settle(ctx, Instant::now());
     let Some((reused, answered, member)) = ctx
         .attempt
         .as_ref()

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use smallvec::SmallVec;
 
+use super::beside::Beside;
 use super::conn::Conn;
 use super::finish;
 use crate::balance::node::InFlight;
@@ -63,6 +64,10 @@ pub struct Ctx {
     pub old_connections: u32,
     /// Whether it may be sent twice, as far as its head says.
     pub repeatable: bool,
+    /// Whether a second node may be asked beside a slow first one.
+    pub may_hedge: bool,
+    /// What became of that second node.
+    pub beside: Option<Arc<Beside>>,
     /// How long to wait before it is sent again.
     pub pause: Duration,
     /// The answer that came is not passed on: another node is asked.
@@ -115,6 +120,7 @@ pub struct Head {
 }
 
 /// One attempt on one node.
+#[derive(Debug)]
 pub struct Attempt {
     /// The node's position in its pool.
     pub member: usize,
@@ -153,6 +159,8 @@ impl Ctx {
             sent: 0,
             old_connections: 0,
             repeatable: false,
+            may_hedge: false,
+            beside: None,
             pause: Duration::ZERO,
             asks_another: false,
             paid: false,

@@ -13,7 +13,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Attempt, Ctx};
-use super::{again, answer, key, line};
+use super::{again, answer, beside, key, line};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
@@ -37,6 +37,7 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         commons.budget.asked(commons.millis(ctx.begun));
     }
     ctx.repeatable = again::is_repeatable(session, ctx);
+    ctx.may_hedge = beside::may(session, ctx);
     let nobody = match line::take(ctx, ctx.begun).await {
         Ok(taken) => {
             ctx.chosen = Some(taken);
@@ -70,6 +71,7 @@ pub async fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let (member, in_flight) = next_node(ctx, stale, before).await?;
     ctx.tried.push(member);
     let now = Instant::now();
+    let hedge = beside::plan(ctx, member, now);
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,
@@ -110,7 +112,8 @@ pub async fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     } else if let Some(limit) = &mut options.total_connection_timeout {
         *limit = patience.map_or(*limit, |most| most.min(*limit));
     }
-    options.custom_l4 = Some(Arc::new(Connect::new(old, to.kept.clone(), full, patience)));
+    let kept = to.kept.clone();
+    options.custom_l4 = Some(Arc::new(Connect::new(old, kept, full, patience, hedge)));
     Ok(peer)
 }
 

@@ -33,6 +33,7 @@ use crate::live::control::Control;
 mod accept;
 mod again;
 mod answer;
+mod beside;
 mod client_io;
 pub mod conn;
 pub mod crowd;

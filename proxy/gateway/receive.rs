@@ -9,8 +9,8 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::again;
 use super::ctx::Ctx;
+use super::{again, beside};
 use crate::upstream::headers::from_node;
 
 /// Notes the answer and takes from it what concerned the connection to the node only.
@@ -24,6 +24,8 @@ pub fn answered(session: &Session, answer: &mut ResponseHeader, ctx: &mut Ctx) -
         return Ok(()); // 100, 103: the answer is still to come
     }
     let now = Instant::now();
+    beside::learn(ctx, now);
+    beside::settle(ctx, now);
     if let Some(attempt) = &mut ctx.attempt {
         attempt.answered = true;
         let took = now.duration_since(attempt.begun);

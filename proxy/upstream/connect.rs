@@ -18,6 +18,7 @@ use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::{Error, ErrorType, Result};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::hedge::Hedge;
 use super::kept::Kept;
 use super::line::Line;
 
@@ -29,6 +30,8 @@ pub struct Connect {
     full: Option<Arc<AtomicBool>>,
     /// How long the node may take to begin its answer.
     patience: Option<Duration>,
+    /// Who is asked beside the node.
+    hedge: Mutex<Option<Hedge>>,
 }
 
 impl Connect {
@@ -39,12 +42,14 @@ impl Connect {
         home: Arc<Kept>,
         full: Option<Arc<AtomicBool>>,
         patience: Option<Duration>,
+        hedge: Option<Hedge>,
     ) -> Self {
         Connect {
             old: Mutex::new(old),
             home,
             full,
             patience,
+            hedge: Mutex::new(hedge),
         }
     }
 }
@@ -60,9 +65,21 @@ impl L4Connect for Connect {
                 return Error::e_explain(ErrorType::InternalError, "a node without an IP address");
             }
         };
-        let line = Line::new(stream, self.home.clone(), self.full.clone(), self.patience);
+        let (home, full) = (self.home.clone(), self.full.clone());
+        let hedge = self.hedge.lock().take();
+        let line = Line::new(stream, home, full, self.patience, hedge);
         Ok(VirtualSocketStream::new(Box::new(line)).into())
     }
+}
+
+/// Opens a connection to a node.
+///
+/// # Errors
+/// When there is none.
+pub async fn plain(addr: std::net::SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 async fn open(addr: std::net::SocketAddr) -> Result<TcpStream> {

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::hedge::{self, Hedge, Second};
 use super::kept::Kept;
 use crate::wire::exchange::{Bad, Exchange};
 
@@ -60,6 +61,8 @@ pub struct Line {
     full: Option<Arc<AtomicBool>>,
     /// Until when the answer must begin.
     patience: Option<Patience>,
+    /// Who is asked beside the node, until it is clear who answers.
+    hedge: Option<Hedge>,
 }
 
 impl Line {
@@ -71,6 +74,7 @@ impl Line {
         home: Arc<Kept>,
         full: Option<Arc<AtomicBool>>,
         patience: Option<Duration>,
+        hedge: Option<Hedge>,
     ) -> Self {
         Line {
             stream: Some(stream),
@@ -86,6 +90,7 @@ impl Line {
             shut: false,
             full,
             patience: patience.map(Patience::new),
+            hedge,
         }
     }
 
@@ -193,6 +198,29 @@ impl Line {
         Poll::Ready(Ok(()))
     }
 
+    /// Listens to both nodes until one of them says something, or the only one that is left.
+    fn race(&mut self, cx: &mut Context<'_>, hedge: &mut Hedge) -> Poll<()> {
+        let first = hedge::begins(socket(&mut self.stream).get_mut(), cx);
+        match first {
+            Poll::Ready(true) => return Poll::Ready(()),
+            // It broke off. That is told only when nobody else can answer.
+            Poll::Ready(false) if !hedge.runs() => return Poll::Ready(()),
+            Poll::Ready(false) | Poll::Pending => {}
+        }
+        match ready!(hedge.poll(cx)) {
+            Second::Answers(stream, home) => {
+                self.stream = Some(stream);
+                self.home = home;
+                Poll::Ready(())
+            }
+            Second::Lost if first.is_pending() => {
+                // Only the first is left.
+                hedge::begins(socket(&mut self.stream).get_mut(), cx).map(|_| ())
+            }
+            Second::Lost => Poll::Ready(()),
+        }
+    }
+
     fn hand_out(&mut self, buf: &mut ReadBuf<'_>) {
         let fits = self.checked.min(buf.remaining());
         buf.put_slice(&self.held[..fits]);
@@ -273,6 +301,12 @@ impl AsyncRead for Line {
         if !line.held.is_empty() {
             return line.read_on(cx, buf);
         }
+        if let Some(mut hedge) = line.hedge.take()
+            && line.race(cx, &mut hedge).is_pending()
+        {
+            line.hedge = Some(hedge);
+            return Poll::Pending;
+        }
         // Straight into the reader's buffer, and what may not pass out of it again.
         let before = buf.filled().len();
         ready!(socket(&mut line.stream).poll_read(cx, buf))?;
@@ -302,6 +336,9 @@ impl AsyncWrite for Line {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         let begins = !line.exchange.is_begun();
+        if let Some(hedge) = &mut line.hedge {
+            hedge.sent(buf);
+        }
         if begins && !line.exchange.begin(buf) {
             let odd = "what is to be sent does not begin with a request head";
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidInput, odd)));

@@ -6,6 +6,8 @@ pub mod classify;
 pub mod connect;
 /// Header fields on their way to and from a node.
 pub mod headers;
+/// A second node beside a slow first one.
+pub mod hedge;
 /// Connections that wait for the next request.
 pub mod kept;
 /// One connection for one request and its answer.

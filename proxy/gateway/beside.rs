@@ -1,0 +1,182 @@
+//! A second node beside a slow first one: which, when, and who of them it was in the end.
+//!
+//! Within the budget of retries, because it is one more request to a node. Only GET and HEAD without a body.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Method, header};
+use parking_lot::Mutex;
+use pingora::proxy::Session;
+
+use super::ctx::{Attempt, Ctx};
+use crate::balance::node::InFlight;
+use crate::balance::pick::Ask;
+use crate::config::checked;
+use crate::live::snapshot::{Snapshot, Upstream};
+use crate::upstream::connect;
+use crate::upstream::hedge::{Hedge, Opening, Plan};
+use crate::upstream::kept::Kept;
+
+/// What became of a second node, shared with the connection that asks it.
+#[derive(Debug, Default)]
+pub struct Beside(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    second: Option<Attempt>,
+    answers: bool,
+}
+
+/// Asks the second node.
+#[derive(Debug)]
+struct Asks {
+    snapshot: Arc<Snapshot>,
+    upstream: usize,
+    first: usize,
+    key: u64,
+    beside: Arc<Beside>,
+}
+
+/// Whether a second node may be asked, as far as the request's head says.
+pub fn may(session: &Session, ctx: &Ctx) -> bool {
+    let fields = &session.req_header().headers;
+    let safe = matches!(ctx.head.method, Method::GET | Method::HEAD);
+    let plain = [
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    let hedges = |at: usize| ctx.snapshot.config.upstreams[at].retry.hedge.is_some();
+    safe && ctx.upstream.is_some_and(hedges) && !plain.iter().any(|name| fields.contains_key(name))
+}
+
+/// The second node of the attempt on node `first`, where there is to be one.
+pub fn plan(ctx: &mut Ctx, first: usize, now: Instant) -> Option<Hedge> {
+    if !ctx.may_hedge || ctx.sent > 0 {
+        return None;
+    }
+    let at = ctx.upstream?;
+    let commons = ctx.snapshot.upstreams[at].pool.commons();
+    let after = match ctx.snapshot.config.upstreams[at].retry.hedge? {
+        checked::Hedge::After(after) => after,
+        checked::Hedge::Percentile(share) => commons.answers.of(share, commons.millis(now))?,
+    };
+    let beside = Arc::new(Beside::default());
+    ctx.beside = Some(beside.clone());
+    let asks = Asks {
+        snapshot: ctx.snapshot.clone(),
+        upstream: at,
+        first,
+        key: ctx.key,
+        beside,
+    };
+    Some(Hedge::new(Box::new(asks), after))
+}
+
+impl Asks {
+    fn upstream(&self) -> &Upstream {
+        &self.snapshot.upstreams[self.upstream]
+    }
+
+    fn take(&self, now: Instant) -> Option<(usize, InFlight)> {
+        let (upstream, rules) = (
+            self.upstream(),
+            &self.snapshot.config.upstreams[self.upstream],
+        );
+        let ask = Ask {
+            key: self.key,
+            random: fastrand::u64(..),
+            now,
+        };
+        let taken = upstream.pool.take(&ask, &[self.first]).ok()?;
+        let commons = upstream.pool.commons();
+        if !commons.budget.take(rules.retry.budget, commons.millis(now)) {
+            upstream.metrics.budget_exhausted.inc();
+            return None;
+        }
+        Some(taken)
+    }
+}
+
+impl Plan for Asks {
+    fn ask(&self) -> Option<(Opening, Arc<Kept>)> {
+        let now = Instant::now();
+        let (member, in_flight) = self.take(now)?;
+        let upstream = self.upstream();
+        upstream.metrics.hedges.0.inc();
+        let to = &upstream.members[member];
+        let old = to.kept.take(now);
+        self.beside.0.lock().second = Some(Attempt {
+            member,
+            in_flight,
+            begun: now,
+            reused: old.is_some(),
+            answered: false,
+        });
+        let (addr, limit) = (
+            to.addr,
+            self.snapshot.config.upstreams[self.upstream]
+                .timeouts
+                .connect,
+        );
+        let opening = async move {
+            match old {
+                Some(old) => Ok(old),
+                None => {
+                    tokio::time::timeout(limit.unwrap_or(Duration::MAX), connect::plain(addr))
+                        .await?
+                }
+            }
+        };
+        Some((Box::pin(opening), to.kept.clone()))
+    }
+
+    fn second_answers(&self) {
+        self.beside.0.lock().answers = true;
+    }
+}
+
+/// An answer has begun: how long that took counts for when a second node is asked.
+pub fn learn(ctx: &Ctx, now: Instant) {
+    let (Some(at), Some(first)) = (ctx.upstream, &ctx.attempt) else {
+        return;
+    };
+    let rules = &ctx.snapshot.config.upstreams[at].retry;
+    if matches!(rules.hedge, Some(checked::Hedge::Percentile(_))) {
+        let commons = ctx.snapshot.upstreams[at].pool.commons();
+        let took = now.saturating_duration_since(first.begun);
+        commons.answers.note(took, commons.millis(now));
+    }
+}
+
+/// The attempt is decided: from now on it is the one on the node that answers, and the other is over.
+pub fn settle(ctx: &mut Ctx, now: Instant) {
+    let Some(beside) = ctx.beside.take() else {
+        return;
+    };
+    let (second, answers) = {
+        let mut state = beside.0.lock();
+        (state.second.take(), state.answers)
+    };
+    let Some(second) = second else {
+        return;
+    };
+    ctx.tried.push(second.member);
+    if !answers {
+        return;
+    }
+    if let Some(first) = &ctx.attempt {
+        // It took at least so long; who balances by answer times should know.
+        let took = now.saturating_duration_since(first.begun);
+        first.in_flight.node().answered_in(took, now);
+    }
+    ctx.end_attempt(now);
+    if let Some(upstream) = ctx.upstream() {
+        upstream.metrics.hedges.1.inc();
+    }
+    if let Some(conn) = &ctx.conn {
+        conn.is_on(second.in_flight.node().clone());
+    }
+    ctx.attempt = Some(second);
+}

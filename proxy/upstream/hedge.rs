@@ -1,0 +1,147 @@
+//! A second node is asked beside a slow first one; whoever answers first is listened to.
+//!
+//! Source: J. Dean, L. A. Barroso, "The Tail at Scale", CACM 56(2), 2013. Only for requests that may run twice and have no
+//! body: what is sent to the second is, byte for byte, what the first was sent. Which node that is and whether it may be
+//! asked is the [`Plan`]'s. Never passes on a byte of two nodes.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::kept::Kept;
+
+/// A connection that is being made.
+pub type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send + Sync>>;
+
+/// Who is asked beside the first, and who has to know.
+pub trait Plan: fmt::Debug + Send + Sync {
+    /// The time has come: a connection to a second node and where it goes afterwards. `None`: nobody is to be asked.
+    fn ask(&self) -> Option<(Opening, Arc<Kept>)>;
+
+    /// The second was first to answer.
+    fn second_answers(&self);
+}
+
+/// The race of one request.
+pub struct Hedge {
+    plan: Box<dyn Plan>,
+    /// What the first was sent.
+    request: Vec<u8>,
+    home: Option<Arc<Kept>>,
+    step: Step,
+}
+
+/// How far the second is.
+enum Step {
+    Waits(Pin<Box<Sleep>>),
+    Opens(Opening),
+    Sends(TcpStream, usize),
+    Listens(TcpStream),
+    Lost,
+}
+
+/// What came of looking at the second.
+pub enum Second {
+    /// It answers: its connection and where that goes afterwards.
+    Answers(TcpStream, Arc<Kept>),
+    /// It will not answer, or was never asked.
+    Lost,
+}
+
+impl fmt::Debug for Hedge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hedge {
+    /// Asks a second node when the first has not answered for so long.
+    pub fn new(plan: Box<dyn Plan>, after: Duration) -> Self {
+        Hedge {
+            plan,
+            request: Vec::new(),
+            home: None,
+            step: Step::Waits(Box::pin(sleep(after))),
+        }
+    }
+
+    /// The first was sent this.
+    pub fn sent(&mut self, bytes: &[u8]) {
+        self.request.extend_from_slice(bytes);
+    }
+
+    /// Whether a second was asked and may still answer.
+    pub fn runs(&self) -> bool {
+        matches!(
+            self.step,
+            Step::Opens(_) | Step::Sends(..) | Step::Listens(_)
+        )
+    }
+
+    /// Goes on with the second, as far as it goes now.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Second> {
+        loop {
+            self.step = match std::mem::replace(&mut self.step, Step::Lost) {
+                Step::Waits(mut over) => match over.as_mut().poll(cx) {
+                    Poll::Pending => return self.stays(Step::Waits(over)),
+                    Poll::Ready(()) => match self.plan.ask() {
+                        Some((opening, home)) => {
+                            self.home = Some(home);
+                            Step::Opens(opening)
+                        }
+                        None => Step::Lost,
+                    },
+                },
+                Step::Opens(mut opening) => match opening.as_mut().poll(cx) {
+                    Poll::Pending => return self.stays(Step::Opens(opening)),
+                    Poll::Ready(Ok(stream)) => Step::Sends(stream, 0),
+                    Poll::Ready(Err(_)) => Step::Lost,
+                },
+                Step::Sends(mut stream, gone) if gone < self.request.len() => {
+                    match Pin::new(&mut stream).poll_write(cx, &self.request[gone..]) {
+                        Poll::Pending => return self.stays(Step::Sends(stream, gone)),
+                        Poll::Ready(Ok(n)) if n > 0 => Step::Sends(stream, gone + n),
+                        Poll::Ready(_) => Step::Lost,
+                    }
+                }
+                Step::Sends(stream, _) => Step::Listens(stream),
+                Step::Listens(stream) => match begins(&stream, cx) {
+                    Poll::Pending => return self.stays(Step::Listens(stream)),
+                    Poll::Ready(true) => {
+                        let Some(home) = self.home.take() else {
+                            return Poll::Ready(Second::Lost);
+                        };
+                        self.plan.second_answers();
+                        return Poll::Ready(Second::Answers(stream, home));
+                    }
+                    Poll::Ready(false) => Step::Lost,
+                },
+                Step::Lost => return Poll::Ready(Second::Lost),
+            }
+        }
+    }
+
+    fn stays(&mut self, step: Step) -> Poll<Second> {
+        self.step = step;
+        Poll::Pending
+    }
+}
+
+/// Whether something came from the node (`true`), or it closed. Takes nothing out.
+pub fn begins(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<bool> {
+    let mut byte = [0];
+    let mut room = ReadBuf::new(&mut byte);
+    stream
+        .poll_peek(cx, &mut room)
+        .map(|n| n.is_ok_and(|n| n > 0))
+}
