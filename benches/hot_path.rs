@@ -4,6 +4,7 @@
 //! Numbers are only comparable on one machine. Nothing here may measure the network or wait.
 
 mod bytes;
+mod picks;
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,12 +13,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
-use tidegate::balance::node::Node;
-use tidegate::balance::pick::{Ask, Candidate, build};
-use tidegate::base::node::{Health, Intent};
-use tidegate::base::node_set::NodeSet;
 use tidegate::config::checked::{
-    Access, Action, Balance, HostPattern, Match, PathPattern, RateKey, RateLimit, Route,
+    Access, Action, HostPattern, Match, PathPattern, RateKey, RateLimit, Route,
 };
 use tidegate::guard::rate::Rate;
 use tidegate::live::control::Control;
@@ -38,7 +35,8 @@ mod groups {
         bytes::preludes,
         rate_ask,
         route_match,
-        node_pick,
+        picks::alone,
+        picks::by_many,
         snapshot_load
     );
 }
@@ -133,53 +131,6 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
         slow: None,
         action: Action::Proxy(0),
     }
-}
-
-// -- node pick --------------------------------------------------------------------------------------------------------
-
-fn node_pick(c: &mut Criterion) {
-    let mut group = c.benchmark_group("pick");
-    for (name, balance) in [
-        ("round_robin", Balance::RoundRobin),
-        ("least_conn", Balance::LeastConn),
-        ("weighted_random", Balance::WeightedRandom),
-        ("random", Balance::Random),
-        ("ip_hash", Balance::IpHash),
-        ("hash_bounded", Balance::Hash),
-        ("p2c", Balance::P2c),
-        ("peak_ewma", Balance::PeakEwma),
-    ] {
-        for n in [4, 32, 256] {
-            let nodes = pool(n);
-            let usable = NodeSet::full(n);
-            let picker = build(balance, Some(125), &nodes, 1);
-            let mut random = fastrand::Rng::with_seed(7);
-            let now = Instant::now();
-            group.bench_function(BenchmarkId::new(name, n), |b| {
-                b.iter(|| {
-                    let ask = Ask {
-                        key: random.u64(..),
-                        random: random.u64(..),
-                        now,
-                    };
-                    picker.pick(&nodes, black_box(&usable), &ask, true)
-                });
-            });
-        }
-    }
-    group.finish();
-}
-
-/// Idle nodes with weights from 1 to 4: idle is the dearest case of `least_conn`, since all are tied.
-fn pool(n: usize) -> Vec<Candidate> {
-    let now = Instant::now();
-    let mut hash = fastrand::Rng::with_seed(1);
-    let mut candidate = |i: usize| {
-        let id = format!("n{i}");
-        let node = Node::new("web".into(), id.into(), Intent::Up, Health::Healthy, now);
-        Candidate::new(node.into(), 1 + i as u32 % 4, hash.u64(..))
-    };
-    (0..n).map(&mut candidate).collect()
 }
 
 // -- snapshot load ----------------------------------------------------------------------------------------------------
