@@ -10,7 +10,9 @@ use std::time::Duration;
 const SLICES: u64 = 10;
 /// Bits of each count in a slice: four million, in a tenth of the window.
 const COUNT: u32 = 22;
-const MOST: u64 = (1 << COUNT) - 1;
+const MASK: u64 = (1 << COUNT) - 1;
+/// Counting ends below what fits, so that threads that add at the same moment never carry over.
+const MOST: u64 = MASK - (1 << 16);
 
 /// Counts over a sliding time.
 #[derive(Debug, Default)]
@@ -72,15 +74,21 @@ impl Window {
         let tag = self.tag(now);
         let one = if failed { 1 } else { 1 << COUNT };
         let slice = &self.slices[(tag % SLICES) as usize];
-        // Never fails: the closure always has a value.
-        let _ = slice.fetch_update(Relaxed, Relaxed, |old| {
+        let mut old = slice.load(Relaxed);
+        loop {
             let (is, counts) = apart(old);
-            Some(match is == tag_bits(tag) {
-                true if counts.well < MOST && counts.failed < MOST => old + one,
-                true => old,
-                false => (tag_bits(tag) << (2 * COUNT)) | one,
-            })
-        });
+            if is == tag_bits(tag) {
+                if counts.well < MOST && counts.failed < MOST {
+                    slice.fetch_add(one, Relaxed); // no loop: many threads come by here
+                }
+                return;
+            }
+            let first = (tag_bits(tag) << (2 * COUNT)) | one;
+            match slice.compare_exchange(old, first, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(now) => old = now,
+            }
+        }
     }
 
     /// What was noted within the window that ends `now`.
@@ -108,8 +116,8 @@ fn tag_bits(tag: u64) -> u64 {
 
 fn apart(slice: u64) -> (u64, Counts) {
     let counts = Counts {
-        well: (slice >> COUNT) & MOST,
-        failed: slice & MOST,
+        well: (slice >> COUNT) & MASK,
+        failed: slice & MASK,
     };
     (slice >> (2 * COUNT), counts)
 }
