@@ -64,6 +64,11 @@ const HOMES: &[Home] = &[
         instead: "ask a `guard/rate`, which is told the time and remembers a bounded number of clients",
     },
     Home {
+        name: "tokio_rustls",
+        homes: &["upstream/probe", "config"], // config reads certificates
+        instead: "whom to trust is worked out where a connection is opened: `upstream/`",
+    },
+    Home {
         name: "axum",
         homes: &["admin", "app/demo"],
         instead: "the stats port's routes live in `admin/`",

@@ -11,6 +11,7 @@ mod support;
 
 mod access_log;
 mod admin;
+mod agent;
 mod bad_config;
 mod balance;
 mod caps;
@@ -38,6 +39,7 @@ mod limits_per_client;
 mod node_answers;
 mod places;
 mod pool;
+mod probes;
 mod proxy_protocol;
 mod proxying;
 mod refusals;

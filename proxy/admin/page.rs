@@ -123,6 +123,9 @@ fn row(page: &mut String, node: &NodeView) {
             state.push_str(word);
         }
     }
+    if node.agent_share < 100 {
+        let _ = write!(state, ", asks for {}%", node.agent_share);
+    }
     if let Some(drain) = &node.drain {
         let _ = write!(state, ", {} left", drain.remaining);
     }

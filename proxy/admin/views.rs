@@ -116,6 +116,8 @@ pub struct NodeView {
     /// The share of new requests it is given now; a whole number unless it starts slowly.
     #[serde(serialize_with = "whole_where_it_is")]
     pub effective_weight: f64,
+    /// The share of its weight that it asks for itself, in percent.
+    pub agent_share: u32,
     /// Used only when no other can be.
     pub backup: bool,
     /// Nodes of the lowest number that can be used are used.
@@ -296,6 +298,7 @@ fn member(upstream: &Upstream, at: usize, drain_timeout: Duration, now: Instant)
         backup: candidate.is_backup(),
         priority: candidate.tier,
         max_conns: candidate.most,
+        agent_share: view.agent_share,
         in_flight,
         requests_total: member.metrics.requests_total(),
         errors_total: member.metrics.errors_total(),
@@ -321,6 +324,7 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
         breaker: None,
         rests_for_seconds: rests_for(&view, now),
         effective_weight: 0.0,
+        agent_share: view.agent_share,
         backup: false,
         priority: 0,
         max_conns: None,

@@ -13,12 +13,13 @@ use ipnet::IpNet;
 use regex::Regex;
 
 mod failure;
+mod health;
 mod upstream;
 
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
+pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};
 pub use upstream::{
-    Balance, Hash, HashKey, Health, InitialHealth, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr,
-    NodeTimeouts, Probe, Upstream,
+    Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
 
 /// A whole checked configuration.

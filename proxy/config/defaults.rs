@@ -200,6 +200,16 @@ pub const HEALTH_PATH: &str = "/";
 /// Accepted status codes: answers and redirects, as in HAProxy and nginx.
 pub const HEALTH_EXPECT: &[(u16, u16)] = &[(200, 399)];
 
+/// Method of an HTTP probe: the one that every app answers. HEAD is seldom written by hand and often wrong.
+pub const HEALTH_METHOD: http::Method = http::Method::GET;
+
+/// Whether a node's certificate must be good: an answer of somebody else says nothing about the node.
+pub const HEALTH_VERIFY: bool = true;
+
+/// Whether a node's own word on its state is obeyed: not unasked, because whatever can set a field on the health page
+/// could then take the node out.
+pub const HEALTH_AGENT: bool = false;
+
 /// What a node is before its first probe: nobody's guess, the probe runs at once.
 pub const HEALTH_INITIAL: InitialHealth = InitialHealth::Probe;
 

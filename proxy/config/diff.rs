@@ -16,6 +16,7 @@ use super::validate::limits::UNDERSCORES;
 use super::validate::{rate, top::LOG_FORMATS};
 use crate::base::units::{show_duration, show_size};
 
+mod health;
 mod upstream;
 
 /// One difference.

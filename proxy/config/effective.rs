@@ -18,6 +18,7 @@ use super::index::At;
 use super::validate::{self, rate, top};
 use crate::base::units::{show_duration, show_size};
 
+mod health;
 mod upstream;
 
 /// Writes the configuration in force; `None` when there is none.

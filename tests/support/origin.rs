@@ -41,6 +41,8 @@ struct Shared {
     in_flight: AtomicUsize,
     probes: AtomicUsize,
     health: AtomicU16,
+    /// What `/healthz` says of the origin itself.
+    says: Mutex<Option<String>>,
     /// Counts deaths: every connection is reset when it changes.
     deaths: watch::Sender<usize>,
 }
@@ -77,6 +79,7 @@ impl Origin {
                 in_flight: AtomicUsize::new(0),
                 probes: AtomicUsize::new(0),
                 health: AtomicU16::new(200),
+                says: Mutex::default(),
                 deaths: watch::Sender::new(0),
             }),
         }
@@ -121,6 +124,12 @@ impl Origin {
     /// What `/healthz` answers from now on.
     pub fn set_health(&self, status: u16) {
         self.shared.health.store(status, SeqCst);
+    }
+
+    /// The `X-Tidegate-State` of `/healthz` from now on; an empty one is left out.
+    pub fn says(&self, words: &str) {
+        let words = Some(words.to_owned()).filter(|w| !w.is_empty());
+        *self.shared.says.lock().unwrap() = words;
     }
 
     /// Its name, which is its node id.
@@ -259,7 +268,9 @@ async fn talk(shared: &Shared, wire: &mut Wire) -> Result<End, Broken> {
         let end = if head.line.starts_with("GET /healthz ") {
             shared.probes.fetch_add(1, SeqCst);
             let status = shared.health.load(SeqCst);
-            let answer = format!("HTTP/1.1 {status} Probed\r\ncontent-length: 0\r\n\r\n");
+            let said = shared.says.lock().unwrap().clone();
+            let said = said.map_or_else(String::new, |w| format!("X-Tidegate-State: {w}\r\n"));
+            let answer = format!("HTTP/1.1 {status} Probed\r\n{said}content-length: 0\r\n\r\n");
             wire.send(answer.as_bytes()).await?;
             End::KeepAlive
         } else {

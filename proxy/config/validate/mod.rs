@@ -8,6 +8,8 @@
 pub mod addr;
 /// What is done about nodes that fail, are new, or are full.
 pub mod failure;
+/// Header fields and their values.
+mod fields;
 /// `hash:`
 pub mod hash;
 /// `health:`
