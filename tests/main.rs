@@ -36,6 +36,7 @@ mod hygiene;
 mod invariants;
 mod known_attacks;
 mod limits_per_client;
+mod names;
 mod node_answers;
 mod places;
 mod pool;

@@ -66,7 +66,18 @@ impl Origin {
 
     /// An origin whose port refuses connections until [`Origin::revive`].
     pub fn refusing(name: &str) -> Self {
-        let socket = bind("127.0.0.1:0".parse().expect("an address"));
+        Origin::refusing_at(name, "127.0.0.1:0".parse().expect("an address"))
+    }
+
+    /// An origin that listens at this address, on the loopback.
+    pub async fn start_at(name: &str, addr: SocketAddr) -> Self {
+        let origin = Origin::refusing_at(name, addr);
+        origin.revive().await;
+        origin
+    }
+
+    fn refusing_at(name: &str, addr: SocketAddr) -> Self {
+        let socket = bind(addr);
         Origin {
             addr: socket.local_addr().expect("a bound socket"),
             door: Door::Shut(socket).into(),

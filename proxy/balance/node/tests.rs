@@ -242,9 +242,10 @@ fn what_a_node_asks_for_is_noted_once_and_its_state_stays() {
     let says = |share| n.apply(Input::Agent { share }, now);
     assert_eq!(says(100), None);
     let half = says(50).unwrap();
+    assert_eq!(half.from, half.to);
     assert_eq!(
-        (half.from, half.to),
-        (half.to, (Intent::Up, Health::Healthy))
+        (half.to.intent, half.to.health),
+        (Intent::Up, Health::Healthy)
     );
     assert_eq!(half.reason, "it asks for 50% of its weight");
     assert_eq!((n.agent_share(), says(50)), (50, None));

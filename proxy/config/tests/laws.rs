@@ -46,7 +46,7 @@ fn valid() -> impl Strategy<Value = String> {
             .map(|(m, a, more)| format!("  - {{ match: {{ {m} }}, {a}{more} }}\n"));
         lines.collect::<String>()
     });
-    let top = "|limits: \\{ body: [0-9]{1,3}KiB, headers: [1-9], connections: [0-9]{1,5} \\}|requests: \\{ drop: \\[(x-[a-z], x-yes)?\\], underscores: (drop|keep), half_close: 0s \\}";
+    let top = "|dns: \\{ servers: \\[10\\.0\\.0\\.[1-9], '\\[::1\\]:5[1-9]'\\], family: (any|ipv4|ipv6), min_ttl: [1-9]s \\}|dns: \\{ ttl: true, max_ttl: [1-9]m \\}|dns: \\{ interval: [1-9]s, family: v6 \\}|limits: \\{ body: [0-9]{1,3}KiB, headers: [1-9], connections: [0-9]{1,5} \\}|requests: \\{ drop: \\[(x-[a-z], x-yes)?\\], underscores: (drop|keep), half_close: 0s \\}";
     let balance = "rr|least_conn|weighted_random|random|source";
     (nodes, health, balance, routes, 0..500_u32, top).prop_map(|(nodes, health, balance, routes, ms, top)| {
         format!(

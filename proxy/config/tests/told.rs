@@ -116,6 +116,25 @@ fn what_is_asked_of_nodes_is_told_without_secrets_and_its_changes_too() {
 }
 
 #[test]
+fn how_names_are_resolved_is_told_and_its_changes_too() {
+    let of = |dns: &str| {
+        with(&format!(
+            "{dns}upstreams: {{ web: {{ nodes: [a.internal:80] }} }}"
+        ))
+    };
+    let old = of("");
+    let new = of("dns: { servers: [10.0.0.2, \"::1\"], family: v6, interval: 1s, max_ttl: 1m }\n");
+    let told = effective::effective(&new).expect("no error");
+    assert!(
+        told.contains("servers: [10.0.0.2:53, \"[::1]:53\"]"),
+        "{told}"
+    );
+    let changes = diff::diff(good(&old), good(&new));
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
 fn what_is_hashed_is_told_and_its_changes_too() {
     let of = |hash: &str| {
         with(&format!(
