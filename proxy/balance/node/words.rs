@@ -134,7 +134,8 @@ pub enum Input {
     Restart(Health),
 }
 
-/// One change of a node's state, as `Node::apply` reports it. Where `from` is `to`, only what it says of itself changed.
+/// One change of a node's state, as `Node::apply` reports it. Where `from` is `to` and nothing was
+/// ejected, only what it says of itself changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// Before.
