@@ -147,7 +147,7 @@ async fn a_node_is_shown_as_it_is() {
         (&Value::Null, &Value::Null)
     );
     let web = tide.json("/api/v1/upstreams/web").await;
-    has_keys(&web, "name balance available nodes unresolved");
+    has_keys(&web, "name balance available nodes unresolved names");
     assert_eq!(web["balance"], "round_robin");
     let all = tide.json("/api/v1/upstreams").await;
     assert_eq!(all["generation"], 1);

@@ -64,6 +64,16 @@ const HOMES: &[Home] = &[
         instead: "ask a `guard/rate`, which is told the time and remembers a bounded number of clients",
     },
     Home {
+        name: "hickory_resolver",
+        homes: &["jobs/resolve"],
+        instead: "names are resolved in the background alone; everybody else sees addresses",
+    },
+    Home {
+        name: "tokio_rustls",
+        homes: &["upstream/probe", "config"], // config reads certificates
+        instead: "whom to trust is worked out where a connection is opened: `upstream/`",
+    },
+    Home {
         name: "axum",
         homes: &["admin", "app/demo"],
         instead: "the stats port's routes live in `admin/`",

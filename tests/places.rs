@@ -219,6 +219,8 @@ async fn a_node_that_comes_back_gets_its_share_along_the_curve() {
 async fn a_node_that_is_added_starts_slowly_and_a_reload_does_not_start_it_again() {
     let apps = Origin::several(3).await;
     let tide = Tidegate::run(web(SLOWLY, nodes(&apps[1..]))).await;
+    // Who comes to a pool that nobody carries yet does not start slowly.
+    tide.node_has("web/app-2", "health", "healthy").await;
     tide.apply(&web(SLOWLY, nodes(&apps))).await;
     let began = Instant::now();
     tide.node_has("web/app-1", "health", "healthy").await;

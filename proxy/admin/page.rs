@@ -100,11 +100,24 @@ fn table(page: &mut String, upstream: &UpstreamView) {
     for node in &upstream.nodes {
         row(page, node);
     }
-    for name in &upstream.unresolved {
+    for name in &upstream.names {
+        let why = name
+            .failure
+            .as_deref()
+            .unwrap_or("it was not looked up yet");
+        let what = match (name.addresses, &name.failure) {
+            (0, _) => format!("the name has no address yet: {why}"),
+            (_, Some(_)) => {
+                format!("the name cannot be resolved: {why}; its last addresses are used")
+            }
+            (_, None) => continue,
+        };
+        let seen = name.age_seconds.map_or("never".into(), |s| age(s) + " ago");
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td colspan=9 class=bad>the name has no address yet</td></tr>",
-            escaped(name)
+            "<tr><td>{}</td><td colspan=9 class=bad>{}; last answer: {seen}</td></tr>",
+            escaped(&name.name),
+            escaped(&what)
         );
     }
     page.push_str("</tbody></table>\n");
@@ -122,6 +135,9 @@ fn row(page: &mut String, node: &NodeView) {
         if on {
             state.push_str(word);
         }
+    }
+    if node.agent_share < 100 {
+        let _ = write!(state, ", asks for {}%", node.agent_share);
     }
     if let Some(drain) = &node.drain {
         let _ = write!(state, ", {} left", drain.remaining);

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::balance::node::View;
 use crate::base::node::Intent;
+use crate::config::checked::{self, NodeAddr};
 use crate::live::control::{Control, Leaving};
 use crate::live::snapshot::{Snapshot, Upstream};
 
@@ -88,6 +89,21 @@ pub struct UpstreamView {
     pub nodes: Vec<NodeView>,
     /// Names without an address yet.
     pub unresolved: Vec<String>,
+    /// Names among its nodes.
+    pub names: Vec<NameView>,
+}
+
+/// A name whose addresses are nodes.
+#[derive(Debug, Serialize)]
+pub struct NameView {
+    /// `host:port`, as in the file.
+    pub name: String,
+    /// Addresses in use.
+    pub addresses: usize,
+    /// How long ago it last had an answer; none: never.
+    pub age_seconds: Option<f64>,
+    /// Why the last look-up failed; none: it did not.
+    pub failure: Option<String>,
 }
 
 /// `/api/v1/upstreams/{u}/nodes/{n}`
@@ -116,6 +132,8 @@ pub struct NodeView {
     /// The share of new requests it is given now; a whole number unless it starts slowly.
     #[serde(serialize_with = "whole_where_it_is")]
     pub effective_weight: f64,
+    /// The share of its weight that it asks for itself, in percent.
+    pub agent_share: u32,
     /// Used only when no other can be.
     pub backup: bool,
     /// Nodes of the lowest number that can be used are used.
@@ -270,7 +288,26 @@ fn upstream(
         waiting: upstream.pool.commons().queue.len(),
         nodes: nodes.chain(gone).collect(),
         unresolved: upstream.unresolved.clone(),
+        names: names(control, &snapshot.config.upstreams[at], now),
     }
+}
+
+fn names(control: &Control, upstream: &checked::Upstream, now: Instant) -> Vec<NameView> {
+    let names = upstream.nodes.iter().filter_map(|node| match &node.addr {
+        NodeAddr::Name { host, port } => Some(format!("{host}:{port}")),
+        NodeAddr::Socket(_) => None,
+    });
+    let view = |name: String| {
+        let state = control.name_state(&name);
+        let age = |at: Instant| now.saturating_duration_since(at).as_secs_f64();
+        NameView {
+            addresses: control.addresses_of(&name).len(),
+            age_seconds: state.answered.map(age),
+            failure: state.failure,
+            name,
+        }
+    };
+    names.map(view).collect()
 }
 
 fn member(upstream: &Upstream, at: usize, drain_timeout: Duration, now: Instant) -> NodeView {
@@ -296,6 +333,7 @@ fn member(upstream: &Upstream, at: usize, drain_timeout: Duration, now: Instant)
         backup: candidate.is_backup(),
         priority: candidate.tier,
         max_conns: candidate.most,
+        agent_share: view.agent_share,
         in_flight,
         requests_total: member.metrics.requests_total(),
         errors_total: member.metrics.errors_total(),
@@ -321,6 +359,7 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
         breaker: None,
         rests_for_seconds: rests_for(&view, now),
         effective_weight: 0.0,
+        agent_share: view.agent_share,
         backup: false,
         priority: 0,
         max_conns: None,

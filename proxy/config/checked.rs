@@ -12,13 +12,16 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use regex::Regex;
 
+mod dns;
 mod failure;
+mod health;
 mod upstream;
 
+pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
+pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};
 pub use upstream::{
-    Balance, Hash, HashKey, Health, InitialHealth, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr,
-    NodeTimeouts, Probe, Upstream,
+    Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
 
 /// A whole checked configuration.
@@ -42,6 +45,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Where requests are told.
     pub access_log: AccessLog,
+    /// How names of nodes are resolved.
+    pub dns: Dns,
     /// Upstreams in the order of the files; names are unique.
     pub upstreams: Vec<Upstream>,
     /// Routes, the most specific first: the first that matches a request is its route.

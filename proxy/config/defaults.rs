@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::checked::{
-    AccessLog, Balance, Breaker, ClientTimeouts, InitialHealth, Limits, LogFormat, LogPath,
+    AccessLog, Balance, Breaker, ClientTimeouts, Family, InitialHealth, Limits, LogFormat, LogPath,
     NodeTimeouts, Outlier, Queue, Requests, Retry, RetryOn, Shutdown, Underscores,
 };
 
@@ -93,6 +93,18 @@ pub const ACCESS_LOG: AccessLog = AccessLog {
     format: LogFormat::Json,
     sample: 1.0,
 };
+
+/// From one look-up of a name to the next: ten seconds follow a moved record soon enough and cost a resolver nothing.
+pub const DNS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The shortest time that an answer holds: some servers say 0, and mean "ask each time" of clients that ask seldom.
+pub const DNS_MIN_TTL: Duration = Duration::from_secs(1);
+
+/// The longest time that an answer holds: a record with a day to go that was moved in haste is followed in minutes.
+pub const DNS_MAX_TTL: Duration = Duration::from_secs(300);
+
+/// Which addresses are wanted: what a name has; whoever publishes an address wants it used.
+pub const DNS_FAMILY: Family = Family::Any;
 
 /// How a node is chosen: what every other balancer does unless told otherwise, and the easiest to reason about.
 pub const BALANCE: Balance = Balance::RoundRobin;
@@ -199,6 +211,16 @@ pub const HEALTH_PATH: &str = "/";
 
 /// Accepted status codes: answers and redirects, as in HAProxy and nginx.
 pub const HEALTH_EXPECT: &[(u16, u16)] = &[(200, 399)];
+
+/// Method of an HTTP probe: the one that every app answers. HEAD is seldom written by hand and often wrong.
+pub const HEALTH_METHOD: http::Method = http::Method::GET;
+
+/// Whether a node's certificate must be good: an answer of somebody else says nothing about the node.
+pub const HEALTH_VERIFY: bool = true;
+
+/// Whether a node's own word on its state is obeyed: not unasked, because whatever can set a field on the health page
+/// could then take the node out.
+pub const HEALTH_AGENT: bool = false;
 
 /// What a node is before its first probe: nobody's guess, the probe runs at once.
 pub const HEALTH_INITIAL: InitialHealth = InitialHealth::Probe;

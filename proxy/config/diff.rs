@@ -16,6 +16,8 @@ use super::validate::limits::UNDERSCORES;
 use super::validate::{rate, top::LOG_FORMATS};
 use crate::base::units::{show_duration, show_size};
 
+mod dns;
+mod health;
 mod upstream;
 
 /// One difference.
@@ -88,6 +90,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let format = |log: &AccessLog| LOG_FORMATS.word(log.format);
     out.shown("access_log.format", format(was), format(is));
     out.plain("access_log.sample", &was.sample, &is.sample);
+    dns::dns(&mut out, &old.dns, &new.dns);
     upstream::upstreams(&mut out, old, new);
     routes(&mut out, old, new);
     out.0

@@ -18,6 +18,8 @@ use super::index::At;
 use super::validate::{self, rate, top};
 use crate::base::units::{show_duration, show_size};
 
+mod dns;
+mod health;
 mod upstream;
 
 /// Writes the configuration in force; `None` when there is none.
@@ -25,6 +27,7 @@ pub fn effective(loaded: &Loaded) -> Option<String> {
     let (config, origins) = (loaded.config.as_ref()?, loaded.origins.as_ref()?);
     let mut out = Writer::default();
     top_sections(&mut out, config, &origins.root);
+    dns::dns(&mut out, &config.dns, &origins.root.key("dns"));
     out.section("upstreams", config.upstreams.is_empty());
     for (checked, (at, nodes)) in config.upstreams.iter().zip(&origins.upstreams) {
         upstream::one_upstream(&mut out, checked, at, nodes);

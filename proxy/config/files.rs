@@ -12,6 +12,7 @@ use super::expand::Env;
 use super::index::At;
 use super::parse::Document;
 use super::problem::{Problem, Problems};
+use super::schema::health::Health;
 use super::schema::node::{NODES, NODES_FILE, Node, NodesFile};
 use super::schema::route::Route;
 use super::schema::upstream::Upstream;
@@ -30,6 +31,16 @@ pub struct RawUpstream {
     pub nodes: Vec<Placed<Node>>,
     /// Whether all its nodes could be read; else the reason has been told.
     pub complete: bool,
+    /// The file that `health.ca` names; `None`: it names none, or why it cannot be read has been told.
+    pub health_ca: Option<TextFile>,
+}
+
+/// A file that was read as it is.
+pub struct TextFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it holds.
+    pub text: String,
 }
 
 /// Everything as written.
@@ -189,7 +200,14 @@ impl Gather<'_> {
             let own = at.either("nodes", "servers");
             let own_fit = !own.given() || own.is_blank() || keys.nodes.is_some();
             let (nodes, file_fit) = self.nodes(&mut keys, &at, base);
+            let health_ca = keys.health.as_ref().and_then(|health| match health {
+                Health::Keys(health) => {
+                    self.text_file(health.ca.as_ref()?, &at.key("health").key("ca"), base)
+                }
+                Health::Word(_) => None,
+            });
             all.upstreams.push(RawUpstream {
+                health_ca,
                 complete: at.is_mapping() && own_fit && file_fit,
                 name,
                 at,
@@ -199,6 +217,18 @@ impl Gather<'_> {
         }
         let list = root.key("routes");
         all.routes.extend(placed(routes.unwrap_or_default(), &list));
+    }
+
+    /// A file that is named at `at`: read here, so that a change of it is a change of the configuration.
+    fn text_file(&mut self, file: &str, at: &At, base: &Path) -> Option<TextFile> {
+        let path = base.join(file);
+        match self.sources.read(&path, Some(&at.place())) {
+            Ok(text) => Some(TextFile { path, text }),
+            Err(problem) => {
+                self.problems.push(*problem);
+                None
+            }
+        }
     }
 
     /// The nodes of an upstream, its own and those of its file; and whether that file could be read.

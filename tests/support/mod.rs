@@ -6,7 +6,9 @@
 pub mod attacks;
 pub mod cases;
 pub mod client;
+pub mod dns;
 pub mod exchange;
+pub mod grpc;
 pub mod h2;
 pub mod load;
 pub mod notation;
@@ -18,6 +20,7 @@ pub mod recorder;
 pub mod reply;
 pub mod strangers;
 pub mod strict;
+pub mod tls;
 pub mod wire;
 
 use std::fmt::Display;

@@ -41,6 +41,8 @@ struct Shared {
     in_flight: AtomicUsize,
     probes: AtomicUsize,
     health: AtomicU16,
+    /// What `/healthz` says of the origin itself.
+    says: Mutex<Option<String>>,
     /// Counts deaths: every connection is reset when it changes.
     deaths: watch::Sender<usize>,
 }
@@ -64,7 +66,18 @@ impl Origin {
 
     /// An origin whose port refuses connections until [`Origin::revive`].
     pub fn refusing(name: &str) -> Self {
-        let socket = bind("127.0.0.1:0".parse().expect("an address"));
+        Origin::refusing_at(name, "127.0.0.1:0".parse().expect("an address"))
+    }
+
+    /// An origin that listens at this address, on the loopback.
+    pub async fn start_at(name: &str, addr: SocketAddr) -> Self {
+        let origin = Origin::refusing_at(name, addr);
+        origin.revive().await;
+        origin
+    }
+
+    fn refusing_at(name: &str, addr: SocketAddr) -> Self {
+        let socket = bind(addr);
         Origin {
             addr: socket.local_addr().expect("a bound socket"),
             door: Door::Shut(socket).into(),
@@ -77,6 +90,7 @@ impl Origin {
                 in_flight: AtomicUsize::new(0),
                 probes: AtomicUsize::new(0),
                 health: AtomicU16::new(200),
+                says: Mutex::default(),
                 deaths: watch::Sender::new(0),
             }),
         }
@@ -121,6 +135,12 @@ impl Origin {
     /// What `/healthz` answers from now on.
     pub fn set_health(&self, status: u16) {
         self.shared.health.store(status, SeqCst);
+    }
+
+    /// The `X-Tidegate-State` of `/healthz` from now on; an empty one is left out.
+    pub fn says(&self, words: &str) {
+        let words = Some(words.to_owned()).filter(|w| !w.is_empty());
+        *self.shared.says.lock().unwrap() = words;
     }
 
     /// Its name, which is its node id.
@@ -259,7 +279,9 @@ async fn talk(shared: &Shared, wire: &mut Wire) -> Result<End, Broken> {
         let end = if head.line.starts_with("GET /healthz ") {
             shared.probes.fetch_add(1, SeqCst);
             let status = shared.health.load(SeqCst);
-            let answer = format!("HTTP/1.1 {status} Probed\r\ncontent-length: 0\r\n\r\n");
+            let said = shared.says.lock().unwrap().clone();
+            let said = said.map_or_else(String::new, |w| format!("X-Tidegate-State: {w}\r\n"));
+            let answer = format!("HTTP/1.1 {status} Probed\r\n{said}content-length: 0\r\n\r\n");
             wire.send(answer.as_bytes()).await?;
             End::KeepAlive
         } else {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::words::{Fitness, Input, Rest, Transition};
-use super::{Node, State};
+use super::{Node, State, WHOLE_SHARE};
 use crate::balance::outlier::Why;
 use crate::base::node::{Circuit, Health, Intent, Standing};
 
@@ -19,11 +19,16 @@ impl Node {
         // A rest or an open breaker whose time is over is over, whatever comes next.
         let from = s.standing;
         let settled = self.settle(s, now);
-        let mut ejected = None;
+        let (mut ejected, mut asks) = (None, false);
         let reason = match input {
             Input::Intend(intent) => self.intend(s, intent, now),
             Input::ProbePassed { rise } => Some(self.probe_passed(s, rise, now)),
             Input::ProbeFailed { fall, why } => Some(probe_failed(s, fall, why, now)),
+            Input::Agent { share } => {
+                let told = self.wants(share.min(WHOLE_SHARE));
+                asks = told.is_some();
+                told
+            }
             Input::Eject { kind, why, rest } => {
                 let rested = self.eject(s, kind, rest, now);
                 ejected = rested.map(|_| kind);
@@ -67,10 +72,13 @@ impl Node {
             s.before_ejection = Health::Healthy;
         }
         self.show(to);
-        (from != to || ejected.is_some()).then(|| {
+        let changed = from != to || ejected.is_some();
+        (changed || asks).then(|| {
             let reason = reason.or(settled).unwrap_or_default();
-            s.since = now;
-            s.reason.clone_from(&reason);
+            if changed {
+                s.since = now;
+                s.reason.clone_from(&reason);
+            }
             Transition {
                 from,
                 to,
@@ -143,6 +151,17 @@ impl Node {
         format!("{} passed", probes(s.passes))
     }
 
+    /// Notes the share that it asks for; says what is new about it.
+    fn wants(&self, share: u32) -> Option<String> {
+        let before = self.agent.swap(share, Relaxed);
+        Some(match share {
+            _ if share == before => return None,
+            0 => "it asks for no new requests".into(),
+            WHOLE_SHARE => "it takes requests as the file says again".into(),
+            _ => format!("it asks for {share}% of its weight"),
+        })
+    }
+
     /// Rests it; says for how long. Not one that is out anyway.
     fn eject(&self, s: &mut State, kind: Why, rest: Rest, now: Instant) -> Option<Duration> {
         match s.standing.health {
@@ -184,6 +203,7 @@ impl Node {
         (s.passes, s.fails, s.ejections) = (0, 0, 0);
         (s.last_check, s.returned) = (None, None);
         self.ejected_until.store(0, Relaxed);
+        self.agent.store(WHOLE_SHARE, Relaxed);
         self.record.clear();
         self.breaker.close();
         s.standing.health = health;

@@ -19,7 +19,9 @@
 //! even a reload that replaces every node loses nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -43,6 +45,9 @@ const CIRCUIT: u8 = 0b100;
 /// Bit of `glance`: it may not have its whole share yet.
 const WARMING: u8 = 0b1000;
 
+/// What a node gets that asks for nothing else, in percent of its weight.
+pub const WHOLE_SHARE: u32 = 100;
+
 /// The state of one node, shared by every generation that names it.
 #[derive(Debug)]
 pub struct Node {
@@ -61,6 +66,8 @@ pub struct Node {
     up: AtomicBool,
     /// Requests still in flight are to be cut: its drain is over.
     cut: AtomicBool,
+    /// The share of its weight that it wants, in percent.
+    agent: AtomicU32,
     /// How quickly it answered lately.
     answers: PeakEwma,
     /// How it answered lately.
@@ -112,6 +119,7 @@ impl Node {
             warm_from: AtomicU64::new(0),
             up: AtomicBool::new(intent == Intent::Up),
             cut: AtomicBool::new(false),
+            agent: AtomicU32::new(WHOLE_SHARE),
             answers: PeakEwma::default(),
             record: Record::default(),
             breaker: Breaker::default(),
@@ -167,6 +175,12 @@ impl Node {
             now.saturating_duration_since(self.born)
                 .saturating_sub(from),
         )
+    }
+
+    /// The share of its weight that it asks for, in percent: 100 when it said nothing, 0 when it wants no new requests.
+    /// Lock-free.
+    pub fn agent_share(&self) -> u32 {
+        self.agent.load(Relaxed)
     }
 
     /// Requests in flight on it.
@@ -227,6 +241,7 @@ impl Node {
             rests_until: Some(self.born + until).filter(|at| rests && *at > now),
             last_check: s.last_check.clone(),
             draining_since: s.draining_since,
+            agent_share: self.agent_share(),
         }
     }
 

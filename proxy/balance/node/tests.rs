@@ -234,3 +234,36 @@ fn requests_are_counted_out_when_they_panic() {
     assert!(caught.is_err());
     assert_eq!(node.in_flight(), 0);
 }
+
+#[test]
+fn what_a_node_asks_for_is_noted_once_and_its_state_stays() {
+    let (n, now) = node(Health::Healthy);
+    assert_eq!(n.agent_share(), 100);
+    let says = |share| n.apply(Input::Agent { share }, now);
+    assert_eq!(says(100), None);
+    let half = says(50).unwrap();
+    assert_eq!(half.from, half.to);
+    assert_eq!(
+        (half.to.intent, half.to.health),
+        (Intent::Up, Health::Healthy)
+    );
+    assert_eq!(half.reason, "it asks for 50% of its weight");
+    assert_eq!((n.agent_share(), says(50)), (50, None));
+    assert_eq!(says(0).unwrap().reason, "it asks for no new requests");
+    assert_eq!(
+        n.fitness(now),
+        Fitness::Good,
+        "it can be used, it does not want to"
+    );
+    let back = says(900).unwrap();
+    assert_eq!(back.reason, "it takes requests as the file says again");
+    assert_eq!((n.agent_share(), n.view(now).agent_share), (100, 100));
+}
+
+#[test]
+fn a_node_whose_entry_changed_has_said_nothing_yet() {
+    let (n, now) = node(Health::Healthy);
+    n.apply(Input::Agent { share: 0 }, now);
+    n.apply(Input::Restart(Health::Checking), now);
+    assert_eq!(n.agent_share(), 100);
+}

@@ -91,6 +91,11 @@ pub enum Input {
         /// What went wrong, for people.
         why: String,
     },
+    /// What it says of itself: the share of its weight that it wants, in percent; 0: no new requests.
+    Agent {
+        /// In percent; more than 100 counts as 100.
+        share: u32,
+    },
     /// It failed and rests.
     Eject {
         /// In which way it failed.
@@ -129,7 +134,8 @@ pub enum Input {
     Restart(Health),
 }
 
-/// One change of a node's state, as `Node::apply` reports it.
+/// One change of a node's state, as `Node::apply` reports it. Where `from` is `to` and nothing was
+/// ejected, only what it says of itself changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// Before.
@@ -163,4 +169,6 @@ pub struct View {
     pub last_check: Option<(Instant, Option<String>)>,
     /// When the operator (or its removal) began to drain it.
     pub draining_since: Option<Instant>,
+    /// The share of its weight that it wants, in percent.
+    pub agent_share: u32,
 }

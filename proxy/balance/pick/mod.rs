@@ -45,6 +45,11 @@ pub struct Candidate {
 pub const BACKUP: u8 = u8::MAX;
 
 impl Candidate {
+    /// Whether it has a share of new requests at all: by its weight, and by what it says of itself.
+    pub fn takes_new(&self) -> bool {
+        self.weight > 0 && self.node.agent_share() > 0
+    }
+
     /// A node with its whole weight and any number of places, in the first tier.
     pub fn new(node: Arc<Node>, weight: u32, hash: u64) -> Self {
         Candidate {

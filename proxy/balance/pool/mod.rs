@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::commons::Commons;
-use super::node::{Fitness, InFlight};
+use super::node::{Fitness, InFlight, WHOLE_SHARE};
 use super::pick::{self, Ask, Candidate, Pick};
 use super::slow_start::{self, FULL};
 use crate::base::node::Circuit;
@@ -163,14 +163,14 @@ impl Pool {
         };
         if eligible.best == u16::MAX {
             for (i, candidate) in self.candidates.iter().enumerate() {
-                if candidate.weight > 0 && !tried.contains(&i) {
+                if candidate.takes_new() && !tried.contains(&i) {
                     let fitness = candidate.node.fitness(ask.now);
                     self.consider(i, fitness, &mut eligible, ask.now);
                 }
             }
         }
         let first_try = tried.is_empty();
-        let chosen = if eligible.warming {
+        let chosen = if eligible.partial {
             let scaled = self.scaled(ask.now);
             self.picker.pick(&scaled, &eligible.set, ask, first_try)
         } else {
@@ -200,11 +200,11 @@ impl Pool {
         if rank < eligible.best {
             eligible.best = rank;
             eligible.set = NodeSet::with_len(self.candidates.len());
-            eligible.warming = false;
+            eligible.partial = false;
         }
         if most.is_none_or(|most| node.in_flight() < most as usize) {
             eligible.set.insert(i);
-            eligible.warming |= node.warming_for(now).is_some();
+            eligible.partial |= node.warming_for(now).is_some() || node.agent_share() < WHOLE_SHARE;
         }
     }
 
@@ -218,7 +218,7 @@ impl Pool {
         everybody
     }
 
-    /// The nodes with the part of their weights that counts while they start slowly.
+    /// The nodes with the part of their weights that counts while they start slowly, or ask for less.
     fn scaled(&self, now: Instant) -> Vec<Candidate> {
         let scale = |candidate: &Candidate| Candidate {
             share: self.share(candidate, now),
@@ -229,6 +229,11 @@ impl Pool {
 
     /// The part of its weight that counts now, in hundredths.
     fn share(&self, candidate: &Candidate, now: Instant) -> u32 {
+        (self.warmth(candidate, now) * candidate.node.agent_share()).div_ceil(WHOLE_SHARE)
+    }
+
+    /// How far it has come while it starts slowly, in hundredths.
+    fn warmth(&self, candidate: &Candidate, now: Instant) -> u32 {
         match (&self.how.slow_start, candidate.node.warming_for(now)) {
             (Some(rules), Some(since)) => slow_start::share(rules, since),
             _ => FULL,
@@ -250,16 +255,16 @@ impl Pool {
 
     /// Whether node `i` has its whole share, or nothing says that it should start slowly.
     pub fn is_warm(&self, i: usize, now: Instant) -> bool {
-        self.share(&self.candidates[i], now) == FULL
+        self.warmth(&self.candidates[i], now) == FULL
     }
 
     /// Positions of nodes that take requests in good times: the first tier.
     fn primaries(&self) -> impl Iterator<Item = usize> {
-        let takes = |c: &&Candidate| c.weight > 0 && !c.is_backup();
+        let takes = |c: &&Candidate| c.takes_new() && !c.is_backup();
         let tiers = self.candidates.iter().filter(takes).map(|c| c.tier);
         let first = tiers.min().unwrap_or(0);
         (0..self.candidates.len())
-            .filter(move |&i| self.candidates[i].weight > 0 && self.candidates[i].tier == first)
+            .filter(move |&i| self.candidates[i].takes_new() && self.candidates[i].tier == first)
     }
 
     /// Whether so few nodes are healthy that health is ignored. One that was not probed yet is not known to be ill.
@@ -285,7 +290,7 @@ impl Pool {
     pub fn available(&self, now: Instant) -> usize {
         self.candidates
             .iter()
-            .filter(|c| c.weight > 0 && c.node.fitness(now) == Fitness::Good)
+            .filter(|c| c.takes_new() && c.node.fitness(now) == Fitness::Good)
             .count()
     }
 
@@ -293,7 +298,7 @@ impl Pool {
     pub fn is_usable(&self, now: Instant) -> bool {
         self.candidates
             .iter()
-            .any(|c| c.weight > 0 && c.node.fitness(now) != Fitness::Unfit)
+            .any(|c| c.takes_new() && c.node.fitness(now) != Fitness::Unfit)
             || self.fails_open(now)
     }
 
@@ -310,8 +315,8 @@ struct Eligible {
     /// The class of those in the set; lower is better.
     best: u16,
     set: NodeSet,
-    /// Whether any of them starts slowly.
-    warming: bool,
+    /// Whether of any of them only a part of the weight counts.
+    partial: bool,
     /// How long the first of the open breakers stays open.
     open: Option<Duration>,
 }
@@ -321,7 +326,7 @@ impl Eligible {
         Eligible {
             best: u16::MAX,
             set: NodeSet::with_len(nodes),
-            warming: false,
+            partial: false,
             open: None,
         }
     }

@@ -5,8 +5,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
+use super::health::Health;
 use super::{Breaker, Intent, Outlier, Queue, Retry, SlowStart};
 
 /// A pool of nodes and how to use it.
@@ -104,50 +105,6 @@ impl Balance {
             Balance::PeakEwma => "peak_ewma",
         }
     }
-}
-
-/// Active health checks.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Health {
-    /// What is asked.
-    pub probe: Probe,
-    /// From one probe to the next (jittered by a tenth).
-    pub interval: Duration,
-    /// One probe's limit.
-    pub timeout: Duration,
-    /// Passed probes in a row that make a node healthy.
-    pub rise: u32,
-    /// Failed probes in a row that make a node unhealthy.
-    pub fall: u32,
-    /// What a node is before its first probe has answered.
-    pub initial: InitialHealth,
-}
-
-/// What a probe asks.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Probe {
-    /// `GET path`; healthy when the status is one of `expect`.
-    Http {
-        /// Path and query, beginning with `/`.
-        path: String,
-        /// Accepted status codes, as inclusive ranges; not empty.
-        expect: Vec<(u16, u16)>,
-        /// `Host` to send; the node's address when absent.
-        host: Option<HeaderValue>,
-    },
-    /// A TCP connection that opens.
-    Tcp,
-}
-
-/// What a node is before its first probe has answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InitialHealth {
-    /// Not used while others are there, until one probe passes.
-    Probe,
-    /// Taken for healthy.
-    Healthy,
-    /// Taken for unhealthy until `rise` probes have passed.
-    Unhealthy,
 }
 
 /// Limits towards nodes. `None` is "no limit", which the file writes as `0s`.

@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 
+use super::health::health;
 use super::{Changes, limit};
 use crate::base::units::show_duration;
-use crate::config::checked::{Breaker, Config, Health, Node, Outlier, Upstream};
+use crate::config::checked::{Breaker, Config, Node, Outlier, Upstream};
 use crate::config::validate::{hash, node, retry, upstream::BALANCES};
 
 pub(super) fn upstreams(out: &mut Changes, old: &Config, new: &Config) {
@@ -66,12 +67,12 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
         };
         out.shown(&what("hash.balance_factor"), &factor(was), &factor(is));
     }
-    match (&was.health, &is.health) {
-        (None, Some(_)) => out.say(what("health check added")),
-        (Some(_), None) => out.say(what("health check removed")),
-        (Some(a), Some(b)) => health(out, &what("health"), a, b),
-        (None, None) => {}
-    }
+    health(
+        out,
+        &what("health"),
+        was.health.as_ref(),
+        is.health.as_ref(),
+    );
     let limits = |u: &Upstream| {
         let t = u.timeouts;
         [
@@ -155,24 +156,6 @@ fn breaker(rules: &Breaker) -> String {
         show_duration(rules.open),
         rules.trials
     )
-}
-
-fn health(out: &mut Changes, what: &str, was: &Health, is: &Health) {
-    out.shown(
-        &format!("{what} interval"),
-        &show_duration(was.interval),
-        &show_duration(is.interval),
-    );
-    out.shown(
-        &format!("{what} timeout"),
-        &show_duration(was.timeout),
-        &show_duration(is.timeout),
-    );
-    out.plain(&format!("{what} rise"), &was.rise, &is.rise);
-    out.plain(&format!("{what} fall"), &was.fall, &is.fall);
-    if (&was.probe, was.initial) != (&is.probe, is.initial) {
-        out.say(format!("{what} check changed"));
-    }
 }
 
 fn nodes(out: &mut Changes, was: &Upstream, is: &Upstream) {

@@ -2,11 +2,12 @@
 //!
 //! Every key is there, also those that the file leaves to their defaults.
 
+use super::health::health;
 use super::{Writer, limit, list, quoted, yes_no};
 use crate::base::units::show_duration;
-use crate::config::checked::{Balance, Node, NodeTimeouts, Probe, Retry, Upstream};
+use crate::config::checked::{Balance, Node, NodeTimeouts, Retry, Upstream, codes};
 use crate::config::index::At;
-use crate::config::validate::{hash, health, node, retry, upstream};
+use crate::config::validate::{hash, node, retry, upstream};
 
 pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes: &[At]) {
     out.section(&quoted(&upstream.name), false);
@@ -20,7 +21,7 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
         }
         out.close();
     }
-    health(out, upstream, at);
+    health(out, upstream.health.as_ref(), at);
     let (below, t): (At, &NodeTimeouts) = (at.key("timeouts"), &upstream.timeouts);
     out.section("timeouts", false);
     for (key, value) in [
@@ -81,10 +82,7 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
 }
 
 fn statuses(ranges: &[(u16, u16)]) -> String {
-    list(ranges.iter().map(|(low, high)| match low == high {
-        true => low.to_string(),
-        false => format!("{low}-{high}"),
-    }))
+    list(codes(ranges).into_iter())
 }
 
 fn outlier(out: &mut Writer, upstream: &Upstream, at: &At) {
@@ -148,31 +146,6 @@ fn repeats(out: &mut Writer, rules: &Retry, at: &At) {
         out.value(&at.key("hedge"), "after", &retry::show_hedge(hedge));
         out.close();
     }
-    out.close();
-}
-
-fn health(out: &mut Writer, upstream: &Upstream, at: &At) {
-    let Some(check) = &upstream.health else {
-        return out.value(at, "health", "off");
-    };
-    let at = at.key("health");
-    out.section("health", false);
-    match &check.probe {
-        Probe::Tcp => out.value(&at, "type", health::TYPES.word(health::ProbeType::Tcp)),
-        Probe::Http { path, expect, host } => {
-            out.value(&at, "type", health::TYPES.word(health::ProbeType::Http));
-            out.value(&at, "path", &quoted(path));
-            out.value(&at, "expect", &statuses(expect));
-            if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok()) {
-                out.value(&at, "host", &quoted(host));
-            }
-        }
-    }
-    out.value(&at, "interval", &show_duration(check.interval));
-    out.value(&at, "timeout", &show_duration(check.timeout));
-    out.value(&at, "rise", &check.rise.to_string());
-    out.value(&at, "fall", &check.fall.to_string());
-    out.value(&at, "initial", health::INITIALS.word(check.initial));
     out.close();
 }
 

@@ -16,6 +16,8 @@ pub mod access;
 pub mod access_log;
 /// `admin:`
 pub mod admin;
+/// `dns:`
+pub mod dns;
 /// What an upstream does about nodes that fail.
 pub mod failure;
 /// `health:`
@@ -73,6 +75,8 @@ pub struct File {
     pub shutdown: Option<shutdown::Shutdown>,
     /// Where requests are told.
     pub access_log: Option<access_log::AccessLog>,
+    /// How names of nodes are resolved.
+    pub dns: Option<dns::Dns>,
     /// Pools of nodes.
     pub upstreams: Option<Named<Option<upstream::Upstream>>>,
     /// Which request goes where.
@@ -116,6 +120,7 @@ pub const FILE: Shape = Shape::Map(&[
         access_log::ACCESS_LOG,
         "access_log: { path: \"-\" }",
     ),
+    Key::new("dns", dns::DNS, "dns: { interval: 10s }"),
     UPSTREAMS,
     ROUTES,
     Key::new("limits", limits::LIMITS, "limits: { body: 100MiB }"),

@@ -60,13 +60,16 @@ fn what_the_file_leaves_out_has_a_finite_default() {
     assert_eq!(web.drain_timeout, Duration::from_secs(60));
     assert_eq!(web.nodes[0].weight, 1);
     let health = web.health.as_ref().expect("`health: {}` asks for checks");
-    let Probe::Http { path, expect, host } = &health.probe else {
+    let Probe::Http(asked) = &health.asking.probe else {
         panic!("http is the default")
     };
     assert_eq!(
-        (path.as_str(), &expect[..], host),
+        (asked.path.as_str(), &asked.expect[..], &health.asking.host),
         ("/", &[(200, 399)][..], &None)
     );
+    assert_eq!(asked.method, http::Method::GET);
+    assert_eq!(health.asking.unhealthy_interval, health.asking.interval);
+    assert!(health.asking.tls.is_none() && !health.agent);
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn example() -> String {
     EXAMPLE
         .replace("include: [example.d/apps/*.yaml]", "")
         .replace("nodes_file: example.d/nodes.yaml", "")
+        .replace(", ca: example.d/ca.pem", "")
 }
 
 /// A configuration of parts that are all valid, in many combinations.
@@ -35,7 +36,7 @@ fn valid() -> impl Strategy<Value = String> {
         });
         entries.collect::<Vec<_>>().join(", ")
     });
-    let health = "off|\\{\\}|\\{ type: tcp, rise: [1-9] \\}|\\{ path: /[a-z]{0,4}, expect: \\[204, [2-5]xx\\], interval: [1-9]m[1-5]s \\}";
+    let health = "off|\\{\\}|\\{ type: tcp, rise: [1-9] \\}|\\{ type: grpc, service: [a-z]{1,5}, port: [1-9]{1,4} \\}|\\{ tls: true, verify: (true|false), headers: \\{ x-a: '[ -&(-z|~]{0,9}' \\}, method: OPTIONS, agent: true \\}|\\{ type: https, host: [a-z]{1,4}, body: '[ -&(-z|~]{1,9}', unhealthy_interval: [1-9]s \\}|\\{ body_regex: '[a-z$]{1,4}' \\}|\\{ path: /[a-z]{0,4}, expect: \\[204, [2-5]xx\\], interval: [1-9]m[1-5]s \\}";
     let matcher = "|host: \"(\\*\\.)?[a-z]{1,3}\\.com\"|path: /[a-z]{0,3}/|path_regex: '\\^/[a-z$]{0,3}'|methods: \\[GET, PUT\\]|headers: \\{ x-a: '[ -&(-z|~]{0,9}' \\}";
     let action = "upstream: web|redirect: \\{ to: '/[a-z]{0,3}\\{uri\\}', status: 30[12378] \\}";
     let more = "|, allow: 10\\.[0-9]\\.0\\.0/16|, deny: \\[\"::[1-9]\", 10\\.0\\.0\\.[1-9]{1,2}\\]|, rate_limit: \\{ rate: [1-9]{1,3}/[1-9]?[smh] \\}|, rate_limit: \\{ rate: 5/m, burst: [1-9]{1,4}, key: \"header:x-[a-z]\", dry_run: true \\}";
@@ -45,7 +46,7 @@ fn valid() -> impl Strategy<Value = String> {
             .map(|(m, a, more)| format!("  - {{ match: {{ {m} }}, {a}{more} }}\n"));
         lines.collect::<String>()
     });
-    let top = "|limits: \\{ body: [0-9]{1,3}KiB, headers: [1-9], connections: [0-9]{1,5} \\}|requests: \\{ drop: \\[(x-[a-z], x-yes)?\\], underscores: (drop|keep), half_close: 0s \\}";
+    let top = "|dns: \\{ servers: \\[10\\.0\\.0\\.[1-9], '\\[::1\\]:5[1-9]'\\], family: (any|ipv4|ipv6), min_ttl: [1-9]s \\}|dns: \\{ ttl: true, max_ttl: [1-9]m \\}|dns: \\{ interval: [1-9]s, family: v6 \\}|limits: \\{ body: [0-9]{1,3}KiB, headers: [1-9], connections: [0-9]{1,5} \\}|requests: \\{ drop: \\[(x-[a-z], x-yes)?\\], underscores: (drop|keep), half_close: 0s \\}";
     let balance = "rr|least_conn|weighted_random|random|source";
     (nodes, health, balance, routes, 0..500_u32, top).prop_map(|(nodes, health, balance, routes, ms, top)| {
         format!(

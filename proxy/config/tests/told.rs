@@ -92,6 +92,49 @@ routes: [{ upstream: web, rate_limit: { rate: 100/10s, key: \"header:x-key\", dr
 }
 
 #[test]
+fn what_is_asked_of_nodes_is_told_without_secrets_and_its_changes_too() {
+    let of = |health: &str| {
+        with(&format!(
+            "upstreams: {{ web: {{ health: {{ {health} }}, nodes: [10.0.0.1:80] }} }}\nroutes: [{{ upstream: web }}]\n"
+        ))
+    };
+    let old = of("path: /a, headers: { Authorization: s3cret, X-Probe: \"1\" }, body: ok");
+    let told = effective::effective(&old).expect("no error");
+    assert!(!told.contains("s3cret"), "{told}");
+    assert!(told.contains("authorization: REDACTED") && told.contains("x-probe: \"1\""));
+    let told_of = |new: &str| {
+        let changes = diff::diff(good(&old), good(&of(new)));
+        let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    };
+    let https = "type: https, path: /b, method: HEAD, expect: 204, headers: { Authorization: 0ther }, verify: false, ca: tests/broken/ca/good.pem, host: app, port: 81, interval: 2s, unhealthy_interval: 1s, rise: 5, agent: true, initial: healthy";
+    let same_type = "path: /b, method: OPTIONS, expect: 204, body_regex: 'o.'";
+    let all = [https, same_type, "type: grpc, service: s"].map(told_of);
+    insta::assert_snapshot!(all.join("\n--\n"));
+    let changes = diff::diff(good(&of("type: grpc, service: s")), good(&of("type: grpc")));
+    assert_eq!(changes.len(), 1, "{changes:?}");
+}
+
+#[test]
+fn how_names_are_resolved_is_told_and_its_changes_too() {
+    let of = |dns: &str| {
+        with(&format!(
+            "{dns}upstreams: {{ web: {{ nodes: [a.internal:80] }} }}"
+        ))
+    };
+    let old = of("");
+    let new = of("dns: { servers: [10.0.0.2, \"::1\"], family: v6, interval: 1s, max_ttl: 1m }\n");
+    let told = effective::effective(&new).expect("no error");
+    assert!(
+        told.contains("servers: [10.0.0.2:53, \"[::1]:53\"]"),
+        "{told}"
+    );
+    let changes = diff::diff(good(&old), good(&new));
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
 fn what_is_hashed_is_told_and_its_changes_too() {
     let of = |hash: &str| {
         with(&format!(

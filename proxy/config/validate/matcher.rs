@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::Method;
 
-use super::addr;
+use super::{addr, fields};
 use crate::base::path;
 use crate::config::checked::{HostPattern, Match, PathPattern};
 use crate::config::fit::shorten;
@@ -44,7 +44,7 @@ pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Match {
             method,
             problems,
         ),
-        headers: headers(keys, &at.key("headers"), problems),
+        headers: fields::read(keys.headers.as_ref(), &at.key("headers"), problems),
     }
 }
 
@@ -206,11 +206,7 @@ fn in_one_form(pattern: PathPattern, at: &At, problems: &mut Problems) -> PathPa
 /// Reads one path condition.
 fn one_path(name: &str, word: &str) -> Result<PathPattern, addr::Refusal> {
     if name == "path_regex" {
-        return regex::RegexBuilder::new(word)
-            .size_limit(REGEX_LIMIT)
-            .build()
-            .map(PathPattern::Regex)
-            .map_err(|error| regex_refusal(word, &error));
+        return expression(word).map(PathPattern::Regex);
     }
     if !word.starts_with('/') {
         let what = format!("the path \"{}\" does not begin with `/`", shorten(word));
@@ -246,6 +242,14 @@ fn one_path(name: &str, word: &str) -> Result<PathPattern, addr::Refusal> {
     })
 }
 
+/// Reads a regular expression.
+pub(super) fn expression(word: &str) -> Result<regex::Regex, addr::Refusal> {
+    regex::RegexBuilder::new(word)
+        .size_limit(REGEX_LIMIT)
+        .build()
+        .map_err(|error| regex_refusal(word, &error))
+}
+
 /// Why an expression cannot be used; the crate's drawing over several lines is cut to what it says.
 fn regex_refusal(word: &str, error: &regex::Error) -> addr::Refusal {
     let said = error.to_string();
@@ -262,39 +266,4 @@ fn regex_refusal(word: &str, error: &regex::Error) -> addr::Refusal {
         format!("\"{}\" is not a regular expression: {why}", shorten(word)),
         "look-around and back-references do not exist here; put the expression in '…' quotes, and a `\\` before characters meant as themselves".into(),
     )
-}
-
-/// Reads `headers`.
-fn headers(keys: &Keys, at: &At, problems: &mut Problems) -> Vec<(HeaderName, HeaderValue)> {
-    let mut seen = HashSet::new();
-    let mut out = Vec::new();
-    for (name, word) in keys.headers.iter().flat_map(|h| &h.0) {
-        let here = at.key(name);
-        let Ok(field) = HeaderName::from_bytes(name.as_bytes()) else {
-            let problem = Problem::error(
-                here.key_place(),
-                format!("\"{}\" is not the name of a header field", shorten(name)),
-            );
-            problems.push(problem.help("write it as X-Beta: letters, digits and -"));
-            continue;
-        };
-        if !seen.insert(field.clone()) {
-            let problem = Problem::error(
-                here.key_place(),
-                format!("the header field \"{field}\" is given twice"),
-            );
-            problems.push(problem.help("names of header fields ignore case: keep one"));
-            continue;
-        }
-        let Some(word) = word else { continue };
-        match HeaderValue::from_str(word) {
-            Ok(value) => out.push((field, value)),
-            Err(_) => {
-                let problem =
-                    Problem::error(here.place(), "this value cannot be sent in a header field");
-                problems.push(problem.help("use printable characters on one line"));
-            }
-        }
-    }
-    out
 }

@@ -6,8 +6,12 @@
 
 /// Addresses.
 pub mod addr;
+/// `dns:`
+pub mod dns;
 /// What is done about nodes that fail, are new, or are full.
 pub mod failure;
+/// Header fields and their values.
+mod fields;
 /// `hash:`
 pub mod hash;
 /// `health:`
@@ -77,6 +81,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         timeouts: top::timeouts(file, root, problems),
         shutdown: top::shutdown(file, root, problems),
         access_log: top::access_log(file, root, problems),
+        dns: dns::check(file, root, problems),
         upstreams,
         routes,
     };

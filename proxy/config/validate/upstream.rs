@@ -81,7 +81,7 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
         name: raw.name.clone(),
         balance,
         hash: hash::check(keys.hash.as_ref(), balance, &at.key("hash"), problems),
-        health: health::check(keys.health.as_ref(), &at.key("health"), problems),
+        health: health::check(raw, &at.key("health"), problems),
         timeouts: limits,
         fail_open_below: words::percent(
             keys.fail_open_below.as_deref(),

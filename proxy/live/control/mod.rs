@@ -4,7 +4,6 @@
 //! it was. Nothing here is on a request's way.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -26,12 +25,15 @@ use crate::telemetry::flood::Flood;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::slow::SlowRing;
 
+mod names;
 mod nodes;
 mod reads;
 mod words;
 
+pub use names::NameState;
 pub use words::{LastReload, Leaving, Reloaded, VerbError};
 
+use names::Names;
 use nodes::has_node;
 
 /// Holds what is in use and changes it.
@@ -87,6 +89,7 @@ struct Inner {
     watch: Vec<std::path::PathBuf>,
     overlay: Overlay,
     resolved: Resolved,
+    names: Names,
     leaving: Vec<Leaving>,
     last_reload: LastReload,
 }
@@ -136,6 +139,7 @@ impl Control {
                 watch: loaded.watch.clone(),
                 overlay,
                 resolved,
+                names: Names::new(),
                 leaving: Vec::new(),
                 last_reload: LastReload {
                     at,
@@ -272,28 +276,6 @@ impl Control {
             return Err(VerbError::Failed(e.to_string()));
         }
         Ok(self.hold.load())
-    }
-
-    /// Notes the addresses of a name. Does nothing when they are the ones in use.
-    pub fn resolved(&self, name: &str, mut addresses: Vec<SocketAddr>) {
-        addresses.sort();
-        addresses.dedup();
-        let mut inner = self.inner.lock();
-        if inner.resolved.get(name) == Some(&addresses) {
-            return;
-        }
-        tracing::info!("{name} has the addresses {addresses:?}");
-        let before = inner.resolved.insert(name.to_string(), addresses);
-        let snapshot = self.hold.load();
-        if let Err(e) =
-            self.next_generation(&mut inner, snapshot.config.clone(), snapshot.loaded_at)
-        {
-            tracing::error!("the addresses of {name} cannot be used: {e}");
-            match before {
-                Some(old) => inner.resolved.insert(name.to_string(), old),
-                None => inner.resolved.remove(name),
-            };
-        }
     }
 
     /// Builds and swaps in the next generation, then tells its nodes what is wanted of them.

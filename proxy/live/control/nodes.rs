@@ -186,7 +186,9 @@ fn tell(node: &Node, t: &Transition, metrics: &Metrics) {
     let (from, to) = (words(t.from), words(t.to));
     let worse =
         matches!(t.to.health, Health::Unhealthy | Health::Ejected) || t.to.circuit == Circuit::Open;
-    if worse {
+    if t.from == t.to && t.ejected.is_none() {
+        tracing::info!("node {upstream}/{id}: {to}: {}", t.reason);
+    } else if worse {
         tracing::warn!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);
     } else {
         tracing::info!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);

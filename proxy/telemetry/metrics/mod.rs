@@ -18,11 +18,13 @@ use prometheus::{
 use crate::base::reason::Refusal;
 
 mod codes;
+mod names;
 mod nodes;
 mod reloads;
 mod routes;
 mod upstreams;
 
+pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics};
@@ -50,6 +52,8 @@ pub struct Metrics {
     requests_in_flight: IntGauge,
     node: NodeFamilies,
     upstream: UpstreamFamilies,
+    /// Look-ups of names.
+    pub names: NameMetrics,
     /// Reloads, by result.
     pub reloads: ReloadMetrics,
     /// Access log lines dropped because the writer was behind.
@@ -162,6 +166,7 @@ impl Metrics {
             requests_in_flight: register(r, in_flight),
             node: NodeFamilies::new(r),
             upstream: UpstreamFamilies::new(r),
+            names: NameMetrics::new(r),
             reloads: ReloadMetrics::new(r),
             log_dropped: register(r, dropped),
             routes: Mutex::default(),
