@@ -64,6 +64,11 @@ const HOMES: &[Home] = &[
         instead: "ask a `guard/rate`, which is told the time and remembers a bounded number of clients",
     },
     Home {
+        name: "ring",
+        homes: &["balance/sticky", "live/sticky"],
+        instead: "cookies are signed and read by `balance/sticky/token`; the key of a process is drawn in `live/sticky`",
+    },
+    Home {
         name: "axum",
         homes: &["admin", "app/demo"],
         instead: "the stats port's routes live in `admin/`",
