@@ -18,6 +18,7 @@ use super::index::At;
 use super::validate::{self, rate, top};
 use crate::base::units::{show_duration, show_size};
 
+mod sticky;
 mod upstream;
 
 /// Writes the configuration in force; `None` when there is none.
@@ -215,6 +216,9 @@ fn one_route(out: &mut Writer, route: &Route, at: &At, upstreams: &[Upstream]) {
         Action::Proxy(to) => {
             let name = upstreams.get(*to).map_or("", |u| u.name.as_str());
             out.value(at, "upstream", &quoted(name));
+            if let Some(split) = &route.split {
+                sticky::split(out, split, &at.key("split"), upstreams);
+            }
         }
         Action::Redirect { to, status } => {
             let at = at.key("redirect");

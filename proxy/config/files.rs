@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
+use super::checked::{KeyFile, Secret};
 use super::expand::Env;
 use super::index::At;
 use super::parse::Document;
 use super::problem::{Problem, Problems};
 use super::schema::node::{NODES, NODES_FILE, Node, NodesFile};
 use super::schema::route::Route;
+use super::schema::sticky::Sticky;
 use super::schema::upstream::Upstream;
 use super::schema::{FILE, File, INCLUDED, Included, Named};
 use super::source::Sources;
@@ -28,6 +30,8 @@ pub struct RawUpstream {
     pub keys: Upstream,
     /// Its nodes with their places, those of `nodes_file` last; `None` for one that did not fit.
     pub nodes: Vec<Placed<Node>>,
+    /// What its `sticky.key_file` holds, if that could be read.
+    pub sticky_key: Option<KeyFile>,
     /// Whether all its nodes could be read; else the reason has been told.
     pub complete: bool,
 }
@@ -188,6 +192,7 @@ impl Gather<'_> {
             let mut keys = keys.unwrap_or_default();
             let own = at.either("nodes", "servers");
             let own_fit = !own.given() || own.is_blank() || keys.nodes.is_some();
+            let sticky_key = self.sticky_key(&keys, &at, base);
             let (nodes, file_fit) = self.nodes(&mut keys, &at, base);
             all.upstreams.push(RawUpstream {
                 complete: at.is_mapping() && own_fit && file_fit,
@@ -195,10 +200,30 @@ impl Gather<'_> {
                 at,
                 keys,
                 nodes,
+                sticky_key,
             });
         }
         let list = root.key("routes");
         all.routes.extend(placed(routes.unwrap_or_default(), &list));
+    }
+
+    /// The key that an upstream's cookies are signed with, of the file it names.
+    fn sticky_key(&mut self, keys: &Upstream, at: &At, base: &Path) -> Option<KeyFile> {
+        let Some(Sticky::Keys(sticky)) = &keys.sticky else {
+            return None;
+        };
+        let path = base.join(sticky.key_file.as_ref()?);
+        let place = at.key("sticky").key("key_file").place();
+        match self.sources.secret(&path, &place) {
+            Ok(bytes) => Some(KeyFile {
+                path,
+                key: Secret::new(bytes),
+            }),
+            Err(problem) => {
+                self.problems.push(*problem);
+                None
+            }
+        }
     }
 
     /// The nodes of an upstream, its own and those of its file; and whether that file could be read.

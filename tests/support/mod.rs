@@ -6,6 +6,7 @@
 pub mod attacks;
 pub mod cases;
 pub mod client;
+pub mod cookies;
 pub mod exchange;
 pub mod h2;
 pub mod load;

@@ -34,6 +34,10 @@ pub mod route;
 pub mod shape;
 /// `shutdown:`
 pub mod shutdown;
+/// `split:`
+pub mod split;
+/// `sticky:`
+pub mod sticky;
 /// `timeouts:`
 pub mod timeouts;
 /// `upstreams:`

@@ -21,15 +21,18 @@ mod codes;
 mod nodes;
 mod reloads;
 mod routes;
+mod sticky;
 mod upstreams;
 
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics};
+pub use sticky::StickyMetrics;
 pub use upstreams::{UpstreamGauges, UpstreamMetrics};
 
 use nodes::NodeFamilies;
 use routes::RouteFamilies;
+use sticky::StickyFamilies;
 use upstreams::UpstreamFamilies;
 
 /// Upper bounds of every duration histogram, in seconds.
@@ -50,6 +53,7 @@ pub struct Metrics {
     requests_in_flight: IntGauge,
     node: NodeFamilies,
     upstream: UpstreamFamilies,
+    sticky: StickyFamilies,
     /// Reloads, by result.
     pub reloads: ReloadMetrics,
     /// Access log lines dropped because the writer was behind.
@@ -162,6 +166,7 @@ impl Metrics {
             requests_in_flight: register(r, in_flight),
             node: NodeFamilies::new(r),
             upstream: UpstreamFamilies::new(r),
+            sticky: StickyFamilies::new(r),
             reloads: ReloadMetrics::new(r),
             log_dropped: register(r, dropped),
             routes: Mutex::default(),
@@ -209,6 +214,11 @@ impl Metrics {
     /// The handles of an upstream.
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
         self.upstream.handles(name)
+    }
+
+    /// The handles of the sessions of an upstream.
+    pub fn sticky(&self, upstream: &str) -> StickyMetrics {
+        self.sticky.handles(upstream)
     }
 
     /// The handles of a data port.
