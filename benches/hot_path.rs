@@ -130,6 +130,7 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
         rate_limit: None,
         slow: None,
         action: Action::Proxy(0),
+        split: None,
     }
 }
 

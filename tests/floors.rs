@@ -74,6 +74,11 @@ const HOMES: &[Home] = &[
         instead: "whom to trust is worked out where a connection is opened: `upstream/`",
     },
     Home {
+        name: "ring",
+        homes: &["balance/sticky", "live/sticky"],
+        instead: "cookies are signed and read by `balance/sticky/token`; the key of a process is drawn in `live/sticky`",
+    },
+    Home {
         name: "axum",
         homes: &["admin", "app/demo"],
         instead: "the stats port's routes live in `admin/`",

@@ -51,6 +51,8 @@ mod rig;
 mod routing;
 mod shutdown;
 mod slow;
+mod split;
+mod sticky;
 mod strangers;
 mod time_limits;
 mod tunnels;

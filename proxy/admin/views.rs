@@ -274,8 +274,9 @@ fn upstream(
     now: Instant,
 ) -> UpstreamView {
     let upstream = &snapshot.upstreams[at];
-    let drain_timeout = snapshot.config.upstreams[at].drain_timeout;
-    let nodes = (0..upstream.members.len()).map(|i| member(upstream, i, drain_timeout, now));
+    let config = &snapshot.config.upstreams[at];
+    let ends = |i: usize| config.drain_ends_after(upstream.members[i].intent);
+    let nodes = (0..upstream.members.len()).map(|i| member(upstream, i, ends(i), now));
     let gone = leaving
         .iter()
         .filter(|l| l.node.upstream == upstream.name)
@@ -310,13 +311,13 @@ fn names(control: &Control, upstream: &checked::Upstream, now: Instant) -> Vec<N
     names.map(view).collect()
 }
 
-fn member(upstream: &Upstream, at: usize, drain_timeout: Duration, now: Instant) -> NodeView {
+fn member(upstream: &Upstream, at: usize, drain_ends: Duration, now: Instant) -> NodeView {
     let (member, candidate) = (&upstream.members[at], &upstream.pool.candidates()[at]);
     let view = candidate.node.view(now);
     let in_flight = candidate.node.in_flight();
     let drain = view.draining_since.map(|since| DrainView {
         remaining: in_flight,
-        ends_in_seconds: (since + drain_timeout)
+        ends_in_seconds: (since + drain_ends)
             .saturating_duration_since(now)
             .as_secs_f64(),
     });

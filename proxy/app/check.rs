@@ -71,7 +71,10 @@ fn summary(config: &Config) -> String {
                 let upstream = &config.upstreams[*upstream];
                 let nodes = counted(upstream.nodes.len(), "node");
                 let balance = upstream.balance.as_str();
-                format!("upstream {} ({balance}, {nodes})", upstream.name)
+                let reads = route.split.as_ref().map_or(String::new(), |split| {
+                    format!(", reads to {}", config.upstreams[split.reads].name)
+                });
+                format!("upstream {} ({balance}, {nodes}){reads}", upstream.name)
             }
             Action::Redirect { to, status } => format!("{} to {to}", status.as_u16()),
         };

@@ -20,3 +20,5 @@ pub mod queue;
 mod simulation;
 /// How a node comes to its share.
 pub mod slow_start;
+/// Sessions that stay on their node.
+pub mod sticky;

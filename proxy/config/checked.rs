@@ -15,11 +15,15 @@ use regex::Regex;
 mod dns;
 mod failure;
 mod health;
+mod sticky;
 mod upstream;
 
 pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
 pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};
+pub use sticky::{
+    KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie,
+};
 pub use upstream::{
     Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
@@ -201,12 +205,27 @@ pub struct Route {
     pub matcher: Match,
     /// What it does.
     pub action: Action,
+    /// How it parts reads from writes; only where it hands requests to an upstream.
+    pub split: Option<Split>,
     /// Which clients may use it.
     pub access: Access,
     /// How often a client may.
     pub rate_limit: Option<RateLimit>,
     /// Requests that take longer are kept at hand; `None`: none are.
     pub slow: Option<Duration>,
+}
+
+impl Route {
+    /// The upstreams its requests may go to, that of its writes first.
+    pub fn upstreams(&self) -> impl Iterator<Item = usize> {
+        let primary = match self.action {
+            Action::Proxy(at) => Some(at),
+            Action::Redirect { .. } => None,
+        };
+        primary
+            .into_iter()
+            .chain(self.split.as_ref().map(|split| split.reads))
+    }
 }
 
 /// How often a client may use a route (GCRA).

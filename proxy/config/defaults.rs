@@ -10,7 +10,8 @@ use http::HeaderName;
 
 use super::checked::{
     AccessLog, Balance, Breaker, ClientTimeouts, Family, InitialHealth, Limits, LogFormat, LogPath,
-    NodeTimeouts, Outlier, Queue, Requests, Retry, RetryOn, Shutdown, Underscores,
+    NodeTimeouts, Outlier, Queue, Requests, Retry, RetryOn, SameSite, Secure, Shutdown,
+    Underscores,
 };
 
 /// The stats port: loopback only, because it can drain nodes and has no passwords yet.
@@ -190,6 +191,38 @@ pub const SLOW_START_CURVE: u32 = 100;
 /// How long requests in flight on a draining node may take: a minute is longer than any request with a default
 /// read limit needs.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long sessions go on on a draining node: not at all, because a drain should be over soon unless the operator says
+/// that sessions matter more.
+pub const SESSION_GRACE: Duration = Duration::ZERO;
+
+/// How long a sticky cookie holds: longer than people pause, and renewed while they do not.
+pub const STICKY_TTL: Duration = Duration::from_secs(3_600);
+
+/// `Path` of a sticky cookie: an app's session is rarely one of a part of it.
+pub const STICKY_PATH: &str = "/";
+
+/// `SameSite` of a sticky cookie: what browsers take when nothing is said, said.
+pub const STICKY_SAME_SITE: SameSite = SameSite::Lax;
+
+/// `Secure` of a sticky cookie: as the client came, so that it works with and without TLS.
+pub const STICKY_SECURE: Secure = Secure::Auto;
+
+/// `HttpOnly` of a sticky cookie: no script has any use for it.
+pub const STICKY_HTTP_ONLY: bool = true;
+
+/// How long a learned session may be idle: as a sticky cookie.
+pub const LEARN_TTL: Duration = Duration::from_secs(3_600);
+
+/// How many sessions are learned: those of a busy site in an hour, in about 10 MB.
+pub const LEARN_MAX: u32 = 100_000;
+
+/// How long a client reads from where it wrote: longer than replicas commonly lag, and what a user who has just saved
+/// expects. `0s` for apps that look after it themselves.
+pub const PIN_AFTER_WRITE: Duration = Duration::from_secs(2);
+
+/// The cookie that says until when.
+pub const PIN_COOKIE: &str = "tg_pin";
 
 /// Share of the traffic: all nodes alike.
 pub const WEIGHT: u32 = 1;

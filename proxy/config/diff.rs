@@ -18,6 +18,7 @@ use crate::base::units::{show_duration, show_size};
 
 mod dns;
 mod health;
+mod sticky;
 mod upstream;
 
 /// One difference.
@@ -250,6 +251,11 @@ fn routes(out: &mut Changes, old: &Config, new: &Config) {
                     out.say(format!("route {}: its match changed", is.name));
                 }
                 let what = |key: &str| format!("route {}: {key}", is.name);
+                out.shown(
+                    &what("split"),
+                    &sticky::split(was, old),
+                    &sticky::split(is, new),
+                );
                 access(out, what, &was.access, &is.access);
                 out.shown(&what("rate_limit"), &rate_limit(was), &rate_limit(is));
                 out.shown(&what("slow"), &limit(was.slow), &limit(is.slow));

@@ -20,6 +20,7 @@ use crate::base::units::{show_duration, show_size};
 
 mod dns;
 mod health;
+mod sticky;
 mod upstream;
 
 /// Writes the configuration in force; `None` when there is none.
@@ -218,6 +219,9 @@ fn one_route(out: &mut Writer, route: &Route, at: &At, upstreams: &[Upstream]) {
         Action::Proxy(to) => {
             let name = upstreams.get(*to).map_or("", |u| u.name.as_str());
             out.value(at, "upstream", &quoted(name));
+            if let Some(split) = &route.split {
+                sticky::split(out, split, &at.key("split"), upstreams);
+            }
         }
         Action::Redirect { to, status } => {
             let at = at.key("redirect");

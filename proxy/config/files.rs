@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
+use super::checked::{KeyFile, Secret};
 use super::expand::Env;
 use super::index::At;
 use super::parse::Document;
@@ -15,6 +16,7 @@ use super::problem::{Problem, Problems};
 use super::schema::health::Health;
 use super::schema::node::{NODES, NODES_FILE, Node, NodesFile};
 use super::schema::route::Route;
+use super::schema::sticky::Sticky;
 use super::schema::upstream::Upstream;
 use super::schema::{FILE, File, INCLUDED, Included, Named};
 use super::source::Sources;
@@ -29,6 +31,8 @@ pub struct RawUpstream {
     pub keys: Upstream,
     /// Its nodes with their places, those of `nodes_file` last; `None` for one that did not fit.
     pub nodes: Vec<Placed<Node>>,
+    /// What its `sticky.key_file` holds, if that could be read.
+    pub sticky_key: Option<KeyFile>,
     /// Whether all its nodes could be read; else the reason has been told.
     pub complete: bool,
     /// The file that `health.ca` names; `None`: it names none, or why it cannot be read has been told.
@@ -199,6 +203,7 @@ impl Gather<'_> {
             let mut keys = keys.unwrap_or_default();
             let own = at.either("nodes", "servers");
             let own_fit = !own.given() || own.is_blank() || keys.nodes.is_some();
+            let sticky_key = self.sticky_key(&keys, &at, base);
             let (nodes, file_fit) = self.nodes(&mut keys, &at, base);
             let health_ca = keys.health.as_ref().and_then(|health| match health {
                 Health::Keys(health) => {
@@ -213,6 +218,7 @@ impl Gather<'_> {
                 at,
                 keys,
                 nodes,
+                sticky_key,
             });
         }
         let list = root.key("routes");
@@ -224,6 +230,25 @@ impl Gather<'_> {
         let path = base.join(file);
         match self.sources.read(&path, Some(&at.place())) {
             Ok(text) => Some(TextFile { path, text }),
+            Err(problem) => {
+                self.problems.push(*problem);
+                None
+            }
+        }
+    }
+
+    /// The key that an upstream's cookies are signed with, of the file it names.
+    fn sticky_key(&mut self, keys: &Upstream, at: &At, base: &Path) -> Option<KeyFile> {
+        let Some(Sticky::Keys(sticky)) = &keys.sticky else {
+            return None;
+        };
+        let path = base.join(sticky.key_file.as_ref()?);
+        let place = at.key("sticky").key("key_file").place();
+        match self.sources.secret(&path, &place) {
+            Ok(bytes) => Some(KeyFile {
+                path,
+                key: Secret::new(bytes),
+            }),
             Err(problem) => {
                 self.problems.push(*problem);
                 None

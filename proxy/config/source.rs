@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -20,6 +21,9 @@ pub const MAX_FILES: usize = 256;
 /// The most that all files together may hold, so that many large ones cannot add up.
 const MAX_TOTAL: u64 = 4 * MAX_FILE;
 
+/// The largest key: anything larger was named by mistake.
+const MAX_SECRET: usize = 4 * 1024;
+
 /// What was read, and what should be watched.
 #[derive(Default)]
 pub struct Sources {
@@ -28,6 +32,7 @@ pub struct Sources {
     /// Every file or directory whose change may change the outcome.
     pub watch: Vec<PathBuf>,
     bytes: u64,
+    secrets: Vec<(PathBuf, Arc<[u8]>)>,
     hash: Xxh3,
 }
 
@@ -36,6 +41,32 @@ impl Sources {
     ///
     /// `named` is where another file asked for it; the problem is told there.
     pub fn read(&mut self, path: &Path, named: Option<&Place>) -> Result<String, Box<Problem>> {
+        let bytes = self.bytes(path, named)?;
+        let name = path.display().to_string();
+        text(bytes).map_err(|no| Box::new(no.problem(&name, named)))
+    }
+
+    /// Reads a key, which may be any bytes; several sections may name the same one.
+    ///
+    /// `named` is where it is asked for; the problem is told there.
+    pub fn secret(&mut self, path: &Path, named: &Place) -> Result<Arc<[u8]>, Box<Problem>> {
+        if let Some((_, known)) = self.secrets.iter().find(|(its, _)| its == path) {
+            return Ok(known.clone());
+        }
+        let make = "make one with `head -c 32 /dev/urandom > FILE`, and give every proxy the same";
+        let bytes = self.bytes(path, Some(named));
+        let bytes = bytes.map_err(|problem| Box::new(problem.help(make)))?;
+        if bytes.len() > MAX_SECRET {
+            let what = format!("{} is larger than 4KiB, and hardly a key", path.display());
+            return Err(Box::new(Problem::error(named.clone(), what).help(make)));
+        }
+        let bytes: Arc<[u8]> = bytes.into();
+        self.secrets.push((path.to_path_buf(), bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// Reads a file.
+    fn bytes(&mut self, path: &Path, named: Option<&Place>) -> Result<Vec<u8>, Box<Problem>> {
         let name = path.display().to_string();
         let place = || named.cloned().unwrap_or_else(|| Place::file(&name));
         let refuse = |what: String, help: &str| Box::new(Problem::error(place(), what).help(help));
@@ -51,7 +82,7 @@ impl Sources {
         self.files.push(path.to_path_buf());
         self.bytes += bytes.len() as u64;
         self.took(&name, &bytes);
-        text(bytes).map_err(|no| Box::new(no.problem(&name, named)))
+        Ok(bytes)
     }
 
     /// Adds a text to the fingerprint.

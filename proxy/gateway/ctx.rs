@@ -13,6 +13,8 @@ use smallvec::SmallVec;
 use super::beside::Beside;
 use super::conn::Conn;
 use super::finish;
+use super::split::Way;
+use super::sticky::Session;
 use crate::balance::node::InFlight;
 use crate::base::reason::{End, Refusal};
 use crate::live::control::Control;
@@ -52,6 +54,10 @@ pub struct Ctx {
     pub upstream: Option<usize>,
     /// What the upstream tells it from others by, hashed.
     pub key: u64,
+    /// Its session in that upstream.
+    pub session: Session,
+    /// What a split has done with it.
+    pub way: Way,
     /// Nodes tried, in order: positions in the upstream's pool.
     pub tried: SmallVec<[usize; 4]>,
     /// The node chosen ahead of the attempt, with the request begun on it.
@@ -153,6 +159,8 @@ impl Ctx {
             route: None,
             upstream: None,
             key: 0,
+            session: Session::default(),
+            way: Way::default(),
             tried: SmallVec::new(),
             chosen: None,
             attempt: None,
@@ -192,6 +200,11 @@ impl Ctx {
     pub fn member(&self) -> Option<&Member> {
         let attempt = self.attempt.as_ref()?;
         self.upstream().map(|u| &u.members[attempt.member])
+    }
+
+    /// How many attempts there were, those in an upstream it has left included.
+    pub fn attempts(&self) -> usize {
+        self.way.left.len() + self.tried.len()
     }
 
     /// Its id as text.

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::ctx::Ctx;
+use super::split;
 use crate::base::reason::End;
 use crate::telemetry::finished::Finished;
 
@@ -54,10 +55,8 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
     let nodes: smallvec::SmallVec<[&str; 4]> = upstream
         .map(|u| {
             let candidates = u.pool.candidates();
-            ctx.tried
-                .iter()
-                .map(|at| &*candidates[*at].node.id)
-                .collect()
+            let tried = ctx.tried.iter().map(|at| &*candidates[*at].node.id);
+            split::left(ctx).chain(tried).collect()
         })
         .unwrap_or_default();
     keep(&Finished {

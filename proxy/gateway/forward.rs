@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Attempt, Ctx};
-use super::{again, answer, beside, key, line};
+use super::{again, answer, beside, key, line, split, sticky};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
@@ -31,14 +31,21 @@ const SLOW_CONNECTS_AT_MOST: u32 = 3;
 /// # Errors
 /// When the client cannot be written to.
 pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-    ctx.key = key::of(&session.req_header().headers, ctx);
-    if let Some(upstream) = ctx.upstream() {
-        let commons = upstream.pool.commons();
-        commons.budget.asked(commons.millis(ctx.begun));
-    }
+    split::decide(session.req_header(), ctx);
+    settle(&session.req_header().headers, ctx);
     ctx.repeatable = again::is_repeatable(session, ctx);
-    ctx.may_hedge = beside::may(session, ctx);
-    let nobody = match line::take(ctx, ctx.begun).await {
+    // A session is on one node: whoever else answered first would take it away.
+    ctx.may_hedge = beside::may(session, ctx) && !sticky::has_place(ctx);
+    let mut taken = line::take(ctx, ctx.begun).await;
+    if taken
+        .as_ref()
+        .is_err_and(line::Nobody::is_for_want_of_a_fit_one)
+        && split::falls_back(ctx)
+    {
+        settle(&session.req_header().headers, ctx);
+        taken = line::take(ctx, Instant::now()).await;
+    }
+    let nobody = match taken {
         Ok(taken) => {
             ctx.chosen = Some(taken);
             return Ok(true);
@@ -55,11 +62,21 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     Ok(false)
 }
 
+/// Notes what the request with these `fields` is to the upstream it goes to.
+fn settle(fields: &HeaderMap, ctx: &mut Ctx) {
+    ctx.key = key::of(fields, ctx);
+    ctx.session = sticky::read(fields, ctx);
+    if let Some(upstream) = ctx.upstream() {
+        let commons = upstream.pool.commons();
+        commons.budget.asked(commons.millis(ctx.begun));
+    }
+}
+
 /// The peer of the next attempt.
 ///
 /// # Errors
 /// When no node is left to try.
-pub async fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
     ctx.end_attempt(Instant::now());
     let pause = std::mem::take(&mut ctx.pause);
@@ -68,7 +85,7 @@ pub async fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     }
     ctx.body_seen = 0; // sent again, it is counted again
     let stale = ctx.stale.take();
-    let (member, in_flight) = next_node(ctx, stale, before).await?;
+    let (member, in_flight) = next_node(fields, ctx, stale, before).await?;
     ctx.tried.push(member);
     let now = Instant::now();
     let hedge = beside::plan(ctx, member, now);
@@ -118,33 +135,48 @@ pub async fn next_peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
 }
 
 /// The node of the next attempt, with the request begun on it.
-async fn next_node(ctx: &mut Ctx, stale: Option<usize>, before: bool) -> Result<(usize, InFlight)> {
-    let no_node = || {
-        let error = Error::explain(ErrorType::ConnectError, "no node is left to try");
-        Err(error.into_up())
-    };
+async fn next_node(
+    fields: &HeaderMap,
+    ctx: &mut Ctx,
+    stale: Option<usize>,
+    before: bool,
+) -> Result<(usize, InFlight)> {
     if let Some(chosen) = ctx.chosen.take() {
         return Ok(chosen);
     }
     let now = Instant::now();
     let paid = std::mem::take(&mut ctx.paid);
-    match line::take(ctx, now).await {
-        Ok((member, in_flight)) => {
-            // It is resting because it failed a moment ago: with all of them down, trying each of them for every
-            // request would be a storm.
-            let is_bet = in_flight.node().fitness(now) == Fitness::LastResort;
-            if before && is_bet && !paid && !again::is_affordable(ctx, now) {
-                return no_node();
-            }
-            Ok((member, in_flight))
-        }
+    // That it closed an old connection says nothing against a node: it keeps its session.
+    let of_session = stale.filter(|stale| sticky::member(ctx, now) == Some(*stale));
+    if let Some(begun) = begin(ctx, of_session, now) {
+        return Ok(begun);
+    }
+    let is_bet = |on: &InFlight| before && on.node().fitness(now) == Fitness::LastResort;
+    let found = match line::take(ctx, now).await {
+        // It is resting because it failed a moment ago: with all of them down, trying each of them for every request
+        // would be a storm.
+        Ok((_, on)) if is_bet(&on) && !paid && !again::is_affordable(ctx, now) => None,
+        Ok(taken) => Some(taken),
         // With nobody else left, the node whose old connection was closed may well be fine.
-        Err(_) => {
-            let pool = ctx.upstream().map(|u| &u.pool);
-            let begun = stale.and_then(|at| pool.and_then(|p| p.begin(at, now)).map(|f| (at, f)));
-            begun.map_or_else(no_node, Ok)
+        Err(_) => begin(ctx, stale, now),
+    };
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    if split::falls_back(ctx) {
+        settle(fields, ctx);
+        if let Ok(taken) = line::take(ctx, Instant::now()).await {
+            return Ok(taken);
         }
     }
+    let error = Error::explain(ErrorType::ConnectError, "no node is left to try");
+    Err(error.into_up())
+}
+
+/// Begins the request on a node of its upstream, where one is named.
+fn begin(ctx: &Ctx, at: Option<usize>, now: Instant) -> Option<(usize, InFlight)> {
+    let (at, upstream) = (at?, ctx.upstream()?);
+    upstream.pool.begin(at, now).map(|begun| (at, begun))
 }
 
 /// The connection stands.
@@ -217,6 +249,7 @@ pub fn note_failure(ctx: &mut Ctx, why: End) {
 /// # Errors
 /// When a field cannot be set, which does not happen.
 pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    sticky::take_out(request, ctx)?;
     let (Some(conn), Some(member), Some(at)) = (&ctx.conn, ctx.member(), ctx.upstream) else {
         return Ok(());
     };

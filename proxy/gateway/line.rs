@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
 use super::ctx::Ctx;
+use super::{split, sticky};
 use crate::balance::node::InFlight;
 use crate::balance::pick::Ask;
 use crate::balance::pool::{self, Pool};
@@ -19,6 +20,13 @@ pub struct Nobody {
     pub end: End,
     /// When it may come again, in seconds.
     pub retry_after: u64,
+}
+
+impl Nobody {
+    /// Whether no node is fit; else some are, and have enough to do.
+    pub fn is_for_want_of_a_fit_one(&self) -> bool {
+        matches!(self.end, End::NoNode | End::BreakerOpen)
+    }
 }
 
 /// A node for the request, begun on it; waits for one where all have enough to do.
@@ -68,8 +76,17 @@ async fn wait(ctx: &Ctx, pool: &Pool) -> Result<(usize, InFlight), Nobody> {
     }))
 }
 
-/// Chooses among the nodes that the request has not tried.
+/// Chooses the node that has the request's session, else among those that it has not tried.
 fn choose(ctx: &Ctx, pool: &Pool, now: Instant) -> Result<(usize, InFlight), pool::Nobody> {
+    let of_session = match ctx.tried.is_empty() {
+        true => sticky::member(ctx, now),
+        false => None,
+    };
+    if let Some(at) = of_session
+        && let Some(begun) = pool.begin(at, now)
+    {
+        return Ok((at, begun));
+    }
     pool.take(&ask(ctx, now), &barred(ctx, pool))
 }
 
@@ -77,6 +94,7 @@ fn choose(ctx: &Ctx, pool: &Pool, now: Instant) -> Result<(usize, InFlight), poo
 pub fn is_there_another(ctx: &Ctx, now: Instant) -> bool {
     let pool = ctx.upstream().map(|u| &u.pool);
     pool.is_some_and(|pool| pool.pick(&ask(ctx, now), &barred(ctx, pool)).is_ok())
+        || split::could_fall_back(ctx, now)
 }
 
 fn ask(ctx: &Ctx, now: Instant) -> Ask {

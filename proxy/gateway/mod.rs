@@ -6,7 +6,7 @@
 //! | body read, answer written | – | `client_io`, `inlet`, `pace`, `linger` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
 //! | belongs: route, or answered here | `request_filter` | `accept`, `door` |
-//! | admitted: first node chosen, or waited for | `proxy_upstream_filter` | `forward`, `line` |
+//! | admitted: first node chosen, or waited for | `proxy_upstream_filter` | `forward`, `split`, `sticky`, `line` |
 //! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward`, `again` |
 //! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
 //! | answered | `upstream_response_filter` | `receive` |
@@ -53,6 +53,8 @@ mod pace;
 mod receive;
 mod refuse;
 mod reply;
+mod split;
+mod sticky;
 mod waiting;
 
 use conn::Conn;
@@ -118,8 +120,8 @@ impl ProxyHttp for Gateway {
         forward::admit(session, ctx).await
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        forward::next_peer(ctx).await
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        forward::next_peer(&session.req_header().headers, ctx).await
     }
 
     async fn connected_to_upstream(

@@ -10,10 +10,11 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::ctx::Ctx;
-use super::{again, beside};
+use super::{again, beside, split, sticky};
 use crate::upstream::headers::from_node;
 
-/// Notes the answer and takes from it what concerned the connection to the node only.
+/// Notes the answer and takes from it what concerned the connection to the node only; says what the client is to
+/// bring along next time.
 ///
 /// # Errors
 /// When the answer is not passed on because another node is asked.
@@ -38,5 +39,7 @@ pub fn answered(session: &Session, answer: &mut ResponseHeader, ctx: &mut Ctx) -
     if let Some(another) = again::answered(session, answer, ctx, now) {
         return Err(another);
     }
-    from_node(answer)
+    from_node(answer)?;
+    sticky::answered(answer, ctx)?;
+    split::answered(answer, ctx)
 }

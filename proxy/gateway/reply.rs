@@ -82,9 +82,7 @@ pub fn ending(error: &Error, ctx: &Ctx) -> End {
         return End::RequestTimeout;
     }
     match ctx.failure {
-        Some(_) if towards_a_node && ctx.tried.len() > 1 && !is_answered(ctx) => {
-            End::RetryExhausted
-        }
+        Some(_) if towards_a_node && ctx.attempts() > 1 && !is_answered(ctx) => End::RetryExhausted,
         Some(failure) if towards_a_node => failure,
         _ => end,
     }

@@ -15,12 +15,13 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::doors::Doors;
 use super::overlay::Overlay;
 use super::snapshot::{Member, Snapshot, Upstream};
+use super::sticky::{self, Sticky};
 use crate::balance::commons::Commons;
 use crate::balance::node::Node;
 use crate::balance::pick::{BACKUP, Candidate};
 use crate::balance::pool::{How, Pool};
 use crate::base::node::{Health, Intent};
-use crate::config::checked::{self, Config, InitialHealth, NodeAddr};
+use crate::config::checked::{self, Config, InitialHealth, NodeAddr, Secret};
 use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -54,7 +55,7 @@ pub struct Parts<'a> {
 /// The next generation.
 ///
 /// # Errors
-/// When the access log cannot be opened.
+/// When the access log cannot be opened, or the system has no random numbers to give.
 pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<Snapshot> {
     let config = &parts.config;
     let log = match parts.previous {
@@ -63,6 +64,10 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
             &config.access_log,
             metrics.log_dropped.clone(),
         )?),
+    };
+    let own_key = match parts.previous {
+        Some(p) => p.own_key.clone(),
+        None => sticky::own_key()?,
     };
     Ok(Snapshot {
         generation: parts.previous.map_or(1, |p| p.generation + 1),
@@ -79,10 +84,11 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         upstreams: config
             .upstreams
             .iter()
-            .map(|u| upstream(u, parts, metrics, now))
+            .map(|u| upstream(u, parts, &own_key, metrics, now))
             .collect(),
         config: config.clone(),
         log,
+        own_key,
     })
 }
 
@@ -103,6 +109,7 @@ fn rules(config: &checked::Config) -> Rules {
 fn upstream(
     config: &checked::Upstream,
     parts: &Parts<'_>,
+    own_key: &Secret,
     metrics: &Metrics,
     now: Instant,
 ) -> Upstream {
@@ -155,7 +162,12 @@ fn upstream(
             });
         }
     }
+    let sticky = config.sticky.as_ref().map(|sticky| {
+        let metrics = metrics.sticky(&name);
+        Sticky::new(sticky, &name, &candidates, previous, own_key, metrics)
+    });
     Upstream {
+        sticky,
         pool: Pool::new(
             How {
                 balance: config.balance,

@@ -16,3 +16,5 @@ pub mod overlay;
 pub mod snapshot;
 /// Where the configuration comes from.
 pub mod source;
+/// Sessions that stay on their node.
+pub mod sticky;

@@ -11,11 +11,12 @@ use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::doors::Doors;
+use super::sticky::Sticky;
 use crate::balance::node::{Fitness, Node};
 use crate::balance::pick::Candidate;
 use crate::balance::pool::Pool;
 use crate::base::node::Intent;
-use crate::config::checked::Config;
+use crate::config::checked::{Config, Secret};
 use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Upstream>,
     /// Where requests are told.
     pub log: Arc<AccessLog>,
+    /// Signs the cookies of upstreams without a key of their own; the same in every generation.
+    pub own_key: Secret,
 }
 
 /// One upstream of a generation.
@@ -56,6 +59,8 @@ pub struct Upstream {
     pub pool: Pool,
     /// What belongs to each of the pool's candidates, by position.
     pub members: Vec<Member>,
+    /// How sessions stay on their node.
+    pub sticky: Option<Sticky>,
     /// Its metrics.
     pub metrics: UpstreamMetrics,
     /// Names among its nodes that have no address yet.

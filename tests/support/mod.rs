@@ -6,6 +6,7 @@
 pub mod attacks;
 pub mod cases;
 pub mod client;
+pub mod cookies;
 pub mod dns;
 pub mod exchange;
 pub mod grpc;

@@ -250,6 +250,14 @@ impl Node {
         self.fitness(now) == Fitness::LastResort && self.state.lock().ejected_for != Why::Connect
     }
 
+    /// Since when the operator does not want it up, if that is so.
+    pub fn draining_since(&self) -> Option<Instant> {
+        match self.is_up() {
+            true => None,
+            false => self.state.lock().draining_since,
+        }
+    }
+
     fn rest_is_over(&self, now: Instant) -> bool {
         self.millis(now) >= self.ejected_until.load(Relaxed)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::health::Health;
-use super::{Breaker, Intent, Outlier, Queue, Retry, SlowStart};
+use super::{Breaker, Intent, Outlier, Queue, Retry, SlowStart, Sticky};
 
 /// A pool of nodes and how to use it.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,10 +39,25 @@ pub struct Upstream {
     pub queue: Queue,
     /// How long requests in flight on a draining node may take.
     pub drain_timeout: Duration,
+    /// How the requests of a session stay on one node; `None`: they do not.
+    pub sticky: Option<Sticky>,
+    /// How long the sessions of a draining node go on there.
+    pub session_grace: Duration,
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-*` fields.
     pub forwarded: bool,
     /// Nodes in the order of the file (those of `nodes_file` after them); ids are unique in the upstream.
     pub nodes: Vec<Node>,
+}
+
+impl Upstream {
+    /// When what is left on a node is cut, from the moment it was no longer wanted up: sessions that go on there have
+    /// as long to finish after their grace as others at once.
+    pub fn drain_ends_after(&self, intent: Intent) -> Duration {
+        match intent {
+            Intent::Drain if self.sticky.is_some() => self.session_grace + self.drain_timeout,
+            _ => self.drain_timeout,
+        }
+    }
 }
 
 /// How a node is chosen.

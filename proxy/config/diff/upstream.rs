@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::health::health;
-use super::{Changes, limit};
+use super::{Changes, limit, sticky};
 use crate::base::units::show_duration;
 use crate::config::checked::{Breaker, Config, Node, Outlier, Upstream};
 use crate::config::validate::{hash, node, retry, upstream::BALANCES};
@@ -97,6 +97,12 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
         &show_duration(was.drain_timeout),
         &show_duration(is.drain_timeout),
     );
+    out.shown(
+        &what("drain.session_grace"),
+        &show_duration(was.session_grace),
+        &show_duration(is.session_grace),
+    );
+    sticky::sticky(out, what, was.sticky.as_ref(), is.sticky.as_ref());
     out.plain(&what("forwarded"), &was.forwarded, &is.forwarded);
     nodes(out, was, is);
 }

@@ -3,7 +3,7 @@
 //! Every key is there, also those that the file leaves to their defaults.
 
 use super::health::health;
-use super::{Writer, limit, list, quoted, yes_no};
+use super::{Writer, limit, list, quoted, sticky, yes_no};
 use crate::base::units::show_duration;
 use crate::config::checked::{Balance, Node, NodeTimeouts, Retry, Upstream, codes};
 use crate::config::index::At;
@@ -71,7 +71,13 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
         "timeout",
         &show_duration(upstream.drain_timeout),
     );
+    out.value(
+        &at.key("drain"),
+        "session_grace",
+        &show_duration(upstream.session_grace),
+    );
     out.close();
+    sticky::sticky(out, upstream.sticky.as_ref(), at);
     out.value(at, "forwarded", yes_no(upstream.forwarded));
     out.section("nodes", false);
     for (node, at) in upstream.nodes.iter().zip(nodes) {

@@ -36,6 +36,10 @@ pub mod route;
 pub mod shape;
 /// `shutdown:`
 pub mod shutdown;
+/// `split:`
+pub mod split;
+/// `sticky:`
+pub mod sticky;
 /// `timeouts:`
 pub mod timeouts;
 /// `upstreams:`

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::Named;
 use super::access::{ALLOW, DENY};
 use super::shape::{Key, Shape};
+use super::split::{SPLIT, Split};
 
 /// An entry of `routes:`.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +19,8 @@ pub struct Route {
     pub r#match: Option<Match>,
     /// Where requests go.
     pub upstream: Option<String>,
+    /// Where reads go instead.
+    pub split: Option<Split>,
     /// Or where the client is sent.
     pub redirect: Option<Redirect>,
     /// Only these clients.
@@ -81,6 +84,7 @@ pub const ROUTE: Shape = Shape::Map(&[
         "match: { host: shop.example.com, path: /assets/ }",
     ),
     Key::new("upstream", Shape::Word, "upstream: web"),
+    Key::new("split", SPLIT, "split: { reads: web-replicas }"),
     Key::new("redirect", REDIRECT, "redirect: { to: /new/, status: 308 }"),
     ALLOW,
     DENY,
@@ -88,7 +92,6 @@ pub const ROUTE: Shape = Shape::Map(&[
     Key::new("slow", Shape::Word, "slow: 1s"),
     Key::later("cache"),
     Key::later("compress"),
-    Key::later("split"),
 ]);
 
 /// The keys of [`Match`].

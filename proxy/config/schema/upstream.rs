@@ -8,6 +8,7 @@ use super::failure::{self, WordOr};
 use super::health::{HEALTH, Health};
 use super::node::{NODES_KEY, Node};
 use super::shape::{Key, Shape};
+use super::sticky::{STICKY, Sticky};
 
 /// An entry of `upstreams:`.
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +38,8 @@ pub struct Upstream {
     pub queue: Option<WordOr<failure::Queue>>,
     /// How a drain ends.
     pub drain: Option<Drain>,
+    /// How the requests of a session stay on one node.
+    pub sticky: Option<Sticky>,
     /// Whether to send `Forwarded`.
     pub forwarded: Option<String>,
     /// A file with further nodes.
@@ -75,6 +78,8 @@ pub struct NodeTimeouts {
 pub struct Drain {
     /// How long requests in flight may take.
     pub timeout: Option<String>,
+    /// How long its sessions may go on on a draining node.
+    pub session_grace: Option<String>,
 }
 
 /// The keys of [`Upstream`].
@@ -103,10 +108,10 @@ pub const UPSTREAM: Shape = Shape::Map(&[
     Key::new("slow_start", failure::SLOW_START, "slow_start: 30s"),
     Key::new("queue", failure::QUEUE, "queue: { size: 100, timeout: 1s }"),
     Key::new("drain", DRAIN, "drain: { timeout: 60s }"),
+    Key::new("sticky", STICKY, "sticky: { cookie: tg_node }"),
     Key::new("forwarded", Shape::Word, "forwarded: true"),
     Key::new("nodes_file", Shape::Word, "nodes_file: nodes.yaml"),
     NODES_KEY,
-    Key::later("sticky"),
     Key::later("tls"),
 ]);
 
@@ -127,5 +132,5 @@ const NODE_TIMEOUTS: Shape = Shape::Map(&[
 /// The keys of [`Drain`].
 const DRAIN: Shape = Shape::Map(&[
     Key::new("timeout", Shape::Word, "timeout: 60s"),
-    Key::later("session_grace"),
+    Key::new("session_grace", Shape::Word, "session_grace: 5m"),
 ]);

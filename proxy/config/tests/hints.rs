@@ -19,6 +19,54 @@ fn silent(loaded: &Loaded) {
 }
 
 #[test]
+fn cookies_of_one_name_on_one_site_are_told_of() {
+    let two = |a: &str, b: &str, hosts: [&str; 2]| {
+        with(&format!(
+            "upstreams:
+  a: {{ health: off, sticky: {a}, nodes: [10.0.0.1:80, 10.0.0.2:80] }}
+  b: {{ health: off, sticky: {b}, nodes: [10.0.0.3:80, 10.0.0.4:80] }}
+routes: [{{ match: {{ path: /a{} }}, upstream: a }}, {{ match: {{ path: /b{} }}, upstream: b }}]
+",
+            hosts[0], hosts[1]
+        ))
+    };
+    let (here, there) = (", host: here.example", ", host: there.example");
+    warns(&two("tg", "tg", ["", ""]), "have one name");
+    warns(
+        &two("tg", "{ cookie: tg, ttl: 5m }", [here, ""]),
+        "have one name",
+    );
+    silent(&two("tg", "tg", [here, there]));
+    silent(&two("tg", "tg2", ["", ""]));
+    silent(&two("tg", "{ cookie: tg, path: /b }", ["", ""]));
+    silent(&two("tg", "{ learn: { cookie: tg } }", ["", ""]));
+    let one = "upstreams: { a: { health: off, sticky: off, drain: { session_grace: 1m }, nodes: [10.0.0.1:80, 10.0.0.2:80] } }";
+    warns(&with(one), "`session_grace` has no effect");
+}
+
+#[test]
+fn a_split_that_splits_nothing_is_told_of() {
+    let split = |more: &str| {
+        with(&format!(
+            "upstreams:
+  a: {{ health: off, nodes: [10.0.0.1:80, 10.0.0.2:80] }}
+  b: {{ health: off, nodes: [10.0.0.3:80, 10.0.0.4:80] }}
+routes: [{{ upstream: a, {more} }}]
+"
+        ))
+    };
+    silent(&split("split: { reads: b }"));
+    warns(
+        &split("match: { methods: [POST, PUT] }, split: { reads: b }"),
+        "none of the methods",
+    );
+    warns(
+        &split("split: { reads: b, pin_after_write: 0s, cookie: x }"),
+        "nothing is remembered",
+    );
+}
+
+#[test]
 fn an_upstream_that_will_fail_soon_is_told_of() {
     warns(
         &with("upstreams: { web: { nodes: [10.0.0.1:80] } }"),

@@ -154,6 +154,63 @@ fn what_is_hashed_is_told_and_its_changes_too() {
 }
 
 #[test]
+fn sessions_are_told_and_their_changes_too_but_never_a_key() {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let load = |sticky: &str, split: &str| {
+        let path = dir.path().join("tidegate.yaml");
+        let text = format!(
+            "listen: [{{ addr: 127.0.0.1:8080 }}]
+upstreams:
+  web: {{ health: off, {sticky}, nodes: [10.0.0.1:80, 10.0.0.2:80] }}
+  replicas: {{ health: off, nodes: [10.0.0.3:80, 10.0.0.4:80] }}
+routes: [{{ upstream: web{split} }}]
+"
+        );
+        std::fs::write(&path, text).expect("a file in it");
+        let loaded = load(&path, &no_env);
+        good(&loaded);
+        loaded
+    };
+    let key = |text: &str| std::fs::write(dir.path().join("k"), text).expect("a file in it");
+    key("0123456789abcdef0123456789abcdef");
+    let old = load("sticky: { cookie: tg, key_file: k }", "");
+    key("fedcba9876543210fedcba9876543210");
+    let new = load(
+        "sticky: { cookie: tg, key_file: k, ttl: 0s, domain: .Shop.example, same_site: strict, secure: yes }, drain: { session_grace: 5m }",
+        ", split: { reads: replicas, pin_after_write: 1500ms }",
+    );
+    let learned = load(
+        "sticky: { learn: { header: X-Session, max: 500 } }",
+        ", split: { reads: replicas, pin_after_write: 0s, fallback: false }",
+    );
+    let off = load("sticky: off", ", split: { reads: replicas }");
+    let mut lines = Vec::new();
+    for (was, is) in [(&old, &new), (&new, &learned), (&learned, &off)] {
+        lines.extend(
+            diff::diff(good(was), good(is))
+                .iter()
+                .map(ToString::to_string),
+        );
+        lines.push("--".into());
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+    for loaded in [&old, &new, &learned, &off] {
+        let told = effective::effective(loaded).expect("no error");
+        let again = load_text(&told, "told.yaml", &no_env);
+        // The first one's key is no longer in its file.
+        let is_old = loaded.fingerprint == old.fingerprint;
+        assert_eq!(good(&again) == good(loaded), !is_old, "{told}");
+        let everything = format!("{told}{:?}{:?}{lines:?}", good(loaded), loaded.problems);
+        assert!(
+            !everything.contains("9876") && !everything.contains("6789"),
+            "{everything}"
+        );
+    }
+    assert_ne!(old.fingerprint, new.fingerprint);
+    assert_eq!(old.watch.len(), 2, "the key is watched: {:?}", old.watch);
+}
+
+#[test]
 fn problems_serialise_for_machines() {
     let loaded = with("threads: many\nupstreams: { web: { nodes: [a:80] } }");
     let error = loaded.errors().next().expect("`many` is no number");

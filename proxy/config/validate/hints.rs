@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
-use super::Origins;
+use super::{Origins, sticky};
 use crate::base::node::Intent;
 use crate::config::checked::{
-    Access, Action, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
+    Access, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
 };
 use crate::config::fit::shorten;
 use crate::config::index::At;
@@ -22,11 +22,7 @@ const MAX_PAIRS: usize = 1_000_000;
 /// Gives every hint there is.
 pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
     admin(config, &origins.root, problems);
-    let proxied = |route: &Route| match route.action {
-        Action::Proxy(to) => Some(to),
-        Action::Redirect { .. } => None,
-    };
-    let used: HashSet<usize> = config.routes.iter().filter_map(proxied).collect();
+    let used: HashSet<usize> = config.routes.iter().flat_map(Route::upstreams).collect();
     for (i, (upstream, (at, _))) in config.upstreams.iter().zip(&origins.upstreams).enumerate() {
         nodes(upstream, at, problems);
         if !at.key("health").given() || at.key("health").is_blank() {
@@ -51,6 +47,7 @@ pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
     for (route, at) in config.routes.iter().zip(&origins.routes) {
         doubled_slashes(route, config, at, problems);
     }
+    sticky::hints(config, origins, problems);
     shadows(&config.routes, &origins.routes, problems);
 }
 

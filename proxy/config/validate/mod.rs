@@ -34,6 +34,10 @@ pub mod rate;
 pub mod retry;
 /// `routes:`
 mod route;
+/// `split:`
+mod split;
+/// `sticky:`
+pub mod sticky;
 /// Sections at the top of the file.
 pub mod top;
 /// `upstreams:`

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use super::{addr, matcher, nets, rate, words};
+use super::{addr, matcher, nets, rate, split, words};
 use crate::config::checked::{Access, Action, HostPattern, Match, PathPattern, Route, Upstream};
 use crate::config::defaults;
 use crate::config::files::{Gathered, RawUpstream};
@@ -51,13 +51,22 @@ pub fn check_all(
             defaults::SLOW,
             problems,
         );
-        if let Some(action) = action(keys, at, upstreams, problems) {
+        let action = action(keys, at, upstreams, problems);
+        let split = split::check(
+            keys.split.as_ref(),
+            (&matcher, action.as_ref()),
+            &at.key("split"),
+            upstreams,
+            problems,
+        );
+        if let Some(action) = action {
             let name = keys.name.clone().unwrap_or_else(|| names.make(&matcher));
             out.push((
                 Route {
                     name,
                     matcher,
                     action,
+                    split,
                     access,
                     rate_limit,
                     slow: (!slow.is_zero()).then_some(slow),
@@ -80,6 +89,7 @@ fn catch_all(only: &RawUpstream, at: &At, problems: &mut Problems) -> (Route, At
         name: "default".into(),
         matcher: Match::default(),
         action: Action::Proxy(0),
+        split: None,
         access: Access::default(),
         rate_limit: None,
         slow: Some(defaults::SLOW),
@@ -148,7 +158,7 @@ fn action(keys: &Keys, at: &At, upstreams: &Pools<'_>, problems: &mut Problems) 
 }
 
 /// The upstreams by name: there may be as many as routes.
-struct Pools<'a>(HashMap<&'a str, usize>, &'a [Upstream]);
+pub(super) struct Pools<'a>(HashMap<&'a str, usize>, &'a [Upstream]);
 
 impl<'a> Pools<'a> {
     fn new(upstreams: &'a [Upstream]) -> Self {
@@ -156,7 +166,7 @@ impl<'a> Pools<'a> {
         Pools(names.zip(0..).collect(), upstreams)
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.0.get(name).copied()
     }
 
@@ -166,7 +176,12 @@ impl<'a> Pools<'a> {
     }
 }
 
-fn unknown_upstream(name: &str, at: &At, upstreams: &Pools<'_>, problems: &Problems) -> Problem {
+pub(super) fn unknown_upstream(
+    name: &str,
+    at: &At,
+    upstreams: &Pools<'_>,
+    problems: &Problems,
+) -> Problem {
     const SHOWN: usize = 20;
     let all: Vec<&str> = upstreams.names().take(SHOWN).collect();
     let more = if upstreams.1.len() > SHOWN {

@@ -3,7 +3,7 @@
 //! One upstream at a time: what concerns several (routes, use) is checked elsewhere.
 
 use super::words::{self, Choices};
-use super::{failure, hash, health, node, retry};
+use super::{failure, hash, health, node, retry, sticky};
 use crate::config::checked::{Balance, NodeTimeouts, Upstream};
 use crate::config::defaults;
 use crate::config::files::RawUpstream;
@@ -77,6 +77,13 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
     let limits = timeouts(keys.timeouts.as_ref(), &at.key("timeouts"), problems);
     let has_places = nodes.iter().any(|n| n.max_conns.is_some());
     let drain = keys.drain.as_ref().and_then(|d| d.timeout.as_deref());
+    let grace = keys.drain.as_ref().and_then(|d| d.session_grace.as_deref());
+    let session_grace = words::duration(
+        grace,
+        &at.key("drain").key("session_grace"),
+        defaults::SESSION_GRACE,
+        problems,
+    );
     let upstream = Upstream {
         name: raw.name.clone(),
         balance,
@@ -105,6 +112,8 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
             defaults::DRAIN_TIMEOUT,
             problems,
         ),
+        sticky: sticky::check(raw, session_grace, problems),
+        session_grace,
         forwarded: words::flag(
             keys.forwarded.as_deref(),
             &at.key("forwarded"),

@@ -119,7 +119,8 @@ impl Control {
                 if candidate.node.warming_for(now).is_some() && upstream.pool.is_warm(at, now) {
                     candidate.node.apply(Input::IsWarm, now);
                 }
-                cut |= end_drain(&candidate.node, config.drain_timeout, now);
+                let limit = config.drain_ends_after(upstream.members[at].intent);
+                cut |= end_drain(&candidate.node, limit, now);
             }
             // Places may have come from what no request does: a node that recovered, a generation with more.
             upstream.pool.commons().queue.has_room();

@@ -16,6 +16,7 @@ fn route(hosts: &[&str], path: PathPattern) -> Route {
             ..Match::default()
         },
         action: Action::Proxy(0),
+        split: None,
         access: Access::default(),
         rate_limit: None,
         slow: None,

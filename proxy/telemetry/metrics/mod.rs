@@ -22,16 +22,19 @@ mod names;
 mod nodes;
 mod reloads;
 mod routes;
+mod sticky;
 mod upstreams;
 
 pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics};
+pub use sticky::StickyMetrics;
 pub use upstreams::{UpstreamGauges, UpstreamMetrics};
 
 use nodes::NodeFamilies;
 use routes::RouteFamilies;
+use sticky::StickyFamilies;
 use upstreams::UpstreamFamilies;
 
 /// Upper bounds of every duration histogram, in seconds.
@@ -54,6 +57,7 @@ pub struct Metrics {
     upstream: UpstreamFamilies,
     /// Look-ups of names.
     pub names: NameMetrics,
+    sticky: StickyFamilies,
     /// Reloads, by result.
     pub reloads: ReloadMetrics,
     /// Access log lines dropped because the writer was behind.
@@ -167,6 +171,7 @@ impl Metrics {
             node: NodeFamilies::new(r),
             upstream: UpstreamFamilies::new(r),
             names: NameMetrics::new(r),
+            sticky: StickyFamilies::new(r),
             reloads: ReloadMetrics::new(r),
             log_dropped: register(r, dropped),
             routes: Mutex::default(),
@@ -214,6 +219,11 @@ impl Metrics {
     /// The handles of an upstream.
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
         self.upstream.handles(name)
+    }
+
+    /// The handles of the sessions of an upstream.
+    pub fn sticky(&self, upstream: &str) -> StickyMetrics {
+        self.sticky.handles(upstream)
     }
 
     /// The handles of a data port.
