@@ -24,6 +24,8 @@ pub struct Breaker {
     window: Window,
     /// Requests that try a node now.
     trying: AtomicU32,
+    /// When the last of them began.
+    last_trial: AtomicU64,
     /// Good answers since it is half open.
     passed: AtomicU32,
 }
@@ -52,7 +54,9 @@ impl Breaker {
         match self.state(now) {
             Circuit::Closed => true,
             Circuit::Open => false,
-            Circuit::HalfOpen => self.trying.load(Relaxed) < rules.trials,
+            Circuit::HalfOpen => {
+                self.trying.load(Relaxed) < rules.trials || self.trials_hang(rules, now)
+            }
         }
     }
 
@@ -63,14 +67,26 @@ impl Breaker {
             Circuit::Closed => Some(false),
             Circuit::Open => None,
             Circuit::HalfOpen => {
-                let one_more = |trying| (trying < rules.trials).then_some(trying + 1);
-                let begun = self.trying.fetch_update(Relaxed, Relaxed, one_more);
-                begun.is_ok().then_some(true)
+                let most = match self.trials_hang(rules, now) {
+                    true => u32::MAX,
+                    false => rules.trials,
+                };
+                let one_more = |trying| (trying < most).then_some(trying + 1);
+                self.trying.fetch_update(Relaxed, Relaxed, one_more).ok()?;
+                self.last_trial.store(now, Relaxed);
+                Some(true)
             }
         }
     }
 
-    /// A request that tried the node is over, whatever came of it.
+    /// Whether those that try the node have not come to an end for as long as it is kept open: a long upload, or a
+    /// client that means it, must not keep it shut. Then one more may try.
+    fn trials_hang(&self, rules: &Rules, now: u64) -> bool {
+        let open = rules.open.as_millis() as u64;
+        now >= self.last_trial.load(Relaxed).saturating_add(open)
+    }
+
+    /// A request that tried the node has its answer, or is over without one.
     pub fn tried(&self) {
         self.trying.fetch_sub(1, Relaxed);
     }
@@ -82,9 +98,11 @@ impl Breaker {
             Circuit::Closed => {
                 self.window.set_length(rules.window);
                 self.window.note(failed, now);
+                if !failed {
+                    return None;
+                }
                 let counts = self.window.counts(now);
-                let opens = failed
-                    && counts.all() >= u64::from(rules.min_requests)
+                let opens = counts.all() >= u64::from(rules.min_requests)
                     && counts.failed_share_is_at_least(rules.failure_rate);
                 opens.then_some(Circuit::Open)
             }
@@ -149,6 +167,7 @@ mod tests {
     fn half_open_it_lets_a_few_try_and_closes_when_they_are_well() {
         let breaker = Breaker::default();
         breaker.open(5_000);
+        breaker.last_trial.store(4_000, Relaxed);
         assert_eq!(breaker.state(5_000), Circuit::HalfOpen);
         assert_eq!(breaker.begin(&RULES, 5_000), Some(true));
         assert_eq!(breaker.begin(&RULES, 5_000), Some(true));
@@ -173,6 +192,20 @@ mod tests {
             None,
             "it begins anew"
         );
+    }
+
+    #[test]
+    fn trials_that_come_to_no_end_do_not_keep_it_shut() {
+        let breaker = Breaker::default();
+        breaker.open(5_000);
+        for _ in 0..2 {
+            assert_eq!(breaker.begin(&RULES, 5_000), Some(true));
+        }
+        assert_eq!(breaker.begin(&RULES, 9_999), None);
+        assert_eq!(breaker.begin(&RULES, 10_000), Some(true));
+        assert_eq!(breaker.begin(&RULES, 10_001), None, "one at a time");
+        (0..3).for_each(|_| breaker.tried());
+        assert_eq!(breaker.trying.load(Relaxed), 0);
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl PeakEwma {
         let _ = self.0.fetch_update(Relaxed, Relaxed, seen);
     }
 
+    /// Forgets everything.
+    pub fn forget(&self) {
+        self.0.store(0, Relaxed);
+    }
+
     /// What it stands at, in seconds; 0 as long as nothing was observed, and again long after.
     pub fn at(&self, now: u32) -> f32 {
         let (value, at) = unpack(self.0.load(Relaxed));

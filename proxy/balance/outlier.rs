@@ -24,8 +24,6 @@ pub enum Why {
     Consecutive,
     /// The share of failures.
     Rate,
-    /// It asked for a pause itself, with `Retry-After`.
-    RetryAfter,
 }
 
 impl Why {
@@ -35,7 +33,6 @@ impl Why {
             Why::Connect => "connect",
             Why::Consecutive => "consecutive_failures",
             Why::Rate => "failure_rate",
-            Why::RetryAfter => "retry_after",
         }
     }
 }

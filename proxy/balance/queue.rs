@@ -1,6 +1,7 @@
 //! Where requests wait while every node of an upstream is at its `max_conns`: first come, first served.
 //!
-//! Only the first in line looks for a place; the others sleep. Whoever gets one, or gives up, calls the next. A place
+//! Only the first in line looks for a place; the others sleep. Whoever gets one, gives up, or cannot use what is free
+//! calls the next. A place
 //! that becomes free while somebody lines up is never missed: both sides write before they read, in one order
 //! (`SeqCst`). Bounded by its users, who say how many may wait. Never decides which node, never reads the clock.
 
@@ -45,8 +46,9 @@ impl Queue {
         let call = Arc::new(Notify::new());
         line.push_back(call.clone());
         self.waiting.store(line.len(), SeqCst);
-        if line.len() == 1 {
-            call.notify_one(); // it is its turn at once
+        // There may be room that the ones in front cannot use.
+        if let Some(first) = line.front() {
+            first.notify_one();
         }
         Some(Waiting {
             queue: self.clone(),
@@ -66,6 +68,15 @@ impl Queue {
 }
 
 impl Waiting {
+    /// What is free is not for this one: the next in line looks.
+    pub fn passes_on(&self) {
+        let line = self.queue.line.lock();
+        let own = line.iter().position(|call| Arc::ptr_eq(call, &self.call));
+        if let Some(next) = own.and_then(|own| line.get(own + 1)) {
+            next.notify_one();
+        }
+    }
+
     /// Sleeps until it is its turn and there may be room. A call that came before is not lost.
     pub async fn called(&self) {
         self.call.notified().await;
@@ -108,6 +119,9 @@ mod tests {
         assert!(queue.line_up(3).is_none(), "full");
         assert!(is_called(&lined[0]), "it looks for itself first");
         assert!(!is_called(&lined[0]));
+        lined[0].passes_on();
+        assert!(is_called(&lined[1]), "what is free is not for the first");
+        lined[2].passes_on();
         queue.has_room();
         assert!(!is_called(&lined[1]) && !is_called(&lined[2]));
         assert!(is_called(&lined[0]));

@@ -37,6 +37,7 @@ pub fn judge(ctx: &Ctx, failed: bool, now: Instant) {
     let changes = upstream
         .pool
         .note(attempt.member, failed, in_flight.is_trial(), now);
+    in_flight.is_judged();
     for change in changes.iter().flatten() {
         ctx.control.changed(in_flight.node(), change, now);
     }
@@ -127,8 +128,12 @@ pub fn answered(
         return None;
     }
     let retry_after = answer.headers.get(header::RETRY_AFTER);
-    if let Some(pause) = classify::asked_pause(status, retry_after) {
-        rest(ctx, pause, now);
+    let pause = classify::asked_pause(status, retry_after);
+    if let (Some(pause), Some(attempt)) = (pause, &ctx.attempt) {
+        attempt.in_flight.node().asks_for_a_pause(pause, now);
+    }
+    if failed && let Some(member) = ctx.member() {
+        member.metrics.failed(End::UpstreamStatus);
     }
     let wanted = |rules: &Retry| rules.on.statuses.binary_search(&status.as_u16()).is_ok();
     if !goes_on(session, ctx, wanted, now) {
@@ -141,16 +146,6 @@ pub fn answered(
         "another node is asked",
     );
     Some(error.into_up())
-}
-
-/// The node of the attempt that runs asked for a pause.
-fn rest(ctx: &Ctx, pause: Duration, now: Instant) {
-    let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream()) else {
-        return;
-    };
-    if let Some(change) = upstream.pool.pauses(attempt.member, pause, now) {
-        ctx.control.changed(attempt.in_flight.node(), &change, now);
-    }
 }
 
 /// Something went wrong after the connection stood.
@@ -169,7 +164,7 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
         return error;
     };
     if std::mem::take(&mut ctx.asks_another) {
-        forward::note_failure(ctx, End::UpstreamStatus);
+        ctx.failure = Some(End::UpstreamStatus); // counted when it came
         error.set_retry(true);
         return error;
     }

@@ -2,17 +2,21 @@
 //!
 //! Within the budget of retries, because it is one more request to a node. Only GET and HEAD without a body.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, header};
 use parking_lot::Mutex;
 use pingora::proxy::Session;
+use smallvec::SmallVec;
 
 use super::ctx::{Attempt, Ctx};
-use crate::balance::node::InFlight;
+use super::{again, line};
+use crate::balance::node::{Fitness, InFlight};
 use crate::balance::pick::Ask;
 use crate::config::checked;
+use crate::live::control::Control;
 use crate::live::snapshot::{Snapshot, Upstream};
 use crate::upstream::connect;
 use crate::upstream::hedge::{Hedge, Opening, Plan};
@@ -32,14 +36,21 @@ struct State {
 #[derive(Debug)]
 struct Asks {
     snapshot: Arc<Snapshot>,
+    control: Arc<Control>,
     upstream: usize,
     first: usize,
+    /// Whom it does not go to: those that were tried, and those that were drained meanwhile.
+    barred: SmallVec<[usize; 4]>,
     key: u64,
     beside: Arc<Beside>,
 }
 
 /// Whether a second node may be asked, as far as the request's head says.
-pub fn may(session: &Session, ctx: &Ctx) -> bool {
+pub fn may(session: &mut Session, ctx: &Ctx) -> bool {
+    // Over HTTP/2 a body needs no field to announce it.
+    if !session.as_mut().is_body_empty() {
+        return false;
+    }
     let fields = &session.req_header().headers;
     let safe = matches!(ctx.head.method, Method::GET | Method::HEAD);
     let plain = [
@@ -66,8 +77,10 @@ pub fn plan(ctx: &mut Ctx, first: usize, now: Instant) -> Option<Hedge> {
     ctx.beside = Some(beside.clone());
     let asks = Asks {
         snapshot: ctx.snapshot.clone(),
+        control: ctx.control.clone(),
         upstream: at,
         first,
+        barred: line::barred(ctx, &ctx.snapshot.upstreams[at].pool, true, now),
         key: ctx.key,
         beside,
     };
@@ -89,12 +102,21 @@ impl Asks {
             random: fastrand::u64(..),
             now,
         };
-        let taken = upstream.pool.take(&ask, &[self.first]).ok()?;
-        let commons = upstream.pool.commons();
+        let pool = &upstream.pool;
+        if pool.has_a_line() {
+            return None; // nobody overtakes
+        }
+        let member = pool.pick(&ask, &self.barred).ok()?;
+        let (first, second) = (&pool.candidates()[self.first], &pool.candidates()[member]);
+        if second.tier != first.tier || second.node.fitness(now) != Fitness::Good {
+            return None; // a backup, or one that rests, is no better bet than waiting
+        }
+        let commons = pool.commons();
         if !commons.budget.take(rules.retry.budget, commons.millis(now)) {
             upstream.metrics.budget_exhausted.inc();
             return None;
         }
+        let taken = (member, pool.begin(member, now)?);
         Some(taken)
     }
 }
@@ -135,6 +157,17 @@ impl Plan for Asks {
     fn second_answers(&self) {
         self.beside.0.lock().answers = true;
     }
+
+    fn second_refuses(&self, error: &io::Error) {
+        let Some(member) = self.beside.0.lock().second.as_ref().map(|s| s.member) else {
+            return;
+        };
+        let (pool, now) = (&self.upstream().pool, Instant::now());
+        if let Some(change) = pool.refused(member, &error.to_string(), now) {
+            self.control
+                .changed(&pool.candidates()[member].node, &change, now);
+        }
+    }
 }
 
 /// An answer has begun: how long that took counts for when a second node is asked.
@@ -163,9 +196,12 @@ pub fn settle(ctx: &mut Ctx, now: Instant) {
         return;
     };
     ctx.tried.push(second.member);
+    ctx.sent += 1;
     if !answers {
         return;
     }
+    // One lost race says little. A node that loses race after race and answers nobody hangs.
+    again::judge(ctx, true, now);
     if let Some(first) = &ctx.attempt {
         // It took at least so long; who balances by answer times should know.
         let took = now.saturating_duration_since(first.begun);

@@ -217,14 +217,14 @@ impl Ctx {
         self.deadline.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// The running attempt is over.
-    pub fn end_attempt(&mut self, now: Instant) {
+    /// The running attempt is over; what it held goes with it.
+    pub fn end_attempt(&mut self, now: Instant) -> Option<Attempt> {
         if let (Some(attempt), Some(member)) = (&self.attempt, self.member()) {
             member
                 .metrics
                 .attempt_took(now.duration_since(attempt.begun));
         }
-        self.attempt = None;
+        self.attempt.take()
     }
 
     /// Tells how it ended. Only the first call counts.

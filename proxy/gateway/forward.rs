@@ -78,14 +78,17 @@ fn settle(fields: &HeaderMap, ctx: &mut Ctx) {
 /// When no node is left to try.
 pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
-    ctx.end_attempt(Instant::now());
+    let last = ctx.end_attempt(Instant::now());
+    let stale = ctx.stale.take();
+    // Its place on the node whose old connection was closed is kept: others wait for it, and nobody else may do.
+    let held = last.filter(|last| stale == Some(last.member));
+    let held = held.map(|last| (last.member, last.in_flight));
     let pause = std::mem::take(&mut ctx.pause);
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
     }
     ctx.body_seen = 0; // sent again, it is counted again
-    let stale = ctx.stale.take();
-    let (member, in_flight) = next_node(fields, ctx, stale, before).await?;
+    let (member, in_flight) = next_node(fields, ctx, held, before).await?;
     ctx.tried.push(member);
     let now = Instant::now();
     let hedge = beside::plan(ctx, member, now);
@@ -126,8 +129,9 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     let options = &mut peer.options;
     if old.is_some() {
         options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
-    } else if let Some(limit) = &mut options.total_connection_timeout {
-        *limit = patience.map_or(*limit, |most| most.min(*limit));
+    } else {
+        let limit = options.total_connection_timeout;
+        options.total_connection_timeout = limit.into_iter().chain(patience).min();
     }
     let kept = to.kept.clone();
     options.custom_l4 = Some(Arc::new(Connect::new(old, kept, full, patience, hedge)));
@@ -138,7 +142,7 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
 async fn next_node(
     fields: &HeaderMap,
     ctx: &mut Ctx,
-    stale: Option<usize>,
+    held: Option<(usize, InFlight)>,
     before: bool,
 ) -> Result<(usize, InFlight)> {
     if let Some(chosen) = ctx.chosen.take() {
@@ -147,9 +151,15 @@ async fn next_node(
     let now = Instant::now();
     let paid = std::mem::take(&mut ctx.paid);
     // That it closed an old connection says nothing against a node: it keeps its session.
-    let of_session = stale.filter(|stale| sticky::member(ctx, now) == Some(*stale));
-    if let Some(begun) = begin(ctx, of_session, now) {
-        return Ok(begun);
+    if let Some((member, in_flight)) = held {
+        let of_session = sticky::member(ctx, now) == Some(member);
+        let other = if of_session {
+            None
+        } else {
+            line::at_once(ctx, now)
+        };
+        // With nobody else left, the node whose old connection was closed may well be fine.
+        return Ok(other.unwrap_or((member, in_flight)));
     }
     let is_bet = |on: &InFlight| before && on.node().fitness(now) == Fitness::LastResort;
     let found = match line::take(ctx, now).await {
@@ -157,8 +167,7 @@ async fn next_node(
         // would be a storm.
         Ok((_, on)) if is_bet(&on) && !paid && !again::is_affordable(ctx, now) => None,
         Ok(taken) => Some(taken),
-        // With nobody else left, the node whose old connection was closed may well be fine.
-        Err(_) => begin(ctx, stale, now),
+        Err(_) => None,
     };
     if let Some(found) = found {
         return Ok(found);
@@ -171,12 +180,6 @@ async fn next_node(
     }
     let error = Error::explain(ErrorType::ConnectError, "no node is left to try");
     Err(error.into_up())
-}
-
-/// Begins the request on a node of its upstream, where one is named.
-fn begin(ctx: &Ctx, at: Option<usize>, now: Instant) -> Option<(usize, InFlight)> {
-    let (at, upstream) = (at?, ctx.upstream()?);
-    upstream.pool.begin(at, now).map(|begun| (at, begun))
 }
 
 /// The connection stands.

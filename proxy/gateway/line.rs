@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use tokio::time::timeout_at;
 
 use super::ctx::Ctx;
@@ -40,7 +41,7 @@ pub async fn take(ctx: &mut Ctx, now: Instant) -> Result<(usize, InFlight), Nobo
     let snapshot = ctx.snapshot.clone();
     let pool = &snapshot.upstreams[at].pool;
     if !pool.has_a_line() {
-        match choose(ctx, pool, now) {
+        match choose(ctx, pool, now, false) {
             Err(pool::Nobody::Free) => {}
             taken => return taken.map_err(nobody),
         }
@@ -64,7 +65,11 @@ async fn wait(ctx: &Ctx, pool: &Pool) -> Result<(usize, InFlight), Nobody> {
         until = until.min(deadline);
     }
     while timeout_at(until.into(), waiting.called()).await.is_ok() {
-        match choose(ctx, pool, Instant::now()) {
+        match choose(ctx, pool, Instant::now(), true) {
+            // It may not go everywhere: what is free may be for those behind it.
+            Err(pool::Nobody::Free) if !ctx.tried.is_empty() || is_outdated(ctx) => {
+                waiting.passes_on();
+            }
             Err(pool::Nobody::Free) => {}
             taken => return taken.map_err(nobody),
         }
@@ -76,8 +81,19 @@ async fn wait(ctx: &Ctx, pool: &Pool) -> Result<(usize, InFlight), Nobody> {
     }))
 }
 
+/// Whether a newer generation is in use: its nodes may have room, and this request does not know them.
+fn is_outdated(ctx: &Ctx) -> bool {
+    let own = ctx.snapshot.generation;
+    ctx.control.hold.look(|now| now.generation != own)
+}
+
 /// Chooses the node that has the request's session, else among those that it has not tried.
-fn choose(ctx: &Ctx, pool: &Pool, now: Instant) -> Result<(usize, InFlight), pool::Nobody> {
+fn choose(
+    ctx: &Ctx,
+    pool: &Pool,
+    now: Instant,
+    has_waited: bool,
+) -> Result<(usize, InFlight), pool::Nobody> {
     let of_session = match ctx.tried.is_empty() {
         true => sticky::member(ctx, now),
         false => None,
@@ -87,13 +103,22 @@ fn choose(ctx: &Ctx, pool: &Pool, now: Instant) -> Result<(usize, InFlight), poo
     {
         return Ok((at, begun));
     }
-    pool.take(&ask(ctx, now), &barred(ctx, pool))
+    pool.take(&ask(ctx, now), &barred(ctx, pool, has_waited, now))
 }
 
-/// Whether another node would be chosen, were it asked for now.
+/// Another node at once, without waiting and without overtaking anybody.
+pub fn at_once(ctx: &Ctx, now: Instant) -> Option<(usize, InFlight)> {
+    let pool = &ctx.upstream()?.pool;
+    match pool.has_a_line() {
+        true => None,
+        false => choose(ctx, pool, now, false).ok(),
+    }
+}
+
+/// Whether another node could be asked now.
 pub fn is_there_another(ctx: &Ctx, now: Instant) -> bool {
     let pool = ctx.upstream().map(|u| &u.pool);
-    pool.is_some_and(|pool| pool.pick(&ask(ctx, now), &barred(ctx, pool)).is_ok())
+    pool.is_some_and(|pool| pool.has_one(&barred(ctx, pool, false, now), now))
         || split::could_fall_back(ctx, now)
 }
 
@@ -105,15 +130,23 @@ fn ask(ctx: &Ctx, now: Instant) -> Ask {
     }
 }
 
-/// Whom the request does not go to.
-fn barred(ctx: &Ctx, pool: &Pool) -> smallvec::SmallVec<[usize; 4]> {
+/// Whom the request does not go to. `has_waited`: time has passed since its generation was the one in use.
+pub fn barred(ctx: &Ctx, pool: &Pool, has_waited: bool, now: Instant) -> SmallVec<[usize; 4]> {
     let mut barred = ctx.tried.clone();
+    if barred.is_empty() && !has_waited {
+        return barred;
+    }
     // The request's generation may be seconds old by now: nodes drained since then get nothing new, unless all of
     // them were, because a reload replaced every node.
-    if !barred.is_empty() && pool.candidates().iter().any(|c| c.node.is_up()) {
-        let candidates = pool.candidates().iter().enumerate();
-        let drained = candidates.filter(|(_, c)| !c.node.is_up());
+    let candidates = || pool.candidates().iter().enumerate();
+    if candidates().any(|(_, c)| c.node.is_up()) {
+        let drained = candidates().filter(|(_, c)| !c.node.is_up());
         barred.extend(drained.map(|(at, _)| at));
+    }
+    // A request that a node has seen is not sent again to one that asked for a pause. One that nobody has seen may be.
+    if ctx.sent > 0 {
+        let pauses = candidates().filter(|(_, c)| c.node.pauses(now));
+        barred.extend(pauses.map(|(at, _)| at));
     }
     barred
 }

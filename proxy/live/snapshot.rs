@@ -94,7 +94,7 @@ impl Upstream {
     /// Whether another node than this one takes requests.
     pub fn is_carried_without(&self, node: &Arc<Node>, now: Instant) -> bool {
         let serves = |c: &Candidate| {
-            c.weight > 0 && !Arc::ptr_eq(&c.node, node) && c.node.fitness(now) == Fitness::Good
+            c.takes_new() && !Arc::ptr_eq(&c.node, node) && c.node.fitness(now) == Fitness::Good
         };
         self.pool.candidates().iter().any(serves)
     }

@@ -28,6 +28,9 @@ pub trait Plan: fmt::Debug + Send + Sync {
 
     /// The second was first to answer.
     fn second_answers(&self);
+
+    /// No connection to the second could be made.
+    fn second_refuses(&self, error: &io::Error);
 }
 
 /// The race of one request.
@@ -75,9 +78,9 @@ impl Hedge {
         }
     }
 
-    /// The first was sent this.
-    pub fn sent(&mut self, bytes: &[u8]) {
-        self.request.extend_from_slice(bytes);
+    /// The first is sent this, and nothing else.
+    pub fn sends(&mut self, request: &[u8]) {
+        self.request = request.to_vec();
     }
 
     /// Whether a second was asked and may still answer.
@@ -105,7 +108,10 @@ impl Hedge {
                 Step::Opens(mut opening) => match opening.as_mut().poll(cx) {
                     Poll::Pending => return self.stays(Step::Opens(opening)),
                     Poll::Ready(Ok(stream)) => Step::Sends(stream, 0),
-                    Poll::Ready(Err(_)) => Step::Lost,
+                    Poll::Ready(Err(error)) => {
+                        self.plan.second_refuses(&error);
+                        Step::Lost
+                    }
                 },
                 Step::Sends(mut stream, gone) if gone < self.request.len() => {
                     match Pin::new(&mut stream).poll_write(cx, &self.request[gone..]) {

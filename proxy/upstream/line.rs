@@ -63,6 +63,8 @@ pub struct Line {
     patience: Option<Patience>,
     /// Who is asked beside the node, until it is clear who answers.
     hedge: Option<Hedge>,
+    /// The node is not listened to any more, only the second.
+    given_up: bool,
 }
 
 impl Line {
@@ -91,6 +93,7 @@ impl Line {
             full,
             patience: patience.map(Patience::new),
             hedge,
+            given_up: false,
         }
     }
 
@@ -199,25 +202,29 @@ impl Line {
     }
 
     /// Listens to both nodes until one of them says something, or the only one that is left.
-    fn race(&mut self, cx: &mut Context<'_>, hedge: &mut Hedge) -> Poll<()> {
-        let first = hedge::begins(socket(&mut self.stream).get_mut(), cx);
+    fn race(&mut self, cx: &mut Context<'_>, hedge: &mut Hedge) -> Poll<io::Result<()>> {
+        let first = match self.given_up {
+            true => Poll::Ready(false),
+            false => hedge::begins(socket(&mut self.stream).get_mut(), cx),
+        };
         match first {
-            Poll::Ready(true) => return Poll::Ready(()),
+            Poll::Ready(true) => return Poll::Ready(Ok(())),
             // It broke off. That is told only when nobody else can answer.
-            Poll::Ready(false) if !hedge.runs() => return Poll::Ready(()),
+            Poll::Ready(false) if !hedge.runs() && !self.given_up => return Poll::Ready(Ok(())),
             Poll::Ready(false) | Poll::Pending => {}
         }
         match ready!(hedge.poll(cx)) {
             Second::Answers(stream, home) => {
                 self.stream = Some(stream);
                 self.home = home;
-                Poll::Ready(())
+                Poll::Ready(Ok(()))
             }
+            Second::Lost if self.given_up => Poll::Ready(Err(ErrorKind::TimedOut.into())),
             Second::Lost if first.is_pending() => {
                 // Only the first is left.
-                hedge::begins(socket(&mut self.stream).get_mut(), cx).map(|_| ())
+                hedge::begins(socket(&mut self.stream).get_mut(), cx).map(|_| Ok(()))
             }
-            Second::Lost => Poll::Ready(()),
+            Second::Lost => Poll::Ready(Ok(())),
         }
     }
 
@@ -247,14 +254,11 @@ impl Patience {
         self.over = None;
     }
 
-    /// An error once it is over.
-    fn ends(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Whether it is over.
+    fn ends(&mut self, cx: &mut Context<'_>) -> bool {
         let most = self.most;
         let over = self.over.get_or_insert_with(|| Box::pin(sleep(most)));
-        match over.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
-        }
+        over.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -295,17 +299,23 @@ impl AsyncRead for Line {
         if let Some(patience) = &mut line.patience {
             match line.exchange.has_answer_begun() {
                 true => line.patience = None,
-                false => patience.ends(cx)?,
+                false if patience.ends(cx) => match &line.hedge {
+                    // The second has its own time.
+                    Some(hedge) if hedge.runs() => (line.patience, line.given_up) = (None, true),
+                    _ => return Poll::Ready(Err(ErrorKind::TimedOut.into())),
+                },
+                false => {}
             }
         }
         if !line.held.is_empty() {
             return line.read_on(cx, buf);
         }
-        if let Some(mut hedge) = line.hedge.take()
-            && line.race(cx, &mut hedge).is_pending()
-        {
-            line.hedge = Some(hedge);
-            return Poll::Pending;
+        if let Some(mut hedge) = line.hedge.take() {
+            let Poll::Ready(decided) = line.race(cx, &mut hedge) else {
+                line.hedge = Some(hedge);
+                return Poll::Pending;
+            };
+            decided?;
         }
         // Straight into the reader's buffer, and what may not pass out of it again.
         let before = buf.filled().len();
@@ -336,12 +346,15 @@ impl AsyncWrite for Line {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         let begins = !line.exchange.is_begun();
-        if let Some(hedge) = &mut line.hedge {
-            hedge.sent(buf);
-        }
         if begins && !line.exchange.begin(buf) {
             let odd = "what is to be sent does not begin with a request head";
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidInput, odd)));
+        }
+        if begins && let Some(hedge) = &mut line.hedge {
+            hedge.sends(buf); // what begins a request is its whole head, and there is nothing else
+        }
+        if line.exchange.has_body() {
+            line.hedge = None;
         }
         let waiting = line.out.len() - line.gone;
         let alone = if begins {

@@ -53,8 +53,10 @@ impl Node {
                 None
             }
             Input::IsWarm => {
-                s.starts_slowly = false;
-                self.warm_from.store(0, Relaxed);
+                // One that does not serve yet has not begun.
+                if !s.starts_slowly {
+                    self.warm_from.store(0, Relaxed);
+                }
                 None
             }
             Input::DrainIsOver { limit } => {
@@ -67,6 +69,10 @@ impl Node {
             Input::Restart(health) => Some(self.restart(s, health)),
         };
         let to = s.standing;
+        if from.health == Health::Ejected && to.health != Health::Ejected {
+            self.ejected_until.store(0, Relaxed);
+        }
+        s.was_down |= to != from && matches!(to.health, Health::Unhealthy | Health::Ejected);
         let returned = self.begins_to_serve(s, from, now);
         if to.health == Health::Healthy {
             s.before_ejection = Health::Healthy;
@@ -97,7 +103,10 @@ impl Node {
         if std::mem::take(&mut s.starts_slowly) {
             self.warm_from.store(self.millis(now).max(1), Relaxed);
         }
-        std::mem::replace(&mut s.has_served, true)
+        // A first good probe is no return, unless it was seen to be down before.
+        let was_away = s.has_served || s.was_down || from.intent != Intent::Up;
+        s.has_served = true;
+        was_away
     }
 
     /// What picks read without the lock.
@@ -145,7 +154,10 @@ impl Node {
             // A probe that connects outweighs a refusal a moment ago. It says nothing of a node that fails requests.
             Health::Ejected if s.ejected_for == Why::Connect => self.end_rest(s, now),
             Health::Checking => s.standing.health = Health::Healthy,
-            Health::Unhealthy if s.passes >= rise => s.standing.health = Health::Healthy,
+            Health::Unhealthy if s.passes >= rise => {
+                s.standing.health = Health::Healthy;
+                s.returned = Some(now);
+            }
             _ => {}
         }
         format!("{} passed", probes(s.passes))
@@ -172,9 +184,15 @@ impl Node {
         let well = s
             .returned
             .map_or(Duration::MAX, |at| now.saturating_duration_since(at));
-        let forgiven = well.as_millis() / rest.first.as_millis().max(1);
+        // A refusal, whose rests are short, does not forgive what has long ones.
+        let each = rest.first.max(s.rested_at_least);
+        s.rested_at_least = each;
+        let forgiven = well.as_millis() / each.as_millis().max(1);
         let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX);
         s.ejections = s.ejections.saturating_sub(forgiven).saturating_add(1);
+        if s.ejections == 1 {
+            s.rested_at_least = rest.first;
+        }
         let rest = rest.of(s.ejections);
         self.ejected_until
             .store(self.millis(now + rest).max(1), Relaxed);
@@ -202,8 +220,11 @@ impl Node {
     fn restart(&self, s: &mut State, health: Health) -> String {
         (s.passes, s.fails, s.ejections) = (0, 0, 0);
         (s.last_check, s.returned) = (None, None);
+        s.rested_at_least = Duration::ZERO;
+        self.answers.forget();
         self.ejected_until.store(0, Relaxed);
         self.agent.store(WHOLE_SHARE, Relaxed);
+        self.paused_until.store(0, Relaxed);
         self.record.clear();
         self.breaker.close();
         s.standing.health = health;

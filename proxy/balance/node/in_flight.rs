@@ -4,7 +4,8 @@
 //! node whose breaker is half open, and calls who waits for a place. Never counts twice.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::Node;
 use crate::balance::queue::Queue;
@@ -13,8 +14,8 @@ use crate::balance::queue::Queue;
 #[derive(Debug)]
 pub struct InFlight {
     node: Arc<Node>,
-    /// It tries a node whose breaker is half open.
-    trial: bool,
+    /// It tries a node whose breaker is half open, and has no answer yet.
+    trial: AtomicBool,
     /// Who waits for a place, where places are counted.
     queue: Option<Arc<Queue>>,
 }
@@ -27,7 +28,14 @@ impl InFlight {
 
     /// Whether it tries a node whose breaker is half open.
     pub fn is_trial(&self) -> bool {
-        self.trial
+        self.trial.load(Relaxed)
+    }
+
+    /// It has an answer, good or bad: others may try the node, however long the rest of the answer takes.
+    pub fn is_judged(&self) {
+        if self.trial.swap(false, Relaxed) {
+            self.node.breaker.tried();
+        }
     }
 
     /// When it is over, `queue` is told that there is a place.
@@ -54,7 +62,7 @@ impl Node {
     fn guard(self: &Arc<Self>, trial: bool) -> InFlight {
         InFlight {
             node: self.clone(),
-            trial,
+            trial: AtomicBool::new(trial),
             queue: None,
         }
     }
@@ -62,17 +70,15 @@ impl Node {
 
 impl InFlight {
     /// It tries a node whose breaker is half open: `Breaker::begin` has said so.
-    pub(in crate::balance) fn into_trial(mut self) -> Self {
-        self.trial = true;
+    pub(in crate::balance) fn into_trial(self) -> Self {
+        self.trial.store(true, Relaxed);
         self
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.trial {
-            self.node.breaker.tried();
-        }
+        self.is_judged();
         // In one order with the queue's own: else a place and who waits for it could miss each other.
         self.node.in_flight.fetch_sub(1, SeqCst);
         if let Some(queue) = &self.queue {

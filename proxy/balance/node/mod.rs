@@ -20,7 +20,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
 };
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ pub struct Node {
     ejected_until: AtomicU64,
     /// When it began to start slowly, on the node's clock; 0 when it has its whole share.
     warm_from: AtomicU64,
+    /// Until when it wants no request that was sent before, on the node's clock.
+    paused_until: AtomicU64,
     /// Whether the operator wants it up, whatever generation a request sees.
     up: AtomicBool,
     /// Requests still in flight are to be cut: its drain is over.
@@ -91,6 +94,10 @@ struct State {
     ejections: u32,
     /// When it came back from the last one.
     returned: Option<Instant>,
+    /// The first rest of the longest kind among those ejections.
+    rested_at_least: Duration,
+    /// Whether it was ever seen to be down.
+    was_down: bool,
     /// Whether it ever took its share of requests.
     has_served: bool,
     /// It is to start slowly as soon as it may serve.
@@ -117,6 +124,7 @@ impl Node {
             glance: AtomicU8::new(Fitness::from(health) as u8),
             ejected_until: AtomicU64::new(0),
             warm_from: AtomicU64::new(0),
+            paused_until: AtomicU64::new(0),
             up: AtomicBool::new(intent == Intent::Up),
             cut: AtomicBool::new(false),
             agent: AtomicU32::new(WHOLE_SHARE),
@@ -136,6 +144,8 @@ impl Node {
                 fails: 0,
                 ejections: 0,
                 returned: None,
+                rested_at_least: Duration::ZERO,
+                was_down: false,
                 has_served: intent == Intent::Up && health == Health::Healthy,
                 starts_slowly: false,
                 since: now,
@@ -183,9 +193,23 @@ impl Node {
         self.agent.load(Relaxed)
     }
 
+    /// It asked for a pause, with `Retry-After`: until it is over no request is sent again to it.
+    ///
+    /// It goes on to get requests that are new: one address of an app that says so must not take the whole node away.
+    pub fn asks_for_a_pause(&self, pause: Duration, now: Instant) {
+        self.paused_until
+            .fetch_max(self.millis(now + pause), Relaxed);
+    }
+
+    /// Whether it wants no request that was sent before.
+    pub fn pauses(&self, now: Instant) -> bool {
+        self.millis(now) < self.paused_until.load(Relaxed)
+    }
+
     /// Requests in flight on it.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Relaxed)
+        // In one order with who waits for a place: see `in_flight` and `super::queue`.
+        self.in_flight.load(SeqCst)
     }
 
     /// An answer took so long to begin.

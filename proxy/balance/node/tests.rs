@@ -267,3 +267,83 @@ fn a_node_whose_entry_changed_has_said_nothing_yet() {
     n.apply(Input::Restart(Health::Checking), now);
     assert_eq!(n.agent_share(), 100);
 }
+
+#[test]
+fn a_node_that_takes_its_time_to_come_still_starts_slowly() {
+    let (n, now) = node(Health::Checking);
+    n.apply(Input::Warm, now);
+    n.apply(Input::IsWarm, now + 30 * SECOND);
+    n.apply(Input::ProbePassed { rise: 1 }, now + 40 * SECOND);
+    assert_eq!(n.warming_for(now + 41 * SECOND), Some(SECOND));
+}
+
+#[test]
+fn a_node_that_was_down_from_the_start_returns_when_it_comes() {
+    let fail = || Input::ProbeFailed {
+        fall: 1,
+        why: "x".into(),
+    };
+    let returned = |n: &Node, now| {
+        let passed = n.apply(Input::ProbePassed { rise: 1 }, now);
+        passed.unwrap().returned
+    };
+    let (n, now) = node(Health::Checking);
+    assert!(!returned(&n, now), "its first probe");
+    let (n, now) = node(Health::Checking);
+    n.apply(fail(), now);
+    assert!(returned(&n, now));
+    let (n, now) = node(Health::Unhealthy);
+    assert!(!returned(&n, now), "only supposed to be down");
+    let n = Node::new(
+        "web".into(),
+        "a".into(),
+        Intent::Drain,
+        Health::Healthy,
+        now,
+    );
+    let up = n.apply(Input::Intend(Intent::Up), now).unwrap();
+    assert!(up.returned, "drained by the file");
+}
+
+#[test]
+fn rests_that_probes_cut_short_grow_too() {
+    let (n, mut now) = node(Health::Healthy);
+    let mut rests = Vec::new();
+    for _ in 0..3 {
+        n.apply(refused(), now);
+        rests.push(
+            n.view(now)
+                .rests_until
+                .unwrap()
+                .duration_since(now)
+                .as_secs(),
+        );
+        let why = "refused".into();
+        n.apply(Input::ProbeFailed { fall: 1, why }, now);
+        assert_eq!(n.connected(now), None);
+        n.apply(Input::ProbePassed { rise: 1 }, now);
+        now += Duration::from_millis(100);
+    }
+    assert_eq!(rests, [1, 2, 4]);
+}
+
+#[test]
+fn a_refusal_does_not_forgive_what_has_long_rests() {
+    let (n, now) = node(Health::Healthy);
+    let eject = || Input::Eject {
+        kind: Why::Rate,
+        why: "x".into(),
+        rest: Rest {
+            first: 10 * SECOND,
+            longest: 300 * SECOND,
+            doubles: false,
+        },
+    };
+    n.apply(eject(), now);
+    n.apply(Input::Settle, now + 10 * SECOND);
+    n.apply(refused(), now + 13 * SECOND);
+    n.apply(Input::Connected, now + 13 * SECOND);
+    n.apply(eject(), now + 16 * SECOND);
+    let until = n.view(now).rests_until.unwrap();
+    assert_eq!(until, now + 46 * SECOND, "the third in a row");
+}

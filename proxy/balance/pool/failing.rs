@@ -3,13 +3,17 @@
 //! A failure that all nodes share rests nobody: then it is not the node. Changes nothing but nodes, and returns what
 //! changed: whoever asked tells it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Pool;
 use crate::balance::node::{Fitness, Input, Rest, Transition};
 use crate::balance::outlier::Why;
+use crate::balance::pick::Candidate;
 use crate::base::node::Circuit;
 use crate::base::window::Counts;
+
+/// Fewer answers than these within a window are next to none.
+const A_FEW: u64 = 3;
 
 impl Pool {
     /// Node `at` answered well or failed, in a request that was let through to try it (`trial`) or in another.
@@ -58,19 +62,6 @@ impl Pool {
         self.rest(at, kind, why, rest, now)
     }
 
-    /// Node `at` asked for a pause, with `Retry-After`. Only where failing nodes rest at all.
-    pub fn pauses(&self, at: usize, pause: Duration, now: Instant) -> Option<Transition> {
-        let rules = self.how.outlier.as_ref()?;
-        let pause = pause.min(rules.max_eject);
-        let rest = Rest {
-            first: pause,
-            longest: pause,
-            doubles: false,
-        };
-        let why = "it asked for a pause (Retry-After)".to_owned();
-        self.rest(at, Why::RetryAfter, why, rest, now)
-    }
-
     /// Node `at` could not be connected to. No cap: it serves nobody, so resting it takes nothing away.
     pub fn refused(&self, at: usize, why: &str, now: Instant) -> Option<Transition> {
         let input = Input::Eject {
@@ -91,10 +82,14 @@ impl Pool {
         now: Instant,
     ) -> Option<Transition> {
         let _one_at_a_time = self.commons.ejecting.lock();
-        let most = self.how.outlier.as_ref().map_or(0, |r| r.max_ejected);
-        let serving = self.candidates.iter().filter(|c| c.weight > 0).count();
-        let resting = self.candidates.iter().filter(|c| c.node.rests_by_rule(now));
-        if (resting.count() + 1) * 100 > serving * most as usize {
+        let share = self.how.outlier.as_ref().map_or(0, |r| r.max_ejected);
+        let serving = || self.candidates.iter().filter(|c| c.takes_new());
+        let most = match (serving().count(), share) {
+            (_, 0) | (0 | 1, _) => 0,
+            // A small share of few nodes means one of them, not none.
+            (serving, share) => (serving * share as usize / 100).max(1),
+        };
+        if serving().filter(|c| c.node.rests_by_rule(now)).count() >= most {
             return None;
         }
         self.candidates[at]
@@ -102,17 +97,28 @@ impl Pool {
             .apply(Input::Eject { kind, why, rest }, now)
     }
 
-    /// Whether no other node fails clearly less than this one: at most half as large a share.
+    /// Whether no other node fails clearly less than this one: at most half as large a share. Nodes of other tiers are no
+    /// measure, because they are asked nothing, unless they are all that is left beside it.
     fn all_fail_alike(&self, at: usize, own: Counts, now: Instant) -> bool {
+        let tier = self.candidates[at].tier;
+        let serves = |c: &Candidate| c.takes_new() && c.node.fitness(now) <= Fitness::Untried;
+        let others = || {
+            let all = self.candidates.iter().enumerate();
+            all.filter(move |(i, c)| *i != at && serves(c))
+                .map(|(_, c)| c)
+        };
         let own = own.failed as f64 / own.all().max(1) as f64;
-        let is_better = |(i, candidate): (usize, &crate::balance::pick::Candidate)| {
+        let is_better = |candidate: &Candidate| {
             let node = &candidate.node;
             let counts = node.record.counts(node.millis(now));
             let share = counts.failed as f64 / counts.all().max(1) as f64;
-            let serves = candidate.weight > 0 && node.fitness(now) <= Fitness::Untried;
-            i != at && serves && share * 2.0 <= own
+            counts.all() >= A_FEW && share * 2.0 <= own
         };
-        !self.candidates.iter().enumerate().any(is_better)
+        let peers = || others().filter(|c| c.tier == tier);
+        match peers().next() {
+            Some(_) => !peers().any(is_better),
+            None => others().next().is_none(),
+        }
     }
 
     /// Notes it for the breaker.

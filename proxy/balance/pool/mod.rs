@@ -157,18 +157,7 @@ impl Pool {
     /// # Errors
     /// Why there is none.
     pub fn pick(&self, ask: &Ask, tried: &[usize]) -> Result<usize, Nobody> {
-        let mut eligible = match self.fails_open(ask.now) {
-            true => self.everybody(tried, ask.now),
-            false => Eligible::none(self.candidates.len()),
-        };
-        if eligible.best == u16::MAX {
-            for (i, candidate) in self.candidates.iter().enumerate() {
-                if candidate.takes_new() && !tried.contains(&i) {
-                    let fitness = candidate.node.fitness(ask.now);
-                    self.consider(i, fitness, &mut eligible, ask.now);
-                }
-            }
-        }
+        let eligible = self.eligible(tried, ask.now);
         let first_try = tried.is_empty();
         let chosen = if eligible.partial {
             let scaled = self.scaled(ask.now);
@@ -178,6 +167,28 @@ impl Pool {
                 .pick(&self.candidates, &eligible.set, ask, first_try)
         };
         chosen.ok_or_else(|| eligible.nobody())
+    }
+
+    /// Whether there is a node that could be chosen. Chooses none: no turn is taken.
+    pub fn has_one(&self, tried: &[usize], now: Instant) -> bool {
+        !self.eligible(tried, now).set.is_empty()
+    }
+
+    /// Who may be chosen.
+    fn eligible(&self, tried: &[usize], now: Instant) -> Eligible {
+        let mut eligible = match self.fails_open(now) {
+            true => self.everybody(tried, now),
+            false => Eligible::none(self.candidates.len()),
+        };
+        if eligible.best == u16::MAX {
+            for (i, candidate) in self.candidates.iter().enumerate() {
+                if candidate.takes_new() && !tried.contains(&i) {
+                    let fitness = candidate.node.fitness(now);
+                    self.consider(i, fitness, &mut eligible, now);
+                }
+            }
+        }
+        eligible
     }
 
     /// Adds node `i` to the eligible, where none is of a better class.

@@ -235,7 +235,7 @@ fn a_node_that_fails_rests_but_never_more_than_the_cap() {
         ..how()
     };
     let (pool, now) = pool_of(how, &nodes(5));
-    pool.note(4, false, false, now);
+    (0..3).for_each(|_| assert_eq!(pool.note(4, false, false, now), [None, None]));
     assert_eq!(fail(&pool, 0, 2, now), None);
     assert_eq!(fail(&pool, 0, 1, now), Some(Why::Consecutive));
     assert_eq!(fail(&pool, 1, 3, now), Some(Why::Consecutive));
@@ -243,6 +243,7 @@ fn a_node_that_fails_rests_but_never_more_than_the_cap() {
     assert_eq!(pool.available(now), 3);
     let later = now + 10 * SECOND;
     assert_eq!(pool.available(later), 5);
+    (0..3).for_each(|_| assert_eq!(pool.note(4, false, false, later), [None, None]));
     assert_eq!(
         fail(&pool, 2, 1, later),
         Some(Why::Consecutive),
@@ -266,7 +267,7 @@ fn a_failure_that_all_share_rests_nobody() {
 }
 
 #[test]
-fn a_share_of_failures_rests_a_node_too_and_a_pause_it_asks_for() {
+fn a_share_of_failures_rests_a_node_too() {
     let how = How {
         outlier: Some(Outlier {
             consecutive: None,
@@ -275,6 +276,7 @@ fn a_share_of_failures_rests_a_node_too_and_a_pause_it_asks_for() {
         ..how()
     };
     let (pool, now) = pool_of(how, &nodes(4));
+    (0..3).for_each(|_| assert_eq!(pool.note(1, false, false, now), [None, None]));
     for n in 0..19 {
         assert_eq!(pool.note(0, n % 2 == 0, false, now), [None, None]);
     }
@@ -283,10 +285,6 @@ fn a_share_of_failures_rests_a_node_too_and_a_pause_it_asks_for() {
         rested.unwrap().reason,
         "11 of 20 requests failed within 10s; rests 10s"
     );
-    let paused = pool.pauses(1, 7 * SECOND, now).unwrap();
-    assert_eq!(paused.ejected, Some(Why::RetryAfter));
-    assert_eq!(pool.pauses(2, SECOND, now), None, "the cap");
-    assert_eq!(pool.available(now + 7 * SECOND), 3);
 }
 
 #[test]
@@ -328,4 +326,40 @@ fn when_every_breaker_is_open_that_is_why_and_for_how_long() {
     drop(trials);
     assert_eq!(pool.circuit(0, at), Some(Circuit::Closed));
     assert!(!pool.take(&ask(at), &[]).unwrap().1.is_trial());
+}
+
+#[test]
+fn a_small_cap_still_lets_one_node_rest_and_the_last_one_never() {
+    let how = |max_ejected| How {
+        outlier: Some(Outlier {
+            max_ejected,
+            ..strict()
+        }),
+        ..how()
+    };
+    for (n, cap, rests) in [(3, 10, true), (3, 0, false), (1, 50, false)] {
+        let (pool, now) = pool_of(how(cap), &nodes(n));
+        let last = n - 1;
+        (0..3).for_each(|_| drop(pool.note(last, false, false, now)));
+        assert_eq!(fail(&pool, 0, 5, now).is_some(), rests, "{n} nodes, {cap}%");
+    }
+}
+
+#[test]
+fn a_primary_that_fails_alone_makes_way_for_its_backup() {
+    let how = How {
+        outlier: Some(strict()),
+        ..how()
+    };
+    let (pool, now) = pool_of(how, &[("a", 1, 0), ("spare", 1, BACKUP)]);
+    assert_eq!(fail(&pool, 0, 3, now), Some(Why::Consecutive));
+    assert_eq!(pool.pick(&ask(now), &[]), Ok(1));
+}
+
+#[test]
+fn looking_for_another_node_takes_no_turn() {
+    let (pool, now) = pool(&nodes(2));
+    assert_eq!(pool.pick(&ask(now), &[]), Ok(0));
+    assert!(pool.has_one(&[0], now) && !pool.has_one(&[0, 1], now));
+    assert_eq!(pool.pick(&ask(now), &[]), Ok(1));
 }

@@ -14,6 +14,10 @@ use crate::config::schema::failure::{self as schema, WordOr};
 
 /// The most that may be asked for in a row or in a window.
 const MOST: u32 = 1_000_000;
+/// A window is at least so long: answers are counted in tenths of it.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
+/// And at most: a tenth must not count more than it can.
+const LONGEST_WINDOW: Duration = Duration::from_secs(600);
 /// The longest line.
 const LONGEST_QUEUE: u32 = 1_000_000;
 /// The most requests that may try a node at a time.
@@ -54,6 +58,17 @@ pub(super) fn no_section(name: &str, word: &str, example: &str, at: &At, problem
 
 fn is_on(word: &str) -> bool {
     matches!(word, "on" | "true" | "yes")
+}
+
+/// How far back answers count.
+fn window(word: Option<&str>, at: &At, default: Duration, problems: &mut Problems) -> Duration {
+    let window = words::positive(word, at, default, problems);
+    if !(SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&window) {
+        let problem = Problem::error(at.place(), "this window is too short or too long");
+        problems.push(problem.help("write a duration from 100ms to 10m"));
+        return default;
+    }
+    window
 }
 
 /// `failure_statuses:` of an upstream.
@@ -137,7 +152,12 @@ pub fn outlier(
             default.min_requests,
             problems,
         ),
-        window: positive(&keys.window, "window", default.window, problems),
+        window: window(
+            keys.window.as_deref(),
+            &at.key("window"),
+            default.window,
+            problems,
+        ),
         eject,
         max_eject,
         max_ejected,
@@ -189,7 +209,12 @@ pub fn breaker(
             default.min_requests,
             problems,
         ),
-        window: positive(&keys.window, "window", default.window, problems),
+        window: window(
+            keys.window.as_deref(),
+            &at.key("window"),
+            default.window,
+            problems,
+        ),
         open: positive(&keys.open, "open", default.open, problems),
         trials: whole(
             &keys.trials,

@@ -61,6 +61,11 @@ pub fn check(
         let problem = Problem::warning(at.key("try_timeout").place(), what);
         problems.push(problem.help("make it shorter than `timeouts.read`, or remove it"));
     }
+    if try_timeout.is_some() && keys.tries.as_deref() == Some("1") {
+        let what = "`try_timeout` has no effect with `tries: 1`: there is no other try";
+        let problem = Problem::warning(at.key("try_timeout").place(), what);
+        problems.push(problem.help("allow two tries, or set `timeouts.read`"));
+    }
     let retry = Retry {
         tries: words::whole(
             keys.tries.as_deref(),

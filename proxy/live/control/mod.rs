@@ -3,6 +3,7 @@
 //! Every change is "build the next generation, swap it in", one at a time. A change that fails leaves everything as
 //! it was. Nothing here is on a request's way.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::Loaded;
-use crate::config::checked::{Admin, Config, Listen};
+use crate::config::checked::{Admin, Config, Listen, NodeAddr};
 use crate::config::diff::diff;
 use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
@@ -67,6 +68,8 @@ struct StartedWith {
     listen: Vec<Listen>,
     admin: Option<Admin>,
     threads: usize,
+    /// Names among the nodes, as `host:port`.
+    names: HashSet<String>,
 }
 
 impl StartedWith {
@@ -75,6 +78,12 @@ impl StartedWith {
             listen: config.listen.clone(),
             admin: config.admin.clone(),
             threads: config.threads,
+            names: (config.upstreams.iter().flat_map(|u| &u.nodes))
+                .filter_map(|node| match &node.addr {
+                    NodeAddr::Name { host, port } => Some(format!("{host}:{port}")),
+                    NodeAddr::Socket(_) => None,
+                })
+                .collect(),
         }
     }
 }
@@ -191,7 +200,7 @@ impl Control {
             .collect();
         notes.extend(overlay.drop_changed(&old.config, &config));
         let saved = std::mem::replace(&mut inner.overlay, overlay);
-        match self.next_generation(&mut inner, config, at) {
+        match self.next_generation(&mut inner, config, at, true) {
             Ok(generation) => {
                 inner.in_use = loaded.fingerprint;
                 inner.files = loaded.files;
@@ -271,19 +280,21 @@ impl Control {
         let saved = inner.overlay.clone();
         inner.overlay.set(upstream, target, entry, change);
         let config = snapshot.config.clone();
-        if let Err(e) = self.next_generation(&mut inner, config, snapshot.loaded_at) {
+        if let Err(e) = self.next_generation(&mut inner, config, snapshot.loaded_at, true) {
             inner.overlay = saved;
             return Err(VerbError::Failed(e.to_string()));
         }
         Ok(self.hold.load())
     }
 
-    /// Builds and swaps in the next generation, then tells its nodes what is wanted of them.
+    /// Builds and swaps in the next generation, then tells its nodes what is wanted of them. New ones start `slowly`,
+    /// where the file says so.
     fn next_generation(
         &self,
         inner: &mut Inner,
         config: Arc<Config>,
         loaded_at: SystemTime,
+        slowly: bool,
     ) -> io::Result<u64> {
         let now = Instant::now();
         let old = self.hold.load();
@@ -300,7 +311,7 @@ impl Control {
         let generation = next.generation;
         self.hold.swap(next);
         let next = self.hold.load();
-        self.settle_nodes(&old, &next, &inner.leaving, now);
+        self.settle_nodes(&old, &next, &inner.leaving, slowly, now);
         inner.leaving.retain(|l| !has_node(&next, &l.node));
         inner.leaving.extend(self.dismiss(&old, &next, now));
         Self::close_unkept(&old, &next);

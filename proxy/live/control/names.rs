@@ -31,6 +31,8 @@ impl Control {
         addresses.dedup();
         let mut inner = self.inner.lock();
         let state = inner.names.entry(name.to_string()).or_default();
+        // What the process was started with does not start slowly, though it is found a moment later.
+        let is_start = state.answered.is_none() && self.started_with.names.contains(name);
         state.answered = Some(Instant::now());
         state.failure = None;
         if inner.resolved.get(name) == Some(&addresses) {
@@ -39,9 +41,12 @@ impl Control {
         tracing::info!("{name} has the addresses {addresses:?}");
         let before = inner.resolved.insert(name.to_string(), addresses);
         let snapshot = self.hold.load();
-        if let Err(e) =
-            self.next_generation(&mut inner, snapshot.config.clone(), snapshot.loaded_at)
-        {
+        if let Err(e) = self.next_generation(
+            &mut inner,
+            snapshot.config.clone(),
+            snapshot.loaded_at,
+            !is_start,
+        ) {
             tracing::error!("the addresses of {name} cannot be used: {e}");
             match before {
                 Some(old) => inner.resolved.insert(name.to_string(), old),

@@ -16,12 +16,14 @@ use crate::telemetry::metrics::Metrics;
 
 impl Control {
     /// Tells the nodes of `next` what the operator wants of them, and starts their health anew where what was seen
-    /// no longer counts: another address, or no probe any more that could bring an unhealthy node back.
+    /// no longer counts: another address, or no probe any more that could bring an unhealthy node back. New ones start
+    /// `slowly`, where the file says so, unless they only became known after the start.
     pub(super) fn settle_nodes(
         &self,
         old: &Snapshot,
         next: &Snapshot,
         leaving: &[Leaving],
+        slowly: bool,
         now: Instant,
     ) {
         for (upstream, config) in next.upstreams.iter().zip(&next.config.upstreams) {
@@ -49,7 +51,8 @@ impl Control {
                 }
                 let is_new = address_in(old, node).is_none()
                     && leaving.iter().all(|l| !Arc::ptr_eq(&l.node, node));
-                if is_new && config.slow_start.is_some() && upstream.is_carried_without(node, now) {
+                let begins = (is_new && slowly) || moved;
+                if begins && config.slow_start.is_some() && upstream.is_carried_without(node, now) {
                     node.apply(Input::Warm, now);
                 }
             }
@@ -116,6 +119,11 @@ impl Control {
         for (upstream, config) in snapshot.upstreams.iter().zip(&snapshot.config.upstreams) {
             for (at, candidate) in upstream.pool.candidates().iter().enumerate() {
                 self.apply(&candidate.node, Input::Settle, now);
+                if config.breaker.is_none() && candidate.node.is_hindered() {
+                    // A request of an older generation has opened it.
+                    let why = "no breaker any more".into();
+                    self.apply(&candidate.node, Input::Close { why }, now);
+                }
                 if candidate.node.warming_for(now).is_some() && upstream.pool.is_warm(at, now) {
                     candidate.node.apply(Input::IsWarm, now);
                 }
