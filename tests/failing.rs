@@ -38,7 +38,8 @@ async fn a_node_that_fails_in_a_row_rests_and_comes_back() {
     for _ in 0..30 {
         failed += usize::from(tide.get("/").await.status == 500);
     }
-    assert_eq!((failed, apps[0].requests()), (3, 3), "a 500 is passed on");
+    // The third comes before the others have answered often enough to be a measure.
+    assert_eq!((failed, apps[0].requests()), (4, 4), "a 500 is passed on");
     let node = tide.node("web/app-1").await;
     assert_eq!(node["health"], "ejected", "{node}");
     assert!(node["rests_for_seconds"].as_f64().unwrap() > 0.0, "{node}");
@@ -46,13 +47,13 @@ async fn a_node_that_fails_in_a_row_rests_and_comes_back() {
     let why = [("node", "app-1"), ("reason", "consecutive_failures")];
     tide.metric_is("tidegate_node_ejections_total", &why, 1.0)
         .await;
-    assert!(tide.log().contains("3 requests failed in a row; rests 1s"));
+    assert!(tide.log().contains("4 requests failed in a row; rests 1s"));
     apps[0].answers(Reply::usual);
     tide.node_has("web/app-1", "health", "healthy").await;
     for _ in 0..3 {
         assert_eq!(tide.get("/").await.status, 200);
     }
-    assert_eq!(apps[0].requests(), 4);
+    assert_eq!(apps[0].requests(), 5);
 }
 
 #[tokio::test]
@@ -122,6 +123,9 @@ async fn without_outlier_a_node_may_fail_as_it_likes_and_the_file_says_what_fail
         tide.get("/").await;
     }
     assert_eq!(apps[0].requests(), 45);
+    // Without the rule nobody rests by it any more.
+    tide.apply(&yaml("outlier: off")).await;
+    tide.node_has("web/app-1", "health", "healthy").await;
 }
 
 #[tokio::test]

@@ -67,6 +67,31 @@ async fn requests_of_every_kind_go_through() {
 }
 
 #[tokio::test]
+async fn an_empty_last_piece_of_a_body_is_nothing_to_the_node() {
+    let (app, tide) = speaking_both("", "").await;
+    app.answers(|_| Reply::mirror());
+    let mut client = H2::connect(tide.addr()).await;
+    for pieces in [
+        &["", "abc", ""][..],
+        &["abc", "", "def", ""],
+        &[""],
+        &["", ""],
+    ] {
+        for _ in 0..5 {
+            let mut stream = client.send(request("POST", "/"), false).await.unwrap();
+            for (n, piece) in pieces.iter().enumerate() {
+                let last = n == pieces.len() - 1;
+                stream.body.send_data((*piece).into(), last).unwrap();
+            }
+            let answer = stream.answer().await.unwrap();
+            assert_eq!((answer.status, answer.text()), (200, pieces.concat()));
+        }
+    }
+    // A second last chunk would stand before the next request, and the connection be lost.
+    assert_eq!((app.requests(), app.connections()), (20, 1));
+}
+
+#[tokio::test]
 async fn twenty_requests_share_one_connection() {
     let (app, tide) = speaking_both("", "").await;
     let gate = Gate::closed();

@@ -145,6 +145,74 @@ async fn a_client_that_leaves_the_line_makes_room_for_the_next() {
 }
 
 #[tokio::test]
+async fn what_an_operator_does_makes_room_for_those_who_wait() {
+    let apps = Origin::several(2).await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    apps[0].answers(move |seen| Reply::usual(seen).when(&held));
+    let yaml = |nodes: String| web("queue: { size: 10, timeout: 20s }", nodes);
+    let one = |most: u32| apps[0].with(&format!("max_conns: {most}"));
+    let tide = Tidegate::run(yaml(format!("[{}]", one(1)))).await;
+    let mut clients = Vec::new();
+    for n in 0..4 {
+        let mut client = tide.connect().await;
+        client.send(&Request::get(&format!("/{n}"))).await.unwrap();
+        clients.push(client);
+        match n {
+            0 => apps[0].holds(1).await,
+            n => waiting(&tide, n).await,
+        }
+    }
+    tide.apply(&yaml(format!("[{}]", one(2)))).await;
+    apps[0].holds(2).await;
+    waiting(&tide, 2).await;
+    tide.apply(&yaml(format!("[{}, {}]", one(2), apps[1])))
+        .await;
+    waiting(&tide, 0).await;
+    for client in &mut clients[2..] {
+        assert_eq!(client.answer("GET").await.unwrap().node(), "app-2");
+    }
+    gate.open();
+    for client in &mut clients[..2] {
+        assert_eq!(client.answer("GET").await.unwrap().node(), "app-1");
+    }
+    // Those that wait do not go to a node that is drained meanwhile.
+    assert_eq!(apps[0].requests(), 2);
+}
+
+#[tokio::test]
+async fn who_may_not_use_a_place_lets_others_have_it() {
+    let apps = Origin::several(2).await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    apps[1].answers(move |seen| Reply::usual(seen).when(&held));
+    let list: Vec<String> = apps.iter().map(|app| app.with("max_conns: 1")).collect();
+    let keys = "balance: round_robin\nqueue: { size: 10, timeout: 20s }";
+    let tide = Tidegate::run(web(keys, format!("[{}]", list.join(", ")))).await;
+    let send = async |target: &str| {
+        let mut client = tide.connect().await;
+        client.send(&Request::get(target)).await.unwrap();
+        client
+    };
+    assert_eq!(tide.get("/").await.node(), "app-1");
+    let mut holder = send("/holder").await;
+    apps[1].holds(1).await;
+    apps[0].kill().await;
+    let mut refused = send("/refused").await;
+    waiting(&tide, 1).await; // it has tried app-1 and waits for app-2 alone
+    let next = send("/next").await;
+    waiting(&tide, 2).await;
+    apps[0].revive().await;
+    let mut next = next;
+    assert_eq!(next.answer("GET").await.unwrap().node(), "app-1");
+    gate.open();
+    for client in [&mut holder, &mut refused] {
+        assert_eq!(client.answer("GET").await.unwrap().node(), "app-2");
+    }
+    waiting(&tide, 0).await;
+}
+
+#[tokio::test]
 async fn tiers_are_used_one_after_the_other() {
     let apps = Origin::several(3).await;
     let list = format!(

@@ -190,6 +190,19 @@ async fn a_post_on_a_slow_node_is_not_cut_short_by_the_limit_of_a_try() {
 }
 
 #[tokio::test]
+async fn a_slow_answer_is_waited_for_when_no_other_try_can_be_paid() {
+    let apps = Origin::several(2).await;
+    for app in &apps {
+        app.answers(|seen| Reply::usual(seen).after(ms(500)));
+    }
+    let keys = "retry: { try_timeout: 200ms, budget: 10% }\noutlier: off";
+    let tide = Tidegate::run(web(keys, nodes(&apps))).await;
+    let tally = Load::at(100).count(200).run(tide.addr()).await;
+    tally.nothing_failed_of(200);
+    assert!(ran(&apps) < 200 + 20 + 10 + 10, "{}", ran(&apps));
+}
+
+#[tokio::test]
 async fn a_long_upload_is_not_taken_for_a_slow_node() {
     let apps = Origin::several(2).await;
     let tide = Tidegate::run(web("retry: { try_timeout: 300ms }", nodes(&apps))).await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -71,16 +72,29 @@ pub async fn node(
 #[serde(deny_unknown_fields)]
 pub struct SlowAsk {
     /// At most so many.
-    limit: Option<usize>,
+    limit: Option<String>,
     /// Of this route only.
     route: Option<String>,
 }
 
 /// `GET /api/v1/slow`: the latest first.
-pub async fn slow(State(control): Shared, Query(ask): Query<SlowAsk>) -> Json<SlowRequests> {
-    let limit = ask.limit.unwrap_or(SLOW_AT_ONCE);
+pub async fn slow(
+    State(control): Shared,
+    ask: Result<Query<SlowAsk>, QueryRejection>,
+) -> Result<Json<SlowRequests>, Problem> {
+    let Query(ask) = ask.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
+    let limit = match ask.limit.as_deref().map(str::parse) {
+        None => SLOW_AT_ONCE,
+        Some(Ok(limit)) => limit,
+        Some(Err(_)) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "`limit` is a number from 0 to 500",
+            ));
+        }
+    };
     let latest = control.slow.latest(limit, ask.route.as_deref());
-    Json(latest.into())
+    Ok(Json(latest.into()))
 }
 
 /// `GET /api/v1/config`

@@ -49,17 +49,30 @@ impl Budget {
         let counts = self.recent.counts(now);
         let within = (counts.failed + 1) * 100 <= counts.well * u64::from(share);
         // None means none.
-        let fits = share > 0 && (within || self.take_reserve(now));
+        let fits = share > 0 && (within || self.take_reserve(AT_ONCE, now));
         if fits {
             self.recent.note(true, now);
         }
         fits
     }
 
-    fn take_reserve(&self, now: u64) -> bool {
+    /// The same for what is only nice to have: half of the share, and half of the reserve. The rest is there for requests
+    /// that failed.
+    pub fn take_spare(&self, share: u32, now: u64) -> bool {
+        let counts = self.recent.counts(now);
+        let within = (counts.failed + 1) * 200 <= counts.well * u64::from(share);
+        let fits = share > 0 && (within || self.take_reserve(AT_ONCE / 2, now));
+        if fits {
+            self.recent.note(true, now);
+        }
+        fits
+    }
+
+    /// One of the reserve, of which so many may be gone at once.
+    fn take_reserve(&self, most: u64, now: u64) -> bool {
         let taken = self.full_at.fetch_update(Relaxed, Relaxed, |full_at| {
             let next = full_at.max(now) + ONE;
-            (next <= now + AT_ONCE * ONE).then_some(next)
+            (next <= now + most * ONE).then_some(next)
         });
         taken.is_ok()
     }
@@ -93,6 +106,15 @@ mod tests {
             15
         );
         assert_eq!(taken(&budget, 600_000), 10, "never more than ten at once");
+    }
+
+    #[test]
+    fn what_is_only_nice_to_have_leaves_the_other_half() {
+        let budget = Budget::default();
+        let spare = |at| (0..1_000).filter(|_| budget.take_spare(20, at)).count();
+        assert_eq!((spare(0), taken(&budget, 0)), (5, 5), "of the reserve");
+        (0..1_000).for_each(|_| budget.asked(20_000));
+        assert_eq!((spare(20_000), taken(&budget, 20_000)), (105, 100));
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! node exists. All of it, for every failure; the one exception is an old connection that its node had closed meanwhile,
 //! which costs neither a try nor the budget, once.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use http::{HeaderName, header};
 use pingora::http::ResponseHeader;
@@ -17,7 +19,9 @@ use super::{beside, forward, line};
 use crate::base::backoff;
 use crate::base::reason::End;
 use crate::config::checked::{Retry, Upstream};
+use crate::live::snapshot::Snapshot;
 use crate::upstream::classify::{self, Sent};
+use crate::upstream::patience::{Others, Patience};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What pingora keeps of a body to send it again.
@@ -44,12 +48,44 @@ pub fn judge(ctx: &Ctx, failed: bool, now: Instant) {
 }
 
 /// How long the node of the next attempt may take to begin its answer; only where another one could be asked then.
-pub fn patience(ctx: &Ctx) -> Option<Duration> {
+pub fn patience(ctx: &mut Ctx) -> Option<Patience> {
     let rules = &rules(ctx)?.retry;
     let most = rules.try_timeout?;
     let could =
         ctx.sent + 1 < rules.tries && ctx.repeatable && line::is_there_another(ctx, ctx.begun);
-    could.then_some(most)
+    if !could {
+        return None;
+    }
+    let paid = Arc::new(AtomicBool::new(false));
+    ctx.paid_ahead = Some(paid.clone());
+    let others = Affordable {
+        snapshot: ctx.snapshot.clone(),
+        upstream: ctx.upstream?,
+        paid,
+    };
+    Some(Patience::new(most, Box::new(others)))
+}
+
+/// Other nodes, as far as the budget reaches.
+#[derive(Debug)]
+struct Affordable {
+    snapshot: Arc<Snapshot>,
+    upstream: usize,
+    paid: Arc<AtomicBool>,
+}
+
+impl Others for Affordable {
+    fn may_be_asked(&self) -> bool {
+        let upstream = &self.snapshot.upstreams[self.upstream];
+        let commons = upstream.pool.commons();
+        let share = self.snapshot.config.upstreams[self.upstream].retry.budget;
+        let paid = commons.budget.take(share, commons.millis(Instant::now()));
+        self.paid.store(paid, Relaxed);
+        if !paid {
+            upstream.metrics.budget_exhausted.inc();
+        }
+        paid
+    }
 }
 
 /// Whether the request may be sent twice, as far as its head says. A body must be short enough to be kept.
@@ -105,7 +141,8 @@ fn goes_on(
         && !ctx.is_overdue()
         && line::is_there_another(ctx, now);
     let first_pause = rules.backoff;
-    if !may || !is_affordable(ctx, now) {
+    let is_paid = ctx.paid_ahead.take().is_some_and(|paid| paid.load(Relaxed));
+    if !may || !(is_paid || is_affordable(ctx, now)) {
         return false;
     }
     ctx.paid = true;

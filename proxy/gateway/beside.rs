@@ -18,9 +18,9 @@ use crate::balance::pick::Ask;
 use crate::config::checked;
 use crate::live::control::Control;
 use crate::live::snapshot::{Snapshot, Upstream};
-use crate::upstream::connect;
 use crate::upstream::hedge::{Hedge, Opening, Plan};
 use crate::upstream::kept::Kept;
+use crate::upstream::{classify, connect};
 
 /// What became of a second node, shared with the connection that asks it.
 #[derive(Debug, Default)]
@@ -58,7 +58,10 @@ pub fn may(session: &mut Session, ctx: &Ctx) -> bool {
         header::TRANSFER_ENCODING,
         header::UPGRADE,
     ];
-    let hedges = |at: usize| ctx.snapshot.config.upstreams[at].retry.hedge.is_some();
+    let hedges = |at: usize| {
+        let rules = &ctx.snapshot.config.upstreams[at].retry;
+        rules.hedge.is_some() && rules.tries > 1
+    };
     safe && ctx.upstream.is_some_and(hedges) && !plain.iter().any(|name| fields.contains_key(name))
 }
 
@@ -112,7 +115,10 @@ impl Asks {
             return None; // a backup, or one that rests, is no better bet than waiting
         }
         let commons = pool.commons();
-        if !commons.budget.take(rules.retry.budget, commons.millis(now)) {
+        if !commons
+            .budget
+            .take_spare(rules.retry.budget, commons.millis(now))
+        {
             upstream.metrics.budget_exhausted.inc();
             return None;
         }
@@ -156,6 +162,26 @@ impl Plan for Asks {
 
     fn second_answers(&self) {
         self.beside.0.lock().answers = true;
+    }
+
+    fn accepts(&self, status: u16) -> bool {
+        let config = &self.snapshot.config.upstreams[self.upstream];
+        !config.retry.on.statuses.contains(&status)
+            && !classify::is_failure(status, &config.failure_statuses)
+    }
+
+    fn second_fails(&self) {
+        let state = self.beside.0.lock();
+        let Some(second) = &state.second else {
+            return;
+        };
+        let (pool, now) = (&self.upstream().pool, Instant::now());
+        let trial = second.in_flight.is_trial();
+        let changes = pool.note(second.member, true, trial, now);
+        second.in_flight.is_judged();
+        for change in changes.iter().flatten() {
+            self.control.changed(second.in_flight.node(), change, now);
+        }
     }
 
     fn second_refuses(&self, error: &io::Error) {

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
@@ -80,6 +81,8 @@ pub struct Ctx {
     pub asks_another: bool,
     /// The next attempt was taken out of the budget.
     pub paid: bool,
+    /// The same, taken when the node before had its time.
+    pub paid_ahead: Option<Arc<AtomicBool>>,
     /// The last status that was not passed on.
     pub kept_back: Option<StatusCode>,
     /// Nodes whose connection timed out.
@@ -172,6 +175,7 @@ impl Ctx {
             pause: Duration::ZERO,
             asks_another: false,
             paid: false,
+            paid_ahead: None,
             kept_back: None,
             slow_connects: 0,
             stale: None,

@@ -20,6 +20,7 @@ use crate::live::control::Control;
 use crate::upstream::classify;
 use crate::upstream::connect::Connect;
 use crate::upstream::headers::{Told, to_node};
+use crate::upstream::patience::Patience;
 use crate::upstream::peer::bound_by;
 
 /// How many nodes may keep a request waiting until their connection times out. A refusal takes no time, so refusing
@@ -36,14 +37,15 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     ctx.repeatable = again::is_repeatable(session, ctx);
     // A session is on one node: whoever else answered first would take it away.
     ctx.may_hedge = beside::may(session, ctx) && !sticky::has_place(ctx);
-    let mut taken = line::take(ctx, ctx.begun).await;
+    let fields = &session.req_header().headers;
+    let mut taken = line::take(fields, ctx, ctx.begun).await;
     if taken
         .as_ref()
         .is_err_and(line::Nobody::is_for_want_of_a_fit_one)
         && split::falls_back(ctx)
     {
-        settle(&session.req_header().headers, ctx);
-        taken = line::take(ctx, Instant::now()).await;
+        settle(fields, ctx);
+        taken = line::take(fields, ctx, Instant::now()).await;
     }
     let nobody = match taken {
         Ok(taken) => {
@@ -92,6 +94,7 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     ctx.tried.push(member);
     let now = Instant::now();
     let hedge = beside::plan(ctx, member, now);
+    let patience = again::patience(ctx);
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,
@@ -120,7 +123,6 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
         reused: old.is_some(),
         answered: false,
     });
-    let patience = again::patience(ctx);
     let full = ctx.conn.as_ref().and_then(|c| c.node_is_full.clone());
     let mut peer = Box::new(to.peer.clone());
     if let Some(deadline) = ctx.deadline {
@@ -131,7 +133,10 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
         options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
     } else {
         let limit = options.total_connection_timeout;
-        options.total_connection_timeout = limit.into_iter().chain(patience).min();
+        options.total_connection_timeout = limit
+            .into_iter()
+            .chain(patience.as_ref().map(Patience::most))
+            .min();
     }
     let kept = to.kept.clone();
     options.custom_l4 = Some(Arc::new(Connect::new(old, kept, full, patience, hedge)));
@@ -162,7 +167,7 @@ async fn next_node(
         return Ok(other.unwrap_or((member, in_flight)));
     }
     let is_bet = |on: &InFlight| before && on.node().fitness(now) == Fitness::LastResort;
-    let found = match line::take(ctx, now).await {
+    let found = match line::take(fields, ctx, now).await {
         // It is resting because it failed a moment ago: with all of them down, trying each of them for every request
         // would be a storm.
         Ok((_, on)) if is_bet(&on) && !paid && !again::is_affordable(ctx, now) => None,
@@ -174,7 +179,7 @@ async fn next_node(
     }
     if split::falls_back(ctx) {
         settle(fields, ctx);
-        if let Ok(taken) = line::take(ctx, Instant::now()).await {
+        if let Ok(taken) = line::take(fields, ctx, Instant::now()).await {
             return Ok(taken);
         }
     }

@@ -4,11 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use smallvec::SmallVec;
 use tokio::time::timeout_at;
 
 use super::ctx::Ctx;
-use super::{split, sticky};
+use super::{key, split, sticky};
 use crate::balance::node::InFlight;
 use crate::balance::pick::Ask;
 use crate::balance::pool::{self, Pool};
@@ -34,30 +35,39 @@ impl Nobody {
 ///
 /// # Errors
 /// Why there is none.
-pub async fn take(ctx: &mut Ctx, now: Instant) -> Result<(usize, InFlight), Nobody> {
-    let Some(at) = ctx.upstream else {
+pub async fn take(
+    fields: &HeaderMap,
+    ctx: &mut Ctx,
+    now: Instant,
+) -> Result<(usize, InFlight), Nobody> {
+    let Some(pool) = ctx.upstream().map(|u| &u.pool) else {
         return Err(nobody(pool::Nobody::Fit));
     };
-    let snapshot = ctx.snapshot.clone();
-    let pool = &snapshot.upstreams[at].pool;
     if !pool.has_a_line() {
-        match choose(ctx, pool, now, false) {
+        match choose(ctx, now, false) {
             Err(pool::Nobody::Free) => {}
             taken => return taken.map_err(nobody),
         }
     }
-    let taken = wait(ctx, pool).await;
+    let taken = wait(fields, ctx).await;
     let waited = now.elapsed();
     ctx.queued = Some(ctx.queued.unwrap_or_default() + waited);
-    let metrics = &snapshot.upstreams[at].metrics;
-    metrics.queue_duration.observe(waited.as_secs_f64());
+    if let Some(upstream) = ctx.upstream() {
+        let metric = &upstream.metrics.queue_duration;
+        metric.observe(waited.as_secs_f64());
+    }
     taken
 }
 
 /// Waits for a place on a node.
-async fn wait(ctx: &Ctx, pool: &Pool) -> Result<(usize, InFlight), Nobody> {
-    let rules = pool.how().queue;
-    let Some(waiting) = pool.commons().queue.line_up(rules.size as usize) else {
+async fn wait(fields: &HeaderMap, ctx: &mut Ctx) -> Result<(usize, InFlight), Nobody> {
+    let Some((rules, queue)) = ctx.upstream().map(|u| {
+        let pool = &u.pool;
+        (pool.how().queue, pool.commons().queue.clone())
+    }) else {
+        return Err(nobody(pool::Nobody::Fit));
+    };
+    let Some(waiting) = queue.line_up(rules.size as usize) else {
         return Err(soon(End::QueueFull));
     };
     let mut until = Instant::now() + rules.timeout;
@@ -65,11 +75,10 @@ async fn wait(ctx: &Ctx, pool: &Pool) -> Result<(usize, InFlight), Nobody> {
         until = until.min(deadline);
     }
     while timeout_at(until.into(), waiting.called()).await.is_ok() {
-        match choose(ctx, pool, Instant::now(), true) {
+        renew(fields, ctx);
+        match choose(ctx, Instant::now(), true) {
             // It may not go everywhere: what is free may be for those behind it.
-            Err(pool::Nobody::Free) if !ctx.tried.is_empty() || is_outdated(ctx) => {
-                waiting.passes_on();
-            }
+            Err(pool::Nobody::Free) if !ctx.tried.is_empty() => waiting.passes_on(),
             Err(pool::Nobody::Free) => {}
             taken => return taken.map_err(nobody),
         }
@@ -81,19 +90,38 @@ async fn wait(ctx: &Ctx, pool: &Pool) -> Result<(usize, InFlight), Nobody> {
     }))
 }
 
-/// Whether a newer generation is in use: its nodes may have room, and this request does not know them.
-fn is_outdated(ctx: &Ctx) -> bool {
+/// A request that no node has seen moves on to the generation in use, where its route and its upstream are there too: the
+/// operator may have made the room that it waits for.
+fn renew(fields: &HeaderMap, ctx: &mut Ctx) {
     let own = ctx.snapshot.generation;
-    ctx.control.hold.look(|now| now.generation != own)
+    if !ctx.tried.is_empty() || ctx.control.hold.look(|now| now.generation == own) {
+        return;
+    }
+    let now = ctx.control.hold.load();
+    let names = ctx.route.zip(ctx.upstream);
+    let Some((route, upstream)) = names.and_then(|(route, upstream)| {
+        let route = &ctx.snapshot.config.routes[route].name;
+        let name = &ctx.snapshot.upstreams[upstream].name;
+        let route = now.config.routes.iter().position(|r| r.name == *route)?;
+        let upstream = now.upstreams.iter().position(|u| u.name == *name)?;
+        let leads = now.config.routes[route]
+            .upstreams()
+            .any(|at| at == upstream);
+        leads.then_some((route, upstream))
+    }) else {
+        return;
+    };
+    ctx.snapshot = now;
+    (ctx.route, ctx.upstream) = (Some(route), Some(upstream));
+    ctx.key = key::of(fields, ctx);
+    ctx.session = sticky::read(fields, ctx);
 }
 
 /// Chooses the node that has the request's session, else among those that it has not tried.
-fn choose(
-    ctx: &Ctx,
-    pool: &Pool,
-    now: Instant,
-    has_waited: bool,
-) -> Result<(usize, InFlight), pool::Nobody> {
+fn choose(ctx: &Ctx, now: Instant, has_waited: bool) -> Result<(usize, InFlight), pool::Nobody> {
+    let Some(pool) = ctx.upstream().map(|u| &u.pool) else {
+        return Err(pool::Nobody::Fit);
+    };
     let of_session = match ctx.tried.is_empty() {
         true => sticky::member(ctx, now),
         false => None,
@@ -111,7 +139,7 @@ pub fn at_once(ctx: &Ctx, now: Instant) -> Option<(usize, InFlight)> {
     let pool = &ctx.upstream()?.pool;
     match pool.has_a_line() {
         true => None,
-        false => choose(ctx, pool, now, false).ok(),
+        false => choose(ctx, now, false).ok(),
     }
 }
 

@@ -115,14 +115,20 @@ pub fn try_timed_out(error: &Error) -> bool {
     io.is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
 }
 
+/// The longest pause that is believed, in seconds.
+const LONGEST_PAUSE: u64 = 3_600;
+
 /// How long a node asks to be left alone: `Retry-After` in seconds (RFC 9110 §10.2.3). A date is not read: it would take
 /// a clock that agrees with the node's.
 pub fn asked_pause(status: StatusCode, retry_after: Option<&HeaderValue>) -> Option<Duration> {
     if status != StatusCode::SERVICE_UNAVAILABLE {
         return None; // 429 is about one client
     }
-    let seconds = retry_after?.to_str().ok()?.trim().parse::<u32>().ok()?;
-    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    let seconds = retry_after?.to_str().ok()?.trim();
+    let digits = !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit());
+    // More than any number is a long time.
+    let seconds = digits.then(|| seconds.parse().unwrap_or(LONGEST_PAUSE))?;
+    (seconds > 0).then(|| Duration::from_secs(seconds.min(LONGEST_PAUSE)))
 }
 
 /// Whether a connection that could not be made speaks against the node. Running out of our own descriptors or ports
@@ -235,6 +241,11 @@ mod tests {
             asked_pause(status, Some(&HeaderValue::from_static(value)))
         };
         assert_eq!(pause(503, " 7 "), Some(Duration::from_secs(7)));
+        let hour = Some(Duration::from_secs(3_600));
+        assert_eq!(
+            [pause(503, "999999999999999999999"), pause(503, "86400")],
+            [hour, hour]
+        );
         assert_eq!(pause(429, "7"), None);
         for odd in ["0", "-1", "1.5", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"] {
             assert_eq!(pause(503, odd), None, "{odd}");

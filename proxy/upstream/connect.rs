@@ -7,7 +7,6 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -21,6 +20,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::hedge::Hedge;
 use super::kept::Kept;
 use super::line::Line;
+use super::patience::Patience;
 
 /// The connection of one attempt.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Connect {
     home: Arc<Kept>,
     full: Option<Arc<AtomicBool>>,
     /// How long the node may take to begin its answer.
-    patience: Option<Duration>,
+    patience: Mutex<Option<Patience>>,
     /// Who is asked beside the node.
     hedge: Mutex<Option<Hedge>>,
 }
@@ -41,14 +41,14 @@ impl Connect {
         old: Option<TcpStream>,
         home: Arc<Kept>,
         full: Option<Arc<AtomicBool>>,
-        patience: Option<Duration>,
+        patience: Option<Patience>,
         hedge: Option<Hedge>,
     ) -> Self {
         Connect {
             old: Mutex::new(old),
             home,
             full,
-            patience,
+            patience: Mutex::new(patience),
             hedge: Mutex::new(hedge),
         }
     }
@@ -67,7 +67,8 @@ impl L4Connect for Connect {
         };
         let (home, full) = (self.home.clone(), self.full.clone());
         let hedge = self.hedge.lock().take();
-        let line = Line::new(stream, home, full, self.patience, hedge);
+        let patience = self.patience.lock().take();
+        let line = Line::new(stream, home, full, patience, hedge);
         Ok(VirtualSocketStream::new(Box::new(line)).into())
     }
 }

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, ReadBuf};
@@ -28,6 +28,12 @@ pub trait Plan: fmt::Debug + Send + Sync {
 
     /// The second was first to answer.
     fn second_answers(&self);
+
+    /// Whether an answer with this status may win. Else the other node is listened to, as long as it may still answer.
+    fn accepts(&self, status: u16) -> bool;
+
+    /// The second failed: it broke off, or its status is none that may win.
+    fn second_fails(&self);
 
     /// No connection to the second could be made.
     fn second_refuses(&self, error: &io::Error);
@@ -91,6 +97,15 @@ impl Hedge {
         )
     }
 
+    /// Whether what was heard may be passed on while the other may still answer.
+    pub fn is_good(&self, heard: Heard) -> bool {
+        match heard {
+            Heard::End => false,
+            Heard::Status(status) => self.plan.accepts(status),
+            Heard::Something => true,
+        }
+    }
+
     /// Goes on with the second, as far as it goes now.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Second> {
         loop {
@@ -121,16 +136,19 @@ impl Hedge {
                     }
                 }
                 Step::Sends(stream, _) => Step::Listens(stream),
-                Step::Listens(stream) => match begins(&stream, cx) {
+                Step::Listens(stream) => match hears(&stream, cx) {
                     Poll::Pending => return self.stays(Step::Listens(stream)),
-                    Poll::Ready(true) => {
+                    Poll::Ready(heard) if self.is_good(heard) => {
                         let Some(home) = self.home.take() else {
                             return Poll::Ready(Second::Lost);
                         };
                         self.plan.second_answers();
                         return Poll::Ready(Second::Answers(stream, home));
                     }
-                    Poll::Ready(false) => Step::Lost,
+                    Poll::Ready(_) => {
+                        self.plan.second_fails();
+                        Step::Lost
+                    }
                 },
                 Step::Lost => return Poll::Ready(Second::Lost),
             }
@@ -143,11 +161,31 @@ impl Hedge {
     }
 }
 
-/// Whether something came from the node (`true`), or it closed. Takes nothing out.
-pub fn begins(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<bool> {
-    let mut byte = [0];
-    let mut room = ReadBuf::new(&mut byte);
-    stream
-        .poll_peek(cx, &mut room)
-        .map(|n| n.is_ok_and(|n| n > 0))
+/// What a node has said so far. Takes nothing out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It closed, or the connection broke.
+    End,
+    /// An answer begins with this status.
+    Status(u16),
+    /// Too little to tell.
+    Something,
 }
+
+/// What a node has said so far; pending while it is silent.
+pub fn hears(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<Heard> {
+    let mut begin = [0; STATUS.end];
+    let mut room = ReadBuf::new(&mut begin);
+    let heard = match ready!(stream.poll_peek(cx, &mut room)) {
+        Ok(0) | Err(_) => Heard::End,
+        Ok(n) if n < STATUS.end => Heard::Something,
+        Ok(_) => std::str::from_utf8(&begin[STATUS])
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .map_or(Heard::Something, Heard::Status),
+    };
+    Poll::Ready(heard)
+}
+
+/// Where a status line has its code (RFC 9112 §4).
+const STATUS: std::ops::Range<usize> = 9..12;

@@ -7,22 +7,20 @@
 //! Writing: a head waits a moment for the beginning of its body, so that both leave together. A flush never waits for
 //! the node: what the socket does not take at once goes out while the answer is awaited, under that limit.
 
-use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
 
-use super::hedge::{self, Hedge, Second};
+use super::hedge::{self, Heard, Hedge, Second};
 use super::kept::Kept;
+use super::patience::Patience;
 use crate::wire::exchange::{Bad, Exchange};
 
 /// pingora takes an end of the request that it meets after a 101 for the end of the tunnel. So the head of a request
@@ -75,7 +73,7 @@ impl Line {
         stream: TcpStream,
         home: Arc<Kept>,
         full: Option<Arc<AtomicBool>>,
-        patience: Option<Duration>,
+        patience: Option<Patience>,
         hedge: Option<Hedge>,
     ) -> Self {
         Line {
@@ -91,7 +89,7 @@ impl Line {
             bad: None,
             shut: false,
             full,
-            patience: patience.map(Patience::new),
+            patience,
             hedge,
             given_up: false,
         }
@@ -204,14 +202,14 @@ impl Line {
     /// Listens to both nodes until one of them says something, or the only one that is left.
     fn race(&mut self, cx: &mut Context<'_>, hedge: &mut Hedge) -> Poll<io::Result<()>> {
         let first = match self.given_up {
-            true => Poll::Ready(false),
-            false => hedge::begins(socket(&mut self.stream).get_mut(), cx),
+            true => Poll::Ready(Heard::End),
+            false => hedge::hears(socket(&mut self.stream).get_mut(), cx),
         };
         match first {
-            Poll::Ready(true) => return Poll::Ready(Ok(())),
-            // It broke off. That is told only when nobody else can answer.
-            Poll::Ready(false) if !hedge.runs() && !self.given_up => return Poll::Ready(Ok(())),
-            Poll::Ready(false) | Poll::Pending => {}
+            Poll::Ready(heard) if hedge.is_good(heard) => return Poll::Ready(Ok(())),
+            // It failed. That is told only when nobody else can answer.
+            Poll::Ready(_) if !hedge.runs() && !self.given_up => return Poll::Ready(Ok(())),
+            Poll::Ready(_) | Poll::Pending => {}
         }
         match ready!(hedge.poll(cx)) {
             Second::Answers(stream, home) => {
@@ -222,7 +220,7 @@ impl Line {
             Second::Lost if self.given_up => Poll::Ready(Err(ErrorKind::TimedOut.into())),
             Second::Lost if first.is_pending() => {
                 // Only the first is left.
-                hedge::begins(socket(&mut self.stream).get_mut(), cx).map(|_| Ok(()))
+                hedge::hears(socket(&mut self.stream).get_mut(), cx).map(|_| Ok(()))
             }
             Second::Lost => Poll::Ready(Ok(())),
         }
@@ -233,32 +231,6 @@ impl Line {
         buf.put_slice(&self.held[..fits]);
         self.held.drain(..fits);
         self.checked -= fits;
-    }
-}
-
-/// How long an answer may take to begin: from the last byte of the request on, so that a long upload is no slow node.
-#[derive(Debug)]
-struct Patience {
-    most: Duration,
-    /// Set when it is first waited for.
-    over: Option<Pin<Box<Sleep>>>,
-}
-
-impl Patience {
-    fn new(most: Duration) -> Self {
-        Patience { most, over: None }
-    }
-
-    /// Something is sent: it begins anew when the answer is next waited for.
-    fn begins(&mut self) {
-        self.over = None;
-    }
-
-    /// Whether it is over.
-    fn ends(&mut self, cx: &mut Context<'_>) -> bool {
-        let most = self.most;
-        let over = self.over.get_or_insert_with(|| Box::pin(sleep(most)));
-        over.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -299,11 +271,15 @@ impl AsyncRead for Line {
         if let Some(patience) = &mut line.patience {
             match line.exchange.has_answer_begun() {
                 true => line.patience = None,
-                false if patience.ends(cx) => match &line.hedge {
-                    // The second has its own time.
-                    Some(hedge) if hedge.runs() => (line.patience, line.given_up) = (None, true),
-                    _ => return Poll::Ready(Err(ErrorKind::TimedOut.into())),
-                },
+                false if patience.ends(cx) => {
+                    let second_runs = line.hedge.as_ref().is_some_and(Hedge::runs);
+                    let may = second_runs || patience.others.may_be_asked();
+                    line.patience = None;
+                    line.given_up = second_runs; // it has its own time
+                    if may && !second_runs {
+                        return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+                    }
+                }
                 false => {}
             }
         }
@@ -352,6 +328,10 @@ impl AsyncWrite for Line {
         }
         if begins && let Some(hedge) = &mut line.hedge {
             hedge.sends(buf); // what begins a request is its whole head, and there is nothing else
+        }
+        if line.exchange.is_sent() && !line.exchange.is_tunnel() {
+            let odd = "more is to be sent than the request";
+            return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidInput, odd)));
         }
         if line.exchange.has_body() {
             line.hedge = None;

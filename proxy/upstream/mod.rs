@@ -12,6 +12,8 @@ pub mod hedge;
 pub mod kept;
 /// One connection for one request and its answer.
 mod line;
+/// How long a node may take to begin its answer.
+pub mod patience;
 /// How to connect to a node.
 pub mod peer;
 /// One health probe.

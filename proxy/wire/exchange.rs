@@ -121,6 +121,11 @@ impl Exchange {
         self.asked.is_some_and(|asked| asked.body != Body::Sized(0))
     }
 
+    /// Whether the request has been sent to its end.
+    pub fn is_sent(&self) -> bool {
+        matches!(self.sent, Sent::Over)
+    }
+
     /// Whether the head of the answer has come, what only precedes it (100, 103) aside.
     pub fn has_answer_begun(&self) -> bool {
         !matches!(self.got, Got::Head(_))

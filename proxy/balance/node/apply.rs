@@ -45,6 +45,7 @@ impl Node {
                 self.breaker.close();
                 Some(why)
             }
+            Input::Release => self.release(s, now),
             Input::Settle => None,
             Input::Warm => {
                 // One that has to be probed first begins when it may serve.
@@ -209,6 +210,14 @@ impl Node {
         }
         self.end_rest(s, now);
         Some("accepts connections again".into())
+    }
+
+    fn release(&self, s: &mut State, now: Instant) -> Option<String> {
+        if s.standing.health != Health::Ejected || s.ejected_for == Why::Connect {
+            return None;
+        }
+        self.end_rest(s, now);
+        Some("failing nodes do not rest any more".into())
     }
 
     fn end_rest(&self, s: &mut State, now: Instant) {

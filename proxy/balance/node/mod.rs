@@ -270,8 +270,11 @@ impl Node {
     }
 
     /// Whether it rests because a rule says so, and not only because it refuses connections.
-    pub fn rests_by_rule(&self, now: Instant) -> bool {
-        self.fitness(now) == Fitness::LastResort && self.state.lock().ejected_for != Why::Connect
+    ///
+    /// One whose time is over counts until it is settled, so that never more rest than may.
+    pub fn rests_by_rule(&self) -> bool {
+        let s = self.state.lock();
+        s.standing.health == Health::Ejected && s.ejected_for != Why::Connect
     }
 
     /// Since when the operator does not want it up, if that is so.

@@ -119,6 +119,8 @@ pub enum Input {
         /// Why, for people.
         why: String,
     },
+    /// The rule that it rests by is gone.
+    Release,
     /// Time passed: a rest may be over.
     Settle,
     /// It came into a pool that others carry: it starts slowly.

@@ -1,5 +1,9 @@
 //! Fewest requests in flight for its weight; equals take turns by weight.
 //!
+//! Equal are all whose load (requests over weight) is below what the least busy one would carry with one more. With equal
+//! weights these are the ones with the fewest. With others, comparing loads alone would give an idle node of weight 1
+//! every request that finds a node of weight 5 at work, six times its share.
+//!
 //! Without the turns an idle pool would send everything to its first node, since every node then stands at 0. As in
 //! nginx's `least_conn` they are turns of smooth weighted round robin among the tied, so an idle pool is shared by
 //! weight like a `round_robin` one.
@@ -40,27 +44,31 @@ impl Pick for LeastConn {
         _ask: &Ask,
         _first_try: bool,
     ) -> Option<usize> {
-        let mut rest = usable.iter();
-        let mut best = rest.next()?;
-        let mut least = Load::of(&nodes[best]);
-        let mut tied = false;
-        for i in rest {
-            let load = Load::of(&nodes[i]);
-            if load.is_less_than(least) {
-                (best, least, tied) = (i, load, false);
-            } else if !least.is_less_than(load) {
-                tied = true;
+        let mut all = usable.iter();
+        let first = all.next()?;
+        let bound = all.fold(Load::with_one_more(&nodes[first]), |least, i| {
+            let after = Load::with_one_more(&nodes[i]);
+            if after.is_less_than(least) {
+                after
+            } else {
+                least
+            }
+        });
+        let fits = |i: &usize| Load::of(&nodes[*i]).is_less_than(bound);
+        let mut least = usable.iter().filter(fits);
+        match (least.next(), least.next()) {
+            (Some(only), None) => Some(only),
+            // Counts are read again here rather than kept, which would take memory for every node. When all of them
+            // rose in between, nobody is eligible any more and any is as good as the other.
+            (some, _) => {
+                let equals = usable.iter().filter(fits);
+                self.turns
+                    .lock()
+                    .step(nodes, equals)
+                    .or(some)
+                    .or(Some(first))
             }
         }
-        if !tied {
-            return Some(best);
-        }
-        // Counts are read again here rather than kept, which would take memory for every node. When all of them rose
-        // in between, nobody is eligible any more and the one seen first is as good as any.
-        let equals = usable
-            .iter()
-            .filter(|&i| !least.is_less_than(Load::of(&nodes[i])));
-        self.turns.lock().step(nodes, equals).or(Some(best))
     }
 }
 
@@ -76,6 +84,15 @@ impl Load {
         Load {
             in_flight: candidate.node.in_flight() as u64,
             weight: candidate.scaled(),
+        }
+    }
+
+    /// What it would carry with one request more.
+    fn with_one_more(candidate: &Candidate) -> Self {
+        let load = Load::of(candidate);
+        Load {
+            in_flight: load.in_flight + 1,
+            ..load
         }
     }
 
@@ -125,6 +142,28 @@ mod tests {
         assert_eq!(lc.pick(&nodes, &set_of(2, 0b10), &ask(0, 0), true), Some(1));
     }
 
+    #[test]
+    fn a_light_node_has_its_share_however_few_requests_there_are() {
+        // At most four at a time, each ending when the fourth after it comes.
+        let nodes = pool(&[1, 5, 5, 5]);
+        let lc = LeastConn::new(&nodes, 0);
+        let (mut held, mut seen) = (std::collections::VecDeque::new(), [0; 4]);
+        for _ in 0..1_600 {
+            let at = lc
+                .pick(&nodes, &NodeSet::full(4), &ask(0, 0), true)
+                .unwrap();
+            seen[at] += 1;
+            held.push_back(nodes[at].node.begin());
+            if held.len() > 4 {
+                held.pop_front();
+            }
+        }
+        assert!(
+            (80..=120).contains(&seen[0]),
+            "a sixteenth is 100: {seen:?}"
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1000))]
 
@@ -151,8 +190,9 @@ mod tests {
                 };
                 let (busy, weight) = load(chosen);
                 for other in usable.iter() {
+                    // With equal weights: nobody has fewer.
                     let (other_busy, other_weight) = load(other);
-                    prop_assert!(busy * other_weight <= other_busy * weight);
+                    prop_assert!(busy * other_weight < (other_busy + 1) * weight);
                 }
                 held.push(nodes[chosen].node.begin());
             }

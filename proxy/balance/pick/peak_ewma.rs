@@ -27,23 +27,30 @@ impl Pick for PeakEwma {
         _first_try: bool,
     ) -> Option<usize> {
         let (first, second) = two(nodes, usable, ask.random)?;
-        let cost = |i: usize| cost(&nodes[i], ask);
-        Some(match second {
-            Some(second) if cost(second) < cost(first) => second,
-            _ => first,
+        let Some(second) = second else {
+            return Some(first);
+        };
+        // The heavier of the two is the measure of what one request more is.
+        let one = nodes[first].scaled().max(nodes[second].scaled());
+        let cost = |i: usize| cost(&nodes[i], one, ask);
+        Some(if cost(second) < cost(first) {
+            second
+        } else {
+            first
         })
     }
 }
 
-/// What one more request on the node would probably take, for its weight.
-fn cost(candidate: &Candidate, ask: &Ask) -> f32 {
+/// What one more request on the node would probably take: what it has to do, for its weight, and the request itself. That
+/// counts alike for light and heavy nodes: how often either is drawn follows the weights already.
+fn cost(candidate: &Candidate, one: u64, ask: &Ask) -> f32 {
     let node = &candidate.node;
     let (seconds, in_flight) = (node.answers_in(ask.now), node.in_flight());
-    let one = match (seconds, in_flight) {
+    let each = match (seconds, in_flight) {
         (0.0, 1..) => UNKNOWN_AND_BUSY,
         _ => seconds,
     };
-    one * (in_flight + 1) as f32 / candidate.scaled() as f32
+    each * (in_flight as f32 / candidate.scaled() as f32 + 1.0 / one as f32)
 }
 
 #[cfg(test)]
@@ -96,6 +103,17 @@ mod tests {
     }
 
     #[test]
+    fn a_light_node_that_is_as_quick_has_about_its_share() {
+        let nodes = pool(&[1, 5, 5, 5]);
+        let now = ask(0, 0);
+        for node in &nodes {
+            node.node.answered_in(3 * MS, now.now);
+        }
+        let seen = shares(&nodes, now);
+        assert!((40..=90).contains(&seen[0]), "a sixteenth is 62: {seen:?}");
+    }
+
+    #[test]
     fn what_a_node_has_to_do_counts_and_its_weight_too() {
         let nodes = pool(&[2, 1]);
         let now = ask(0, 0);
@@ -103,8 +121,8 @@ mod tests {
             node.node.answered_in(3 * MS, now.now);
         }
         let _held: Vec<_> = (0..2).map(|_| nodes[0].node.begin()).collect();
-        assert_eq!(shares(&nodes, now), [0, 1_000], "3/2 to 1/1");
-        let _more = nodes[1].node.begin();
-        assert_eq!(shares(&nodes, now), [1_000, 0], "3/2 to 2/1");
+        assert_eq!(shares(&nodes, now), [0, 1_000], "3/2 to 1/2");
+        let _more: Vec<_> = (0..2).map(|_| nodes[1].node.begin()).collect();
+        assert_eq!(shares(&nodes, now), [1_000, 0], "3/2 to 5/2");
     }
 }

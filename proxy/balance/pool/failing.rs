@@ -89,7 +89,7 @@ impl Pool {
             // A small share of few nodes means one of them, not none.
             (serving, share) => (serving * share as usize / 100).max(1),
         };
-        if serving().filter(|c| c.node.rests_by_rule(now)).count() >= most {
+        if serving().filter(|c| c.node.rests_by_rule()).count() >= most {
             return None;
         }
         self.candidates[at]

@@ -243,6 +243,10 @@ fn a_node_that_fails_rests_but_never_more_than_the_cap() {
     assert_eq!(pool.available(now), 3);
     let later = now + 10 * SECOND;
     assert_eq!(pool.available(later), 5);
+    assert_eq!(fail(&pool, 2, 1, later), None, "not before that is told");
+    for candidate in pool.candidates() {
+        candidate.node.apply(Input::Settle, later);
+    }
     (0..3).for_each(|_| assert_eq!(pool.note(4, false, false, later), [None, None]));
     assert_eq!(
         fail(&pool, 2, 1, later),

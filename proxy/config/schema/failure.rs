@@ -69,7 +69,7 @@ pub struct Retry {
     /// Whether an `Idempotency-Key` makes a request one that may be sent twice.
     pub idempotency_key: Option<String>,
     /// When a second node is asked beside the first.
-    pub hedge: Option<Hedge>,
+    pub hedge: Option<WordOr<Hedge>>,
 }
 
 /// `hedge:` of `retry:`.
@@ -136,7 +136,7 @@ pub const RETRY: Shape = Shape::WordOr(&Shape::Map(&[
     Key::new("idempotency_key", Shape::Word, "idempotency_key: true"),
     Key::new(
         "hedge",
-        Shape::Map(&[Key::new("after", Shape::Word, "after: p95")]),
+        Shape::WordOr(&Shape::Map(&[Key::new("after", Shape::Word, "after: p95")])),
         "hedge: { after: p95 }",
     ),
 ]));

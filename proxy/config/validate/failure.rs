@@ -80,7 +80,14 @@ pub fn statuses(
     match list {
         None => defaults::FAILURE_STATUSES.to_vec(),
         // None at all: only broken connections and timeouts are failures.
-        Some(list) => health::statuses(list, at, problems),
+        Some(list) => {
+            let codes = health::statuses(list, at, problems);
+            if codes.iter().any(|(low, _)| *low < 400) {
+                let what = "an answer below 400 is no failure";
+                problems.push(Problem::error(at.place(), what).help("write codes from 400 to 599"));
+            }
+            codes
+        }
     }
 }
 

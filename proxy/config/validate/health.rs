@@ -16,7 +16,7 @@ mod question;
 /// How TLS is spoken.
 mod tls;
 
-pub(super) use question::statuses;
+pub(super) use question::{codes, statuses};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

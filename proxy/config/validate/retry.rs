@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::failure::{Said, no_section, said};
-use super::words;
+use super::{health, words};
 use crate::config::checked::{Hedge, Retry, RetryOn};
 use crate::config::defaults;
 use crate::config::fit::shorten;
@@ -16,6 +16,9 @@ use crate::config::schema::failure::{self as schema, WordOr};
 
 /// The most tries: more is a storm.
 const MOST_TRIES: u32 = 10;
+
+/// The longest first pause.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
 /// After no failure at all.
 const NOTHING: RetryOn = RetryOn {
@@ -85,7 +88,7 @@ pub fn check(
             problems,
         ),
         try_timeout,
-        backoff: words::duration(
+        backoff: backoff(
             keys.backoff.as_deref(),
             &at.key("backoff"),
             default.backoff,
@@ -102,12 +105,31 @@ pub fn check(
             .as_ref()
             .and_then(|hedge| hedge_after(hedge, &at.key("hedge"), problems)),
     };
+    if retry.hedge.is_some() && retry.tries == 1 {
+        let what = "`hedge` has no effect with `tries: 1`: a second node is a second try";
+        let problem = Problem::warning(at.key("hedge").key_place(), what);
+        problems.push(problem.help("allow two tries, or remove `hedge`"));
+    }
     if retry.budget == 0 && (retry.tries > 1 || retry.hedge.is_some()) {
         let what = "with a budget of 0% nothing is sent again";
         let problem = Problem::warning(at.key("budget").place(), what);
         problems.push(problem.help("write a share like 20%, or `retry: off` if you mean it"));
     }
     retry
+}
+
+/// Reads `backoff:`. A client waits for it.
+fn backoff(word: Option<&str>, at: &At, default: Duration, problems: &mut Problems) -> Duration {
+    let pause = words::duration(word, at, default, problems);
+    if pause > LONGEST_BACKOFF {
+        let problem = Problem::error(
+            at.place(),
+            "a client would wait that long before a second try",
+        );
+        problems.push(problem.help("write a pause of at most 10s; 25ms is the default"));
+        return default;
+    }
+    pause
 }
 
 /// Reads `on:`.
@@ -119,11 +141,12 @@ fn on(list: &[Option<String>], at: &At, problems: &mut Problems) -> RetryOn {
             "connect" => on.connect = true,
             "reset" => on.reset = true,
             "timeout" => on.timeout = true,
-            code => match status(code) {
-                Some(code) => on.statuses.push(code),
+            code => match health::codes(code).filter(|(low, _)| *low >= 400) {
+                Some((low, high)) => on.statuses.extend(low..=high),
                 None => {
                     let what = format!("\"{}\" is nothing to try again after", shorten(code));
-                    let help = "write connect, reset, timeout, or a status code from 400 to 599";
+                    let help =
+                        "write connect, reset, timeout, or statuses from 400 on: 503, 502-504, 5xx";
                     problems.push(Problem::error(at.item_or_self(i).place(), what).help(help));
                 }
             },
@@ -134,15 +157,16 @@ fn on(list: &[Option<String>], at: &At, problems: &mut Problems) -> RetryOn {
     on
 }
 
-/// A status code that may ask for another try.
-fn status(word: &str) -> Option<u16> {
-    let digits = word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
-    let code = word.parse::<u16>().ok().filter(|_| digits)?;
-    (400..=599).contains(&code).then_some(code)
-}
-
 /// Reads `hedge:`.
-fn hedge_after(keys: &schema::Hedge, at: &At, problems: &mut Problems) -> Option<Hedge> {
+fn hedge_after(keys: &WordOr<schema::Hedge>, at: &At, problems: &mut Problems) -> Option<Hedge> {
+    let keys = match keys {
+        WordOr::Word(word) if words::is_off(word) => return None,
+        WordOr::Word(word) => {
+            no_section("hedge", word, "hedge: { after: p95 }", at, problems);
+            return None;
+        }
+        WordOr::Keys(keys) => keys,
+    };
     let Some(word) = keys.after.as_deref() else {
         let problem = Problem::error(at.key_place(), "a hedge without `after`");
         problems.push(problem.help("write `hedge: { after: p95 }`"));

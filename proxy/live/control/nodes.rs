@@ -51,6 +51,9 @@ impl Control {
                 }
                 let is_new = address_in(old, node).is_none()
                     && leaving.iter().all(|l| !Arc::ptr_eq(&l.node, node));
+                if config.outlier.is_none() {
+                    self.apply(node, Input::Release, now);
+                }
                 let begins = (is_new && slowly) || moved;
                 if begins && config.slow_start.is_some() && upstream.is_carried_without(node, now) {
                     node.apply(Input::Warm, now);

@@ -214,7 +214,7 @@ pub fn statuses(words: &[Option<String>], at: &At, problems: &mut Problems) -> V
 }
 
 /// `204`, `200-299` or `2xx` as an inclusive range.
-fn codes(word: &str) -> Option<(u16, u16)> {
+pub(in crate::config::validate) fn codes(word: &str) -> Option<(u16, u16)> {
     let number = |w: &str| {
         let digits = w.len() == 3 && w.bytes().all(|b| b.is_ascii_digit());
         w.parse::<u16>()
