@@ -113,8 +113,9 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        // An empty piece would become a last chunk of its own, and stand before the next request of the connection.
-        if body.as_ref().is_some_and(Bytes::is_empty) {
+        // An empty last piece would become a last chunk beside the one that ends the body, and stand before the next
+        // request of the connection. (One in the middle is left out by pingora; `None` there would end the body.)
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
         }
         accept::takes(body.as_ref().map_or(0, Bytes::len), end, ctx)
