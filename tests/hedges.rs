@@ -2,14 +2,10 @@
 
 use crate::support::client::Request;
 use crate::support::load::Load;
+use crate::support::ms;
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
-use crate::support::reply::{Reply, Step};
-use crate::support::{Gate, ms};
-
-fn hangs() -> Reply {
-    Reply::steps([Step::Gate(Gate::closed())])
-}
+use crate::support::reply::Reply;
 
 async fn hedges(tide: &Tidegate, result: &str) -> f64 {
     let labels = [("upstream", "web"), ("result", result)];
@@ -23,7 +19,7 @@ const AFTER: &str = "balance: round_robin\nretry: { hedge: { after: 100ms }, bud
 #[tokio::test]
 async fn the_second_node_answers_for_a_slow_first_one() {
     let apps = Origin::several(2).await;
-    apps[0].answers(|_| hangs());
+    apps[0].answers(|_| Reply::hangs());
     let tide = Tidegate::run(web(AFTER, nodes(&apps))).await;
     for n in 0..4 {
         let answer = tide.get(&format!("/{n}")).await;
@@ -128,7 +124,7 @@ async fn a_backup_is_no_second_node_and_nobody_overtakes_a_line() {
 #[tokio::test]
 async fn a_node_that_loses_every_race_hangs_and_rests() {
     let apps = Origin::several(3).await;
-    apps[0].answers(|_| hangs());
+    apps[0].answers(|_| Reply::hangs());
     let keys = format!("{AFTER}\noutlier: {{ consecutive_failures: 5, eject: 60s }}");
     let tide = Tidegate::run(web(&keys, nodes(&apps))).await;
     for _ in 0..20 {

@@ -8,15 +8,11 @@ use crate::support::client::Request;
 use crate::support::load::Load;
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
-use crate::support::reply::{Reply, Step};
-use crate::support::{Gate, check, eventually, ms};
+use crate::support::reply::Reply;
+use crate::support::{check, eventually, ms};
 
 fn ran(apps: &[Origin]) -> usize {
     apps.iter().map(Origin::requests).sum()
-}
-
-fn hangs() -> Reply {
-    Reply::steps([Step::Gate(Gate::closed())])
 }
 
 #[tokio::test]
@@ -155,7 +151,7 @@ async fn with_every_node_refusing_the_connections_stay_within_the_budget() {
 #[tokio::test]
 async fn a_hanging_node_costs_a_request_no_more_than_a_try_and_is_left_alone() {
     let apps = Origin::several(3).await;
-    apps[0].answers(|_| hangs());
+    apps[0].answers(|_| Reply::hangs());
     let keys = "balance: round_robin\nretry: { try_timeout: 300ms, backoff: 0s }\n\
                 outlier: { consecutive_failures: 3, eject: 30s }";
     let tide = Tidegate::run(web(keys, nodes(&apps))).await;

@@ -12,6 +12,8 @@ const GROWTH: f64 = 1.2;
 const SMALLEST: f64 = 10e-6;
 /// Milliseconds of a round.
 const ROUND: u64 = 10_000;
+/// Milliseconds for which an answer is good enough.
+const MOMENT: u64 = 100;
 /// Of fewer answers nothing is said.
 const ENOUGH: u32 = 20;
 
@@ -21,12 +23,18 @@ pub struct Quantiles {
     /// Which round each half counts.
     rounds: [AtomicU64; 2],
     counts: [[AtomicU32; SIZES]; 2],
+    /// What was said last: in which moment (32 bits), and how long in microseconds (32 bits, 0 for nothing).
+    said: AtomicU64,
+    /// Of which share.
+    said_of: AtomicU32,
 }
 
 impl Default for Quantiles {
     fn default() -> Self {
         Quantiles {
             rounds: Default::default(),
+            said: AtomicU64::new(0),
+            said_of: AtomicU32::new(0),
             counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU32::new(0))),
         }
     }
@@ -37,10 +45,28 @@ impl Quantiles {
     pub fn note(&self, took: Duration, now: u64) {
         let round = now / ROUND + 1;
         let half = (round % 2) as usize;
-        if self.rounds[half].swap(round, Relaxed) != round {
+        if self.rounds[half].load(Relaxed) != round
+            && self.rounds[half].swap(round, Relaxed) != round
+        {
             self.counts[half].iter().for_each(|n| n.store(0, Relaxed));
         }
         self.counts[half][size(took)].fetch_add(1, Relaxed);
+    }
+
+    /// The same as [`Quantiles::of`], worked out once in a tenth of a second: for who asks with every request.
+    pub fn lately(&self, share: u32, now: u64) -> Option<Duration> {
+        let moment = (now / MOMENT + 1) & u64::from(u32::MAX);
+        let said = self.said.load(Relaxed);
+        let mut micros = said & u64::from(u32::MAX);
+        if said >> 32 != moment || self.said_of.load(Relaxed) != share {
+            let long = self.of(share, now).unwrap_or_default().as_micros();
+            micros = u64::try_from(long)
+                .unwrap_or(u64::MAX)
+                .min(u64::from(u32::MAX));
+            self.said_of.store(share, Relaxed);
+            self.said.store((moment << 32) | micros, Relaxed);
+        }
+        (micros > 0).then(|| Duration::from_micros(micros))
     }
 
     /// As long as `share` hundredths of the recent answers took at most, give or take a fifth; `None` when there were
@@ -88,6 +114,30 @@ mod tests {
             let said = quantiles.of(share, 5_000).unwrap().as_secs_f64();
             assert!((exact..exact * 1.2).contains(&said), "{share}: {said}");
         }
+    }
+
+    #[test]
+    fn what_was_said_holds_for_a_moment() {
+        let quantiles = Quantiles::default();
+        assert_eq!(quantiles.lately(50, 0), None);
+        for _ in 0..ENOUGH {
+            quantiles.note(Duration::from_millis(8), 0);
+        }
+        assert_eq!(quantiles.lately(50, 99), None);
+        let said = quantiles.lately(50, 100);
+        assert_eq!(
+            said.map(|d| d.as_millis()),
+            quantiles.of(50, 100).map(|d| d.as_millis())
+        );
+        for _ in 0..10 * ENOUGH {
+            quantiles.note(Duration::from_secs(1), 150);
+        }
+        assert_eq!(quantiles.lately(50, 199), said);
+        assert!(quantiles.lately(50, 200) > said);
+        assert!(
+            quantiles.lately(5, 250) < quantiles.lately(50, 250),
+            "of another share"
+        );
     }
 
     #[test]

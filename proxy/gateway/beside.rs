@@ -74,7 +74,7 @@ pub fn plan(ctx: &mut Ctx, first: usize, now: Instant) -> Option<Hedge> {
     let commons = ctx.snapshot.upstreams[at].pool.commons();
     let after = match ctx.snapshot.config.upstreams[at].retry.hedge? {
         checked::Hedge::After(after) => after,
-        checked::Hedge::Percentile(share) => commons.answers.of(share, commons.millis(now))?,
+        checked::Hedge::Percentile(share) => commons.answers.lately(share, commons.millis(now))?,
     };
     let beside = Arc::new(Beside::default());
     ctx.beside = Some(beside.clone());

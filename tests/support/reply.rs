@@ -147,6 +147,11 @@ impl Reply {
         Reply::steps([Step::Reset])
     }
 
+    /// Never answers.
+    pub fn hangs() -> Self {
+        Reply::steps([Step::Gate(Gate::closed())])
+    }
+
     /// An orderly close instead of an answer.
     pub fn close() -> Self {
         Reply::steps([Step::Close])
