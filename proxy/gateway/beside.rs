@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 use smallvec::SmallVec;
 
 use super::ctx::{Attempt, Ctx};
-use super::{again, line};
+use super::{again, line, sticky};
 use crate::balance::node::{Fitness, InFlight};
 use crate::balance::pick::Ask;
 use crate::config::checked;
@@ -67,7 +67,8 @@ pub fn may(session: &mut Session, ctx: &Ctx) -> bool {
 
 /// The second node of the attempt on node `first`, where there is to be one.
 pub fn plan(ctx: &mut Ctx, first: usize, now: Instant) -> Option<Hedge> {
-    if !ctx.may_hedge || ctx.sent > 0 {
+    // A session is on one node: whoever else answered first would take it away.
+    if !ctx.may_hedge || ctx.sent > 0 || sticky::has_place(ctx) {
         return None;
     }
     let at = ctx.upstream?;

@@ -35,8 +35,7 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     split::decide(session.req_header(), ctx);
     settle(&session.req_header().headers, ctx);
     ctx.repeatable = again::is_repeatable(session, ctx);
-    // A session is on one node: whoever else answered first would take it away.
-    ctx.may_hedge = beside::may(session, ctx) && !sticky::has_place(ctx);
+    ctx.may_hedge = beside::may(session, ctx);
     let fields = &session.req_header().headers;
     let mut taken = line::take(fields, ctx, ctx.begun).await;
     if taken
@@ -166,6 +165,10 @@ async fn next_node(
         // With nobody else left, the node whose old connection was closed may well be fine.
         return Ok(other.unwrap_or((member, in_flight)));
     }
+    if ctx.slow_connects >= SLOW_CONNECTS_AT_MOST && split::falls_back(ctx) {
+        ctx.slow_connects = 0;
+        settle(fields, ctx);
+    }
     let is_bet = |on: &InFlight| before && on.node().fitness(now) == Fitness::LastResort;
     let found = match line::take(fields, ctx, now).await {
         // It is resting because it failed a moment ago: with all of them down, trying each of them for every request
@@ -240,7 +243,9 @@ pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -
         let rules = &ctx.snapshot.config.upstreams[at].retry;
         rules.on.connect
     });
-    error.set_retry(wanted && ctx.slow_connects < SLOW_CONNECTS_AT_MOST && !ctx.is_overdue());
+    let patient =
+        ctx.slow_connects < SLOW_CONNECTS_AT_MOST || split::could_fall_back(ctx, Instant::now());
+    error.set_retry(wanted && patient && !ctx.is_overdue());
     error
 }
 

@@ -14,6 +14,7 @@ use crate::balance::node::InFlight;
 use crate::balance::pick::Ask;
 use crate::balance::pool::{self, Pool};
 use crate::base::reason::End;
+use crate::config::checked::Config;
 
 /// Why a request gets no node.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +95,7 @@ async fn wait(fields: &HeaderMap, ctx: &mut Ctx) -> Result<(usize, InFlight), No
 /// operator may have made the room that it waits for.
 fn renew(fields: &HeaderMap, ctx: &mut Ctx) {
     let own = ctx.snapshot.generation;
-    if !ctx.tried.is_empty() || ctx.control.hold.look(|now| now.generation == own) {
+    if ctx.attempts() > 0 || ctx.control.hold.look(|now| now.generation == own) {
         return;
     }
     let now = ctx.control.hold.load();
@@ -104,10 +105,13 @@ fn renew(fields: &HeaderMap, ctx: &mut Ctx) {
         let name = &ctx.snapshot.upstreams[upstream].name;
         let route = now.config.routes.iter().position(|r| r.name == *route)?;
         let upstream = now.upstreams.iter().position(|u| u.name == *name)?;
-        let leads = now.config.routes[route]
-            .upstreams()
-            .any(|at| at == upstream);
-        leads.then_some((route, upstream))
+        // In the same role: a primary may have become a replica.
+        let role = |config: &Config, route: usize, at: usize| {
+            config.routes[route].upstreams().position(|to| to == at)
+        };
+        let (old, own) = (&ctx.snapshot.config, (ctx.route?, ctx.upstream?));
+        let role_now = role(&now.config, route, upstream)?;
+        (role(old, own.0, own.1) == Some(role_now)).then_some((route, upstream))
     }) else {
         return;
     };

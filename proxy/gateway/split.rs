@@ -35,6 +35,8 @@ pub struct Way {
     pub left: SmallVec<[usize; 4]>,
     /// Whether its client came by TLS.
     by_tls: bool,
+    /// Until when its client reads from the primary.
+    pinned_until: Option<Duration>,
 }
 
 /// Chooses the upstream of a request whose route splits.
@@ -42,14 +44,16 @@ pub fn decide(request: &RequestHeader, ctx: &mut Ctx) {
     let Some(split) = of(ctx) else {
         return;
     };
+    let pinned_until = pinned_until(&request.headers, split, ctx);
     let (reads, by_tls) = (split.reads, sticky::came_by_tls(&request.headers, ctx));
     let is_read = Split::READS.contains(&ctx.head.method)
         && !request.headers.contains_key(header::UPGRADE)
-        && !is_pinned(&request.headers, split, ctx);
+        && pinned_until.is_none();
     // Replicas that rest are not tried for the sake of it: a dead machine costs a time-out each.
     let stays = |at: usize| split.fallback && !has_fit(ctx, reads) && is_usable(ctx, at, ctx.begun);
     let goes = is_read && !ctx.upstream.is_some_and(stays);
     ctx.way.by_tls = by_tls;
+    ctx.way.pinned_until = pinned_until;
     if goes {
         ctx.upstream = Some(reads);
     }
@@ -97,7 +101,7 @@ pub fn falls_back(ctx: &mut Ctx) -> bool {
 pub fn left(ctx: &Ctx) -> impl Iterator<Item = &str> {
     let replicas = of(ctx).map(|split| ctx.snapshot.upstreams[split.reads].pool.candidates());
     let tried = ctx.way.left.iter();
-    tried.filter_map(move |at| Some(&*replicas?[*at].node.id))
+    tried.filter_map(move |at| Some(&*replicas?.get(*at)?.node.id))
 }
 
 /// A node has answered: who wrote reads from the primary for a while.
@@ -109,6 +113,11 @@ pub fn answered(answer: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
         return Ok(());
     };
     if Split::READS.contains(&ctx.head.method) || answer.status.is_server_error() {
+        return Ok(());
+    }
+    // Another route may have pinned it for longer, by the same cookie.
+    let own_end = sticky::since_1970(ctx.at) + split.pin_after_write;
+    if ctx.way.pinned_until.is_some_and(|until| until > own_end) {
         return Ok(());
     }
     // From the answer on: until then nothing was written.
@@ -128,17 +137,22 @@ fn of(ctx: &Ctx) -> Option<&Split> {
     ctx.snapshot.config.routes[ctx.route?].split.as_ref()
 }
 
-/// Whether a cookie says that its client wrote a moment ago.
-fn is_pinned(fields: &HeaderMap, split: &Split, ctx: &Ctx) -> bool {
+/// Until when a cookie says that its client reads from the primary, because it wrote a moment ago.
+fn pinned_until(fields: &HeaderMap, split: &Split, ctx: &Ctx) -> Option<Duration> {
     if split.pin_after_write.is_zero() {
-        return false;
+        return None;
     }
+    // As long as any route pins: they may share the cookie.
+    let splits = ctx.snapshot.config.routes.iter().flat_map(|r| &r.split);
+    let longest = splits.map(|split| split.pin_after_write).max();
     let now = sticky::since_1970(ctx.at);
-    let latest = now + split.pin_after_write + SKEW;
+    let latest = now + longest.unwrap_or_default() + SKEW;
     let until = |value: &[u8]| {
         let millis = std::str::from_utf8(value).ok()?.parse().ok()?;
         Some(Duration::from_millis(millis))
     };
-    let mut values = cookies::values(fields, &split.cookie).filter_map(until);
-    values.any(|until| now < until && until <= latest)
+    let values = cookies::values(fields, &split.cookie).filter_map(until);
+    values
+        .filter(|until| now < *until && *until <= latest)
+        .max()
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::balance::node::{Fitness, Input, Node, WHOLE_SHARE};
-use crate::base::node::Intent;
+use crate::balance::node::{Input, Node, WHOLE_SHARE};
+use crate::base::node::{self, Intent};
 use crate::config::checked::{Asking, Health};
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
@@ -169,13 +169,15 @@ async fn keep_probing(
     }
 }
 
-/// How long until the next probe: shorter where one of the nodes waits to be found well again.
+/// How long until the next probe: as the nodes that ask for it wait to be found well again or ill, whichever comes first.
 fn interval(asking: &Asking, nodes: &[Asked]) -> Duration {
     let now = Instant::now();
-    let ill = |one: &Asked| one.node.fitness(now) == Fitness::Unfit;
-    match nodes.iter().any(ill) {
-        true => asking.unhealthy_interval,
-        false => asking.interval,
+    let ill = |one: &Asked| one.node.view(now).health == node::Health::Unhealthy;
+    let (some, all) = (nodes.iter().any(ill), nodes.iter().all(ill));
+    match (some, all) {
+        (false, _) => asking.interval,
+        (true, true) => asking.unhealthy_interval,
+        (true, false) => asking.unhealthy_interval.min(asking.interval),
     }
 }
 

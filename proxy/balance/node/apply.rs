@@ -25,7 +25,7 @@ impl Node {
             Input::ProbePassed { rise } => Some(self.probe_passed(s, rise, now)),
             Input::ProbeFailed { fall, why } => Some(probe_failed(s, fall, why, now)),
             Input::Agent { share } => {
-                let told = self.wants(share.min(WHOLE_SHARE));
+                let told = self.wants(share.min(WHOLE_SHARE), now);
                 asks = told.is_some();
                 told
             }
@@ -44,6 +44,10 @@ impl Node {
                 s.standing.circuit = Circuit::Closed;
                 self.breaker.close();
                 Some(why)
+            }
+            Input::Unprobed => {
+                s.before_ejection = Health::Healthy;
+                None
             }
             Input::Release => self.release(s, now),
             Input::Settle => None,
@@ -165,8 +169,16 @@ impl Node {
     }
 
     /// Notes the share that it asks for; says what is new about it.
-    fn wants(&self, share: u32) -> Option<String> {
+    fn wants(&self, share: u32, now: Instant) -> Option<String> {
         let before = self.agent.swap(share, Relaxed);
+        if share != before {
+            let leaves = if share == 0 {
+                self.millis(now).max(1)
+            } else {
+                0
+            };
+            self.leaves_since.store(leaves, Relaxed);
+        }
         Some(match share {
             _ if share == before => return None,
             0 => "it asks for no new requests".into(),
@@ -234,6 +246,7 @@ impl Node {
         self.ejected_until.store(0, Relaxed);
         self.agent.store(WHOLE_SHARE, Relaxed);
         self.paused_until.store(0, Relaxed);
+        self.leaves_since.store(0, Relaxed);
         self.record.clear();
         self.breaker.close();
         s.standing.health = health;

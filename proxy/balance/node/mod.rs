@@ -63,6 +63,8 @@ pub struct Node {
     ejected_until: AtomicU64,
     /// When it began to start slowly, on the node's clock; 0 when it has its whole share.
     warm_from: AtomicU64,
+    /// Since when it asks for no new requests, on the node's clock; 0: it does not.
+    leaves_since: AtomicU64,
     /// Until when it wants no request that was sent before, on the node's clock.
     paused_until: AtomicU64,
     /// Whether the operator wants it up, whatever generation a request sees.
@@ -124,6 +126,7 @@ impl Node {
             glance: AtomicU8::new(Fitness::from(health) as u8),
             ejected_until: AtomicU64::new(0),
             warm_from: AtomicU64::new(0),
+            leaves_since: AtomicU64::new(0),
             paused_until: AtomicU64::new(0),
             up: AtomicBool::new(intent == Intent::Up),
             cut: AtomicBool::new(false),
@@ -191,6 +194,13 @@ impl Node {
     /// Lock-free.
     pub fn agent_share(&self) -> u32 {
         self.agent.load(Relaxed)
+    }
+
+    /// For how long it has asked for no new requests; `None`: it does not.
+    pub fn leaves_for(&self, now: Instant) -> Option<Duration> {
+        let since = self.leaves_since.load(Relaxed);
+        let for_so_long = self.millis(now).saturating_sub(since);
+        (since > 0).then(|| Duration::from_millis(for_so_long))
     }
 
     /// It asked for a pause, with `Retry-After`: until it is over no request is sent again to it.

@@ -119,6 +119,8 @@ pub enum Input {
         /// Why, for people.
         why: String,
     },
+    /// Nobody probes it any more: after a rest it is taken for healthy.
+    Unprobed,
     /// The rule that it rests by is gone.
     Release,
     /// Time passed: a rest may be over.

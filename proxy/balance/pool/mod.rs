@@ -240,7 +240,9 @@ impl Pool {
 
     /// The part of its weight that counts now, in hundredths.
     fn share(&self, candidate: &Candidate, now: Instant) -> u32 {
-        (self.warmth(candidate, now) * candidate.node.agent_share()).div_ceil(WHOLE_SHARE)
+        // At least a little: whether it gets any was decided before, and what it asks for may have changed since.
+        let share = self.warmth(candidate, now) * candidate.node.agent_share();
+        share.div_ceil(WHOLE_SHARE).max(1)
     }
 
     /// How far it has come while it starts slowly, in hundredths.
@@ -256,11 +258,11 @@ impl Pool {
     pub fn effective_weight(&self, i: usize, now: Instant) -> f64 {
         let candidate = &self.candidates[i];
         match candidate.node.fitness(now) {
-            Fitness::Good => {
+            Fitness::Good if candidate.takes_new() => {
                 f64::from(candidate.weight) * f64::from(self.share(candidate, now))
                     / f64::from(FULL)
             }
-            Fitness::Untried | Fitness::LastResort | Fitness::Unfit => 0.0,
+            _ => 0.0,
         }
     }
 

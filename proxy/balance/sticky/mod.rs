@@ -22,7 +22,8 @@ pub mod token;
 /// `intent`.
 ///
 /// Its weight does not matter: weight 0 is how an operator keeps new sessions away. Being a backup does not either:
-/// the session is there. A draining node keeps its sessions until the drain has lasted for `grace`.
+/// the session is there. A draining node, by the operator's word or its own, keeps its sessions until the drain has lasted
+/// for `grace`.
 pub fn keeps(pool: &Pool, member: usize, intent: Intent, grace: Duration, now: Instant) -> bool {
     let candidate = &pool.candidates()[member];
     is_wanted(candidate, intent, grace, now) && is_fit(pool, candidate, now)
@@ -31,6 +32,14 @@ pub fn keeps(pool: &Pool, member: usize, intent: Intent, grace: Duration, now: I
 /// Whether the operator lets it have the requests of its sessions.
 fn is_wanted(candidate: &Candidate, intent: Intent, grace: Duration, now: Instant) -> bool {
     let within = |since: Instant| now.saturating_duration_since(since) < grace;
+    // It drains itself: as if the operator did.
+    if candidate
+        .node
+        .leaves_for(now)
+        .is_some_and(|leaves| leaves >= grace)
+    {
+        return false;
+    }
     match (intent, candidate.node.draining_since()) {
         (Intent::Down, _) => false,
         (Intent::Up, None) => true,

@@ -93,20 +93,23 @@ fn read(keys: &HealthKeys, raw: &RawUpstream, at: &At, problems: &mut Problems) 
         let at = at.key(key);
         words::whole(word.as_deref(), &at, 1..=MAX_ROW, default, problems)
     };
+    let asking = asking(keys, raw, at, problems);
+    let agent = words::flag(
+        keys.agent.as_deref(),
+        &at.key("agent"),
+        defaults::HEALTH_AGENT,
+        problems,
+    );
     Health {
-        asking: asking(keys, raw, at, problems),
+        // Only an HTTP answer has a field to say it with.
+        agent: agent && matches!(asking.probe, Probe::Http(_)),
+        asking,
         rise: count(&keys.rise, "rise", defaults::HEALTH_RISE, problems),
         fall: count(&keys.fall, "fall", defaults::HEALTH_FALL, problems),
         initial: INITIALS.read(
             keys.initial.as_deref(),
             &at.key("initial"),
             defaults::HEALTH_INITIAL,
-            problems,
-        ),
-        agent: words::flag(
-            keys.agent.as_deref(),
-            &at.key("agent"),
-            defaults::HEALTH_AGENT,
             problems,
         ),
     }

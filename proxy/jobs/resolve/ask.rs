@@ -123,7 +123,7 @@ fn put_together(
     dns: &Dns,
 ) -> Result<Found, Failure> {
     let mut addresses = Vec::new();
-    let (mut holds, mut missing, mut none) = (Duration::MAX, None, nothing());
+    let (mut holds, mut missing, mut none) = (Duration::MAX, None, (None, nothing()));
     for (family, answer) in answers {
         match answer {
             Ok((found, time)) if !found.is_empty() => {
@@ -133,13 +133,15 @@ fn put_together(
             Ok(_) => {}
             // A name without addresses of one family is nothing out of the ordinary.
             Err(failure) if failure.result == "empty" => {}
-            Err(failure) if failure.result == "nxdomain" => none = failure,
+            Err(failure) if failure.result == "nxdomain" => none = (Some(family), failure),
             Err(failure) => missing = Some((family, failure)),
         }
     }
     if addresses.is_empty() {
-        return Err(missing.map_or(none, |(_, failure)| failure));
+        return Err(missing.map_or(none.1, |(_, failure)| failure));
     }
+    // There is such a name: who says the opposite of one family knows nothing of it.
+    let missing = missing.or(none.0.map(|family| (family, none.1)));
     let holds = match dns.ttl {
         true => holds.clamp(dns.min_ttl, dns.max_ttl),
         false => dns.interval,

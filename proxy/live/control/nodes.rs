@@ -51,6 +51,9 @@ impl Control {
                 }
                 let is_new = address_in(old, node).is_none()
                     && leaving.iter().all(|l| !Arc::ptr_eq(&l.node, node));
+                if config.health.is_none() {
+                    node.apply(Input::Unprobed, now);
+                }
                 if config.outlier.is_none() {
                     self.apply(node, Input::Release, now);
                 }
