@@ -90,7 +90,9 @@ impl Others for Affordable {
 
 /// Whether the request may be sent twice, as far as its head says. A body must be short enough to be kept.
 pub fn is_repeatable(session: &Session, ctx: &Ctx) -> bool {
-    let Some(rules) = rules(ctx).map(|u| &u.retry).filter(|r| r.tries > 1) else {
+    // Asked for the sake of `try_timeout` alone; what failed is looked at anew.
+    let wanted = |rules: &&Retry| rules.tries > 1 && rules.try_timeout.is_some();
+    let Some(rules) = rules(ctx).map(|u| &u.retry).filter(wanted) else {
         return false;
     };
     let fields = &session.req_header().headers;

@@ -47,22 +47,22 @@ struct Asks {
 
 /// Whether a second node may be asked, as far as the request's head says.
 pub fn may(session: &mut Session, ctx: &Ctx) -> bool {
-    // Over HTTP/2 a body needs no field to announce it.
-    if !session.as_mut().is_body_empty() {
-        return false;
-    }
-    let fields = &session.req_header().headers;
-    let safe = matches!(ctx.head.method, Method::GET | Method::HEAD);
-    let plain = [
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
     let hedges = |at: usize| {
         let rules = &ctx.snapshot.config.upstreams[at].retry;
         rules.hedge.is_some() && rules.tries > 1
     };
-    safe && ctx.upstream.is_some_and(hedges) && !plain.iter().any(|name| fields.contains_key(name))
+    let could = |route: usize| ctx.snapshot.config.routes[route].upstreams().any(hedges);
+    if !ctx.route.is_some_and(could) || !matches!(ctx.head.method, Method::GET | Method::HEAD) {
+        return false;
+    }
+    let fields = &session.req_header().headers;
+    let more = [
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    // Over HTTP/2 a body needs no field to announce it.
+    !more.iter().any(|name| fields.contains_key(name)) && session.as_mut().is_body_empty()
 }
 
 /// The second node of the attempt on node `first`, where there is to be one.

@@ -44,6 +44,7 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         && split::falls_back(ctx)
     {
         settle(fields, ctx);
+        ctx.repeatable = again::is_repeatable(session, ctx);
         taken = line::take(fields, ctx, Instant::now()).await;
     }
     let nobody = match taken {

@@ -33,6 +33,27 @@ async fn a_drain_without_grace_moves_its_sessions_at_once() {
 }
 
 #[tokio::test]
+async fn a_node_that_drains_itself_lets_its_sessions_go_after_the_same_grace() {
+    let apps = Origin::several(2).await;
+    let health = "health: { path: /healthz, interval: 100ms, timeout: 90ms, agent: true }";
+    let keys = format!("{STICKY}\n{health}\ndrain: {{ session_grace: 2s }}");
+    let tide = Tidegate::run(web(&keys, nodes(&apps))).await;
+    let session = Session::begin_on(&tide, "app-1").await;
+    apps[0].says("drain");
+    tide.node_has("web/app-1", "agent_share", 0).await;
+    session.stays(&tide).await;
+    let moved = eventually("the grace is over", SOON, async || {
+        let answer = session.goes_on(&tide).await;
+        Session::of(&answer).ok_or("still there")
+    })
+    .await;
+    assert_eq!(moved.node, "app-2");
+    apps[0].says("");
+    tide.node_has("web/app-1", "agent_share", 100).await;
+    moved.stays(&tide).await;
+}
+
+#[tokio::test]
 async fn a_drain_with_grace_keeps_its_sessions_until_that_is_over_and_takes_no_new_ones() {
     let apps = Origin::several(2).await;
     let keys = format!("{STICKY}\ndrain: {{ session_grace: 3s, timeout: 1s }}");
