@@ -64,6 +64,7 @@ pub fn by_many(c: &mut Criterion) {
                 breaker: Some(defaults::BREAKER),
                 slow_start: None,
                 queue: defaults::QUEUE,
+                has_way_out: false,
             };
             let now = Instant::now();
             let pool = Pool::new(how, pool(32), None, Arc::new(Commons::new(now)), 1);

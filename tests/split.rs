@@ -193,6 +193,28 @@ async fn reads_fall_back_to_the_primary_when_no_replica_is_left() {
 }
 
 #[tokio::test]
+async fn replicas_that_take_reads_and_fail_them_cost_none_and_rest_all_together() {
+    for (fault, keys) in [
+        (Reply::sized(503, "no"), "retry: { backoff: 0s }"),
+        (Reply::reset(), "retry: { backoff: 0s }"),
+        (Reply::hangs(), "retry: { try_timeout: 100ms, backoff: 0s }"),
+    ] {
+        let split = Split::start().await;
+        for replica in &split.replicas {
+            let fault = fault.clone();
+            replica.answers(move |_| fault.clone());
+        }
+        let tide = split.run("fallback: true", keys).await;
+        for _ in 0..30 {
+            assert_eq!(asks(&tide, "GET").await.node(), "primary");
+        }
+        let met: usize = split.replicas.iter().map(Origin::requests).sum();
+        assert!(met <= 12, "{met}: after five failures each they rest");
+        assert_eq!(asks(&tide, "POST").await.node(), "primary");
+    }
+}
+
+#[tokio::test]
 async fn without_a_healthy_replica_reads_go_to_the_primary_at_once_or_are_refused() {
     let split = Split::start().await;
     let tide = split.run("fallback: true", PROBED).await;

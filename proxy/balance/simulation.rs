@@ -88,6 +88,7 @@ fn simulate(balance: Balance, n: usize) -> Outcome {
         breaker: None,
         slow_start: None,
         queue: defaults::QUEUE,
+        has_way_out: false,
     };
     let members = nodes.iter().enumerate().map(candidate).collect();
     let commons = Arc::new(Commons::new(begun));

@@ -15,7 +15,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::ctx::Ctx;
-use super::{beside, forward, line};
+use super::{beside, forward, line, split};
 use crate::base::backoff;
 use crate::base::reason::End;
 use crate::config::checked::{Retry, Upstream};
@@ -51,9 +51,9 @@ pub fn judge(ctx: &Ctx, failed: bool, now: Instant) {
 pub fn patience(ctx: &mut Ctx) -> Option<Patience> {
     let rules = &rules(ctx)?.retry;
     let most = rules.try_timeout?;
-    let could =
-        ctx.sent + 1 < rules.tries && ctx.repeatable && line::is_there_another(ctx, ctx.begun);
-    if !could {
+    let other = ctx.sent + 1 < rules.tries && line::is_there_another(ctx, ctx.begun);
+    let way_out = !other && split::could_fall_back(ctx, ctx.begun);
+    if !ctx.repeatable || !(other || way_out) {
         return None;
     }
     let paid = Arc::new(AtomicBool::new(false));
@@ -61,6 +61,7 @@ pub fn patience(ctx: &mut Ctx) -> Option<Patience> {
     let others = Affordable {
         snapshot: ctx.snapshot.clone(),
         upstream: ctx.upstream?,
+        is_free: way_out,
         paid,
     };
     Some(Patience::new(most, Box::new(others)))
@@ -71,11 +72,16 @@ pub fn patience(ctx: &mut Ctx) -> Option<Patience> {
 struct Affordable {
     snapshot: Arc<Snapshot>,
     upstream: usize,
+    /// It is the primary for replicas that had their tries.
+    is_free: bool,
     paid: Arc<AtomicBool>,
 }
 
 impl Others for Affordable {
     fn may_be_asked(&self) -> bool {
+        if self.is_free {
+            return true;
+        }
         let upstream = &self.snapshot.upstreams[self.upstream];
         let commons = upstream.pool.commons();
         let share = self.snapshot.config.upstreams[self.upstream].retry.budget;
@@ -136,17 +142,20 @@ fn goes_on(
     let Some(rules) = rules(ctx).map(|u| &u.retry) else {
         return false;
     };
-    let may = ctx.sent < rules.tries
+    // A read whose replicas all fail has a way out, which costs neither a try nor the budget: the primary, once.
+    let other = ctx.sent < rules.tries && line::is_there_another(ctx, now);
+    let way_out = !other && split::could_fall_back(ctx, now);
+    let may = (other || way_out)
         && wanted(rules)
         && sent(session, ctx).is_repeatable(rules)
         && session.response_written().is_none()
-        && !ctx.is_overdue()
-        && line::is_there_another(ctx, now);
+        && !ctx.is_overdue();
     let first_pause = rules.backoff;
     let is_paid = ctx.paid_ahead.take().is_some_and(|paid| paid.load(Relaxed));
-    if !may || !(is_paid || is_affordable(ctx, now)) {
+    if !may || !(is_paid || way_out || is_affordable(ctx, now)) {
         return false;
     }
+    ctx.leaves_replicas = way_out;
     ctx.paid = true;
     ctx.pause = backoff::pause(first_pause, ctx.sent, fastrand::u64(..));
     true

@@ -83,6 +83,8 @@ pub struct Ctx {
     pub paid: bool,
     /// The same, taken when the node before had its time.
     pub paid_ahead: Option<Arc<AtomicBool>>,
+    /// The next attempt is on the primary: the replicas had their tries.
+    pub leaves_replicas: bool,
     /// The last status that was not passed on.
     pub kept_back: Option<StatusCode>,
     /// Nodes whose connection timed out.
@@ -176,6 +178,7 @@ impl Ctx {
             asks_another: false,
             paid: false,
             paid_ahead: None,
+            leaves_replicas: false,
             kept_back: None,
             slow_connects: 0,
             stale: None,

@@ -166,7 +166,8 @@ async fn next_node(
         // With nobody else left, the node whose old connection was closed may well be fine.
         return Ok(other.unwrap_or((member, in_flight)));
     }
-    if ctx.slow_connects >= SLOW_CONNECTS_AT_MOST && split::falls_back(ctx) {
+    let leaves = std::mem::take(&mut ctx.leaves_replicas);
+    if (leaves || ctx.slow_connects >= SLOW_CONNECTS_AT_MOST) && split::falls_back(ctx) {
         ctx.slow_connects = 0;
         settle(fields, ctx);
     }

@@ -177,6 +177,7 @@ fn upstream(
                 breaker: config.breaker.clone(),
                 slow_start: config.slow_start,
                 queue: config.queue,
+                has_way_out: falls_back(config, &parts.config),
             },
             candidates,
             previous.map(|p| &p.pool),
@@ -188,6 +189,13 @@ fn upstream(
         unresolved,
         name,
     }
+}
+
+/// Whether reads that go to this upstream may go to a primary instead.
+fn falls_back(upstream: &checked::Upstream, config: &Config) -> bool {
+    let splits = config.routes.iter().flat_map(|route| &route.split);
+    let mut falling = splits.filter(|split| split.fallback);
+    falling.any(|split| config.upstreams[split.reads].name == upstream.name)
 }
 
 /// The connections that the generation before kept to `node`, where they are still of use: it has not moved, they

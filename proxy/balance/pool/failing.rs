@@ -12,7 +12,7 @@ use crate::balance::pick::Candidate;
 use crate::base::node::Circuit;
 use crate::base::window::Counts;
 
-/// Fewer answers than these within a window are next to none.
+/// A node must have answered so often within the window to be a better one.
 const A_FEW: u64 = 3;
 
 impl Pool {
@@ -72,7 +72,8 @@ impl Pool {
         self.candidates[at].node.apply(input, now)
     }
 
-    /// Rests a node, unless too many rest already.
+    /// Rests a node, unless too many rest already. With somebody outside of its tier to go to, all of it may rest: that is
+    /// what they are for.
     fn rest(
         &self,
         at: usize,
@@ -85,7 +86,9 @@ impl Pool {
         let share = self.how.outlier.as_ref().map_or(0, |r| r.max_ejected);
         let serving = || self.candidates.iter().filter(|c| c.takes_new());
         let most = match (serving().count(), share) {
-            (_, 0) | (0 | 1, _) => 0,
+            (_, 0) => 0,
+            (serving, _) if self.has_way_out(at, 1.0, now) => serving,
+            (0 | 1, _) => 0,
             // A small share of few nodes means one of them, not none.
             (serving, share) => (serving * share as usize / 100).max(1),
         };
@@ -97,28 +100,45 @@ impl Pool {
             .apply(Input::Eject { kind, why, rest }, now)
     }
 
-    /// Whether no other node fails clearly less than this one: at most half as large a share. Nodes of other tiers are no
-    /// measure, because they are asked nothing, unless they are all that is left beside it.
+    /// Whether the other nodes of its tier are seen to fail as much as this one, and there is nobody else: then it is not
+    /// the node. Those that were asked nothing may well be better.
     fn all_fail_alike(&self, at: usize, own: Counts, now: Instant) -> bool {
-        let tier = self.candidates[at].tier;
-        let serves = |c: &Candidate| c.takes_new() && c.node.fitness(now) <= Fitness::Untried;
-        let others = || {
-            let all = self.candidates.iter().enumerate();
-            all.filter(move |(i, c)| *i != at && serves(c))
-                .map(|(_, c)| c)
-        };
-        let own = own.failed as f64 / own.all().max(1) as f64;
-        let is_better = |candidate: &Candidate| {
-            let node = &candidate.node;
-            let counts = node.record.counts(node.millis(now));
-            let share = counts.failed as f64 / counts.all().max(1) as f64;
-            counts.all() >= A_FEW && share * 2.0 <= own
-        };
-        let peers = || others().filter(|c| c.tier == tier);
-        match peers().next() {
-            Some(_) => !peers().any(is_better),
-            None => others().next().is_none(),
+        let own = failing_share(own);
+        if self.has_way_out(at, own, now) {
+            return false;
         }
+        let tier = self.candidates[at].tier;
+        let (mut peers, mut alike) = (0, 0);
+        for peer in self.others(at, now).filter(|c| c.tier == tier) {
+            let counts = counts(peer, now);
+            let is_better = failing_share(counts) * 2.0 <= own;
+            if is_better && counts.all() >= A_FEW {
+                return false;
+            }
+            peers += 1;
+            alike += usize::from(!is_better && counts.all() > 0);
+        }
+        alike > 0 || peers == 0
+    }
+
+    /// Whether requests could go on outside of the tier of node `at`: to a later one that is not seen to fail as much, or
+    /// to where its users turn when nobody here is left.
+    fn has_way_out(&self, at: usize, own: f64, now: Instant) -> bool {
+        let tier = self.candidates[at].tier;
+        let is_better = |c: &Candidate| {
+            let counts = counts(c, now);
+            let fails_alike = counts.all() > 0 && failing_share(counts) * 2.0 > own;
+            c.tier > tier && !fails_alike
+        };
+        self.how.has_way_out || self.others(at, now).any(is_better)
+    }
+
+    /// The other nodes that could be asked.
+    fn others(&self, at: usize, now: Instant) -> impl Iterator<Item = &Candidate> {
+        let serves = move |c: &Candidate| c.takes_new() && c.node.fitness(now) <= Fitness::Untried;
+        let all = self.candidates.iter().enumerate();
+        all.filter(move |(i, c)| *i != at && serves(c))
+            .map(|(_, c)| c)
     }
 
     /// Notes it for the breaker.
@@ -142,4 +162,15 @@ impl Pool {
         };
         node.apply(input, now)
     }
+}
+
+/// How a node answered lately.
+fn counts(candidate: &Candidate, now: Instant) -> Counts {
+    let node = &candidate.node;
+    node.record.counts(node.millis(now))
+}
+
+/// The share that failed, of 1.
+fn failing_share(counts: Counts) -> f64 {
+    counts.failed as f64 / counts.all().max(1) as f64
 }

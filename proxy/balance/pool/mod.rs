@@ -35,6 +35,8 @@ pub struct How {
     pub slow_start: Option<SlowStart>,
     /// Who may wait when all are full.
     pub queue: Queue,
+    /// Whether its requests may go to another upstream when nobody here is left.
+    pub has_way_out: bool,
 }
 
 /// The nodes of one upstream in one generation.

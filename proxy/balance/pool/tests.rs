@@ -16,6 +16,7 @@ fn how() -> How {
         breaker: None,
         slow_start: None,
         queue: defaults::QUEUE,
+        has_way_out: false,
     }
 }
 

@@ -45,6 +45,8 @@ impl Learned {
             .shards(PARTS)
             .estimated_items_capacity(capacity)
             .weight_capacity(capacity as u64)
+            // Half of it is for sessions that were used once so far: a login must outlive many visits without one.
+            .hot_allocation(0.5)
             .build()
             .expect("invariant: both capacities are given");
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());

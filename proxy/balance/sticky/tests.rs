@@ -31,6 +31,7 @@ fn pool(spec: &[(u32, bool)], fail_open_below: u32) -> (Pool, Instant) {
         breaker: None,
         slow_start: None,
         queue: defaults::QUEUE,
+        has_way_out: false,
     };
     let commons = Arc::new(Commons::new(now));
     (Pool::new(how, members.collect(), None, commons, 0), now)

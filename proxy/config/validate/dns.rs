@@ -54,6 +54,11 @@ pub fn check(file: &File, root: &At, problems: &mut Problems) -> Dns {
     let interval = time(&keys.interval, "interval", defaults::DNS_INTERVAL);
     let min_ttl = time(&keys.min_ttl, "min_ttl", defaults::DNS_MIN_TTL);
     let max_ttl = time(&keys.max_ttl, "max_ttl", defaults::DNS_MAX_TTL.max(min_ttl));
+    if keys.max_ttl.is_none() && min_ttl > defaults::DNS_MAX_TTL {
+        let what = "`min_ttl` is longer than the default of `max_ttl`, which is as long now";
+        let problem = Problem::warning(at.key("min_ttl").place(), what);
+        problems.push(problem.help("give both"));
+    }
     if max_ttl < min_ttl {
         let problem = Problem::error(at.key("max_ttl").place(), "`max_ttl` is below `min_ttl`")
             .also(at.key("min_ttl").place(), "the shortest time")

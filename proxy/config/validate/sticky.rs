@@ -78,6 +78,12 @@ pub fn check(raw: &RawUpstream, grace: Duration, problems: &mut Problems) -> Opt
     }
     match &raw.keys.sticky {
         _ if is_off => None,
+        Some(schema::Sticky::Word(word)) if matches!(word.as_str(), "on" | "true" | "yes") => {
+            let what = "`sticky` wants the name of its cookie";
+            let help = "write `sticky: { cookie: tg_node }`";
+            problems.push(Problem::error(at.place(), what).help(help));
+            None
+        }
         Some(schema::Sticky::Word(word)) => {
             cookie(&StickyKeys::default(), Some(word), raw, &at, problems)
         }
@@ -331,11 +337,21 @@ fn learn(keys: Option<&schema::Learn>, at: &At, problems: &mut Problems) -> Opti
 /// Upstreams of one site whose cookies have the same name: each overwrites that of the other.
 pub fn hints(config: &Config, origins: &Origins, problems: &mut Problems) {
     let mut earlier = Earlier::default();
-    for route in &config.routes {
+    for (route, route_at) in config.routes.iter().zip(&origins.routes) {
         for at in route.upstreams() {
             let Some(Sticky::Cookie(cookie)) = &config.upstreams[at].sticky else {
                 continue;
             };
+            let split = route.split.as_ref();
+            if split.is_some_and(|s| s.cookie == cookie.name && !s.pin_after_write.is_zero()) {
+                let what = format!(
+                    "the cookie \"{}\" is that of the sessions of upstream `{}` too: each overwrites the other",
+                    cookie.name, config.upstreams[at].name
+                );
+                let place = route_at.key("split").key_place();
+                let problem = Problem::warning(place, what);
+                problems.push(problem.help("give the split a `cookie` name of its own"));
+            }
             let Some(first) = earlier.add(cookie, &route.matcher.hosts, at) else {
                 continue;
             };
