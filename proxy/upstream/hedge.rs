@@ -2,7 +2,7 @@
 //!
 //! Source: J. Dean, L. A. Barroso, "The Tail at Scale", CACM 56(2), 2013. Only for requests that may run twice and have no
 //! body: what is sent to the second is, byte for byte, what the first was sent. Which node that is and whether it may be
-//! asked is the [`Plan`]'s. Never passes on a byte of two nodes.
+//! asked is the `Plan`'s. Never passes on a byte of two nodes.
 
 use std::fmt;
 use std::future::Future;
