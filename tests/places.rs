@@ -245,9 +245,14 @@ async fn climb(tide: &Tidegate, began: Instant, time: f64) -> Vec<(f64, f64)> {
     for _ in 0..4 {
         let from = began.elapsed().as_secs_f64();
         let tally = Load::at(300).count(300).run(tide.addr()).await;
-        let middle = (from + began.elapsed().as_secs_f64()) / 2.0;
-        let part = (middle / time).clamp(0.1, 1.0);
-        let expected = part / (2.0 + part);
+        let to = began.elapsed().as_secs_f64();
+        let share = |at: f64| {
+            let part = (at / time).clamp(0.1, 1.0);
+            part / (2.0 + part)
+        };
+        // Of a second of a curve, the mean.
+        let moments = (0..100).map(|n| from + (to - from) * f64::from(n) / 100.0);
+        let expected = moments.map(share).sum::<f64>() / 100.0;
         seen.push((tally.of("app-1") as f64 / tally.ok as f64, expected));
     }
     seen

@@ -36,7 +36,8 @@ async fn slow_requests_say_where_their_time_went() {
         .iter()
         .map(|s| s["target"].as_str().unwrap())
         .collect();
-    let slow_only: Vec<_> = targets.iter().filter(|t| **t != "/tunnel").collect();
+    let known = ["/second", "/first?q=1"];
+    let slow_only: Vec<_> = targets.iter().filter(|t| known.contains(t)).collect();
     assert_eq!(slow_only, [&"/second", &"/first?q=1"], "the latest first");
     let first = slow.as_array().unwrap().last().unwrap();
     assert_eq!(
@@ -63,10 +64,16 @@ async fn slow_requests_say_where_their_time_went() {
     );
     let logged = tide.told("/first").await;
     assert_eq!(first["id"], logged["id"]);
-    let counted = tide
-        .metric("tidegate_slow_requests_total", &[("route", "all")])
-        .await;
-    assert_eq!(counted, Some(targets.len() as f64));
+    // Others may be slow on a busy machine: what is shown is what is counted.
+    eventually("all are counted", ms(3_000), async || {
+        let shown = tide.json("/api/v1/slow?route=all").await["slow"].clone();
+        let counted = tide
+            .metric("tidegate_slow_requests_total", &[("route", "all")])
+            .await;
+        let shown = shown.as_array().unwrap().len() as f64;
+        check(counted == Some(shown), format!("{counted:?}, not {shown}"))
+    })
+    .await;
     let none = tide.json("/api/v1/slow?route=none").await;
     assert_eq!(none["slow"], serde_json::json!([]));
     let one = tide.json("/api/v1/slow?limit=1").await;
