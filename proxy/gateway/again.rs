@@ -14,11 +14,13 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::ctx::Ctx;
+use super::ctx::{Attempt, Ctx};
 use super::{beside, forward, line, split};
+use crate::balance::pool::Pool;
 use crate::base::backoff;
 use crate::base::reason::End;
 use crate::config::checked::{Retry, Upstream};
+use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
 use crate::upstream::classify::{self, Sent};
 use crate::upstream::patience::{Others, Patience};
@@ -34,17 +36,43 @@ fn rules(ctx: &Ctx) -> Option<&Upstream> {
 
 /// The node of the attempt that runs answered well or failed.
 pub fn judge(ctx: &Ctx, failed: bool, now: Instant) {
-    let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream()) else {
-        return;
-    };
+    if let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream()) {
+        judge_attempt(attempt, failed, &upstream.pool, &ctx.control, now);
+    }
+}
+
+/// The node of an attempt answered well or failed; what that changes is told.
+pub fn judge_attempt(
+    attempt: &Attempt,
+    failed: bool,
+    pool: &Pool,
+    control: &Control,
+    now: Instant,
+) {
     let in_flight = &attempt.in_flight;
-    let changes = upstream
-        .pool
-        .note(attempt.member, failed, in_flight.is_trial(), now);
+    let changes = pool.note(attempt.member, failed, in_flight.is_trial(), now);
     in_flight.is_judged();
     for change in changes.iter().flatten() {
-        ctx.control.changed(in_flight.node(), change, now);
+        control.changed(in_flight.node(), change, now);
     }
+}
+
+/// No connection to the node of an attempt could be made: it rests, unless it was our own fault. `true`: it was the node.
+pub fn refused(
+    attempt: &Attempt,
+    error: &Error,
+    pool: &Pool,
+    control: &Control,
+    now: Instant,
+) -> bool {
+    if !classify::is_nodes_fault(error) {
+        return false;
+    }
+    let words = classify::connect_failure_in_words(error);
+    if let Some(change) = pool.refused(attempt.member, words, now) {
+        control.changed(attempt.in_flight.node(), &change, now);
+    }
+    true
 }
 
 /// How long the node of the next attempt may take to begin its answer; only where another one could be asked then.
@@ -82,14 +110,9 @@ impl Others for Affordable {
         if self.is_free {
             return true;
         }
-        let upstream = &self.snapshot.upstreams[self.upstream];
-        let commons = upstream.pool.commons();
         let share = self.snapshot.config.upstreams[self.upstream].retry.budget;
-        let paid = commons.budget.take(share, commons.millis(Instant::now()));
+        let paid = self.snapshot.upstreams[self.upstream].pays(share, Instant::now());
         self.paid.store(paid, Relaxed);
-        if !paid {
-            upstream.metrics.budget_exhausted.inc();
-        }
         paid
     }
 }
@@ -121,15 +144,8 @@ fn sent<'a>(session: &Session, ctx: &'a Ctx) -> Sent<'a> {
 
 /// Takes one more try out of the budget. `false`: there is none left.
 pub fn is_affordable(ctx: &Ctx, now: Instant) -> bool {
-    let (Some(upstream), Some(rules)) = (ctx.upstream(), rules(ctx)) else {
-        return false;
-    };
-    let commons = upstream.pool.commons();
-    let paid = commons.budget.take(rules.retry.budget, commons.millis(now));
-    if !paid {
-        upstream.metrics.budget_exhausted.inc();
-    }
-    paid
+    let both = ctx.upstream().zip(rules(ctx));
+    both.is_some_and(|(upstream, rules)| upstream.pays(rules.retry.budget, now))
 }
 
 /// Whether another node is to be asked, and if so, prepares for it.

@@ -2,13 +2,13 @@
 //!
 //! Within the budget of retries, because it is one more request to a node. Only GET and HEAD without a body.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, header};
 use parking_lot::Mutex;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
 use smallvec::SmallVec;
 
 use super::ctx::{Attempt, Ctx};
@@ -150,13 +150,12 @@ impl Plan for Asks {
                 .connect,
         );
         let opening = async move {
-            match old {
-                Some(old) => Ok(old),
-                None => {
-                    tokio::time::timeout(limit.unwrap_or(Duration::MAX), connect::plain(addr))
-                        .await?
-                }
-            }
+            let Some(old) = old else {
+                let most = limit.unwrap_or(Duration::MAX);
+                let opened = tokio::time::timeout(most, connect::open(addr)).await;
+                return opened.unwrap_or_else(|_| Err(Error::new_up(ErrorType::ConnectTimedout)));
+            };
+            Ok(old)
         };
         Some((Box::pin(opening), to.kept.clone()))
     }
@@ -173,26 +172,17 @@ impl Plan for Asks {
 
     fn second_fails(&self) {
         let state = self.beside.0.lock();
-        let Some(second) = &state.second else {
-            return;
-        };
-        let (pool, now) = (&self.upstream().pool, Instant::now());
-        let trial = second.in_flight.is_trial();
-        let changes = pool.note(second.member, true, trial, now);
-        second.in_flight.is_judged();
-        for change in changes.iter().flatten() {
-            self.control.changed(second.in_flight.node(), change, now);
+        if let Some(second) = &state.second {
+            let pool = &self.upstream().pool;
+            again::judge_attempt(second, true, pool, &self.control, Instant::now());
         }
     }
 
-    fn second_refuses(&self, error: &io::Error) {
-        let Some(member) = self.beside.0.lock().second.as_ref().map(|s| s.member) else {
-            return;
-        };
-        let (pool, now) = (&self.upstream().pool, Instant::now());
-        if let Some(change) = pool.refused(member, &error.to_string(), now) {
-            self.control
-                .changed(&pool.candidates()[member].node, &change, now);
+    fn second_refuses(&self, error: &Error) {
+        let state = self.beside.0.lock();
+        if let Some(second) = &state.second {
+            let pool = &self.upstream().pool;
+            again::refused(second, error, pool, &self.control, Instant::now());
         }
     }
 }

@@ -157,11 +157,9 @@ async fn next_node(
     let paid = std::mem::take(&mut ctx.paid);
     // That it closed an old connection says nothing against a node: it keeps its session.
     if let Some((member, in_flight)) = held {
-        let of_session = sticky::member(ctx, now) == Some(member);
-        let other = if of_session {
-            None
-        } else {
-            line::at_once(ctx, now)
+        let other = match sticky::member(ctx, now) == Some(member) {
+            true => None,
+            false => line::at_once(ctx, now),
         };
         // With nobody else left, the node whose old connection was closed may well be fine.
         return Ok(other.unwrap_or((member, in_flight)));
@@ -172,15 +170,12 @@ async fn next_node(
         settle(fields, ctx);
     }
     let is_bet = |on: &InFlight| before && on.node().fitness(now) == Fitness::LastResort;
-    let found = match line::take(fields, ctx, now).await {
+    match line::take(fields, ctx, now).await {
         // It is resting because it failed a moment ago: with all of them down, trying each of them for every request
         // would be a storm.
-        Ok((_, on)) if is_bet(&on) && !paid && !again::is_affordable(ctx, now) => None,
-        Ok(taken) => Some(taken),
-        Err(_) => None,
-    };
-    if let Some(found) = found {
-        return Ok(found);
+        Ok((_, on)) if is_bet(&on) && !paid && !again::is_affordable(ctx, now) => {}
+        Ok(taken) => return Ok(taken),
+        Err(_) => {}
     }
     if split::falls_back(ctx) {
         settle(fields, ctx);
@@ -230,15 +225,11 @@ pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -
     error.as_up();
     let why = classify::ending(&error);
     note_failure(ctx, why);
-    if classify::is_nodes_fault(&error)
-        && let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream())
-    {
+    if let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream()) {
         let now = Instant::now();
-        let words = classify::connect_failure_in_words(&error);
-        if let Some(transition) = upstream.pool.refused(attempt.member, words, now) {
-            control.changed(attempt.in_flight.node(), &transition, now);
+        if again::refused(attempt, &error, &upstream.pool, control, now) {
+            again::judge(ctx, true, now);
         }
-        again::judge(ctx, true, now);
     }
     ctx.slow_connects += u32::from(why == End::UpstreamTimeout);
     let wanted = ctx.upstream.is_some_and(|at| {

@@ -91,6 +91,17 @@ pub struct Member {
 }
 
 impl Upstream {
+    /// Takes one more try out of the budget, of which `share` hundredths of recent requests are allowed; counts it when
+    /// there is none left.
+    pub fn pays(&self, share: u32, now: Instant) -> bool {
+        let commons = self.pool.commons();
+        let paid = commons.budget.take(share, commons.millis(now));
+        if !paid {
+            self.metrics.budget_exhausted.inc();
+        }
+        paid
+    }
+
     /// Whether another node than this one takes requests.
     pub fn is_carried_without(&self, node: &Arc<Node>, now: Instant) -> bool {
         let serves = |c: &Candidate| {

@@ -358,39 +358,11 @@ fn some_seconds<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::reason::End;
-    use http::Method;
-
-    fn finished<'a>(path: &'a str, nodes: &'a [&'a str]) -> Finished<'a> {
-        Finished {
-            at: std::time::UNIX_EPOCH + Duration::from_millis(1_500),
-            id: "id1",
-            client: "10.0.0.7".parse().unwrap(),
-            listener: "127.0.0.1:8080",
-            route: "default",
-            method: &Method::GET,
-            host: "a\"b",
-            path,
-            query: None,
-            version: Version::HTTP_11,
-            status: 200,
-            bytes_in: 0,
-            bytes_out: 5,
-            queue: None,
-            connect: None,
-            ttfb: Some(Duration::from_micros(1_500)),
-            total: Duration::from_millis(2),
-            upstream: "web",
-            nodes,
-            dry_run: None,
-            end: End::Ok,
-        }
-    }
 
     #[test]
     fn a_line_is_one_line_of_json_whatever_the_request_holds() {
         let odd = "/a\n\u{1b}[31m\u{7f}é\u{9b}31m\u{202e}gpj.\u{2028}ü";
-        let line = written(&finished(odd, &["app-1"])).unwrap();
+        let line = written(&Finished::example(odd, &["app-1"])).unwrap();
         let text = String::from_utf8(line).unwrap();
         let (text, end) = text.split_at(text.len() - 1);
         assert_eq!(end, "\n");
@@ -416,13 +388,13 @@ mod tests {
         };
         let log = AccessLog::open(&config, IntCounter::new("d", "d").unwrap()).unwrap();
         for _ in 0..100 {
-            log.tell(&finished("/", &[]));
+            log.tell(&Finished::example("/", &[]));
         }
         log.flush();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 100);
         std::fs::rename(&path, dir.path().join("access.log.1")).unwrap();
         log.reopen();
-        log.tell(&finished("/", &[]));
+        log.tell(&Finished::example("/", &[]));
         log.flush();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
     }

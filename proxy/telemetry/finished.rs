@@ -53,3 +53,33 @@ pub struct Finished<'a> {
     /// How it ended.
     pub end: End,
 }
+
+#[cfg(test)]
+impl<'a> Finished<'a> {
+    /// A request that went well, for tests.
+    pub(super) fn example(path: &'a str, nodes: &'a [&'a str]) -> Self {
+        Finished {
+            at: std::time::UNIX_EPOCH + Duration::from_millis(1_500),
+            id: "id1",
+            client: "10.0.0.7".parse().expect("invariant: an address"),
+            listener: "127.0.0.1:8080",
+            route: "default",
+            method: &Method::GET,
+            host: "a\"b",
+            path,
+            query: None,
+            version: Version::HTTP_11,
+            status: 200,
+            bytes_in: 0,
+            bytes_out: 5,
+            queue: None,
+            connect: None,
+            ttfb: Some(Duration::from_micros(1_500)),
+            total: Duration::from_millis(2),
+            upstream: "web",
+            nodes,
+            dry_run: None,
+            end: End::Ok,
+        }
+    }
+}

@@ -118,34 +118,12 @@ fn cut(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::{Method, Version};
-
     use super::*;
-    use crate::base::reason::End;
 
     fn finished<'a>(path: &'a str, route: &'a str) -> Finished<'a> {
         Finished {
-            at: SystemTime::UNIX_EPOCH,
-            id: "id",
-            client: IpAddr::from([127, 0, 0, 1]),
-            listener: "127.0.0.1:80",
             route,
-            method: &Method::GET,
-            host: "a",
-            path,
-            query: None,
-            version: Version::HTTP_11,
-            status: 200,
-            bytes_in: 0,
-            bytes_out: 5,
-            queue: None,
-            connect: None,
-            ttfb: None,
-            total: Duration::from_secs(2),
-            upstream: "web",
-            nodes: &["app-1"],
-            dry_run: None,
-            end: End::Ok,
+            ..Finished::example(path, &["app-1"])
         }
     }
 

@@ -6,12 +6,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use pingora::{Error, Result};
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -19,7 +19,7 @@ use tokio::time::{Sleep, sleep};
 use super::kept::Kept;
 
 /// A connection that is being made.
-pub type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send + Sync>>;
+pub type Opening = Pin<Box<dyn Future<Output = Result<TcpStream>> + Send + Sync>>;
 
 /// Who is asked beside the first, and who has to know.
 pub trait Plan: fmt::Debug + Send + Sync {
@@ -36,7 +36,7 @@ pub trait Plan: fmt::Debug + Send + Sync {
     fn second_fails(&self);
 
     /// No connection to the second could be made.
-    fn second_refuses(&self, error: &io::Error);
+    fn second_refuses(&self, error: &Error);
 }
 
 /// The race of one request.

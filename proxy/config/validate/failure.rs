@@ -60,9 +60,18 @@ fn is_on(word: &str) -> bool {
     matches!(word, "on" | "true" | "yes")
 }
 
+fn positive(
+    word: &Option<String>,
+    at: &At,
+    default: Duration,
+    problems: &mut Problems,
+) -> Duration {
+    words::positive(word.as_deref(), at, default, problems)
+}
+
 /// How far back answers count.
-fn window(word: Option<&str>, at: &At, default: Duration, problems: &mut Problems) -> Duration {
-    let window = words::positive(word, at, default, problems);
+fn window(word: &Option<String>, at: &At, default: Duration, problems: &mut Problems) -> Duration {
+    let window = positive(word, at, default, problems);
     if !(SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&window) {
         let problem = Problem::error(at.place(), "this window is too short or too long");
         problems.push(problem.help("write a duration from 100ms to 10m"));
@@ -122,13 +131,10 @@ pub fn outlier(
         default.failure_rate.unwrap_or(0),
         problems,
     );
-    let positive = |word: &Option<String>, key: &str, default, problems: &mut Problems| {
-        words::positive(word.as_deref(), &at.key(key), default, problems)
-    };
-    let eject = positive(&keys.eject, "eject", default.eject, problems);
+    let eject = positive(&keys.eject, &at.key("eject"), default.eject, problems);
     let max_eject = positive(
         &keys.max_eject,
-        "max_eject",
+        &at.key("max_eject"),
         default.max_eject.max(eject),
         problems,
     );
@@ -159,12 +165,7 @@ pub fn outlier(
             default.min_requests,
             problems,
         ),
-        window: window(
-            keys.window.as_deref(),
-            &at.key("window"),
-            default.window,
-            problems,
-        ),
+        window: window(&keys.window, &at.key("window"), default.window, problems),
         eject,
         max_eject,
         max_ejected,
@@ -204,9 +205,6 @@ pub fn breaker(
     let whole = |word: &Option<String>, key: &str, most, default, problems: &mut Problems| {
         words::whole(word.as_deref(), &at.key(key), 1..=most, default, problems)
     };
-    let positive = |word: &Option<String>, key: &str, default, problems: &mut Problems| {
-        words::positive(word.as_deref(), &at.key(key), default, problems)
-    };
     Some(Breaker {
         failure_rate,
         min_requests: whole(
@@ -216,13 +214,8 @@ pub fn breaker(
             default.min_requests,
             problems,
         ),
-        window: window(
-            keys.window.as_deref(),
-            &at.key("window"),
-            default.window,
-            problems,
-        ),
-        open: positive(&keys.open, "open", default.open, problems),
+        window: window(&keys.window, &at.key("window"), default.window, problems),
+        open: positive(&keys.open, &at.key("open"), default.open, problems),
         trials: whole(
             &keys.trials,
             "trials",
