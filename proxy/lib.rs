@@ -16,6 +16,8 @@ pub mod guard;
 
 pub mod route;
 
+pub mod cache;
+
 pub mod balance;
 
 pub mod upstream;

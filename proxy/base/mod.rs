@@ -7,6 +7,8 @@
 pub mod backoff;
 /// How many requests may be sent again.
 pub mod budget;
+/// What the cache does with a request, and why.
+pub mod cached;
 /// What is said of a node.
 pub mod node;
 /// A set of node positions, small enough to live on the stack.

@@ -12,12 +12,14 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use regex::Regex;
 
+mod cache;
 mod dns;
 mod failure;
 mod health;
 mod sticky;
 mod upstream;
 
+pub use cache::{Cache, CacheKey, RouteCache, SetCookie};
 pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
 pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};

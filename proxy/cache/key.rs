@@ -1,0 +1,162 @@
+//! What an answer is stored under: scheme, host, path and query, as they are forwarded.
+//!
+//! Each part stands behind its length, so that no two targets make the same bytes. The hash finds, the bytes decide:
+//! two keys are equal when their bytes are.
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// A key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    hash: u128,
+    bytes: Box<[u8]>,
+    /// Where the path begins in `bytes`.
+    path: u32,
+    /// How many bytes it has.
+    path_len: u32,
+}
+
+/// What a key is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// The host as it came; its letter case and the scheme's default port make no difference.
+    pub host: &'a str,
+    /// The path as it is forwarded.
+    pub path: &'a str,
+    /// The query as it is forwarded; an empty one is not the same as none.
+    pub query: Option<&'a str>,
+}
+
+impl Key {
+    /// The key of a target; `seed` is the process's own, so that nobody can look for hashes that collide.
+    pub fn new(target: Target<'_>, seed: u64) -> Key {
+        let port = match target.scheme {
+            "https" => ":443",
+            _ => ":80",
+        };
+        let host = target.host.strip_suffix(port).unwrap_or(target.host);
+        let query = target.query;
+        let length = 1 + 4 + host.len() + 4 + target.path.len() + 1 + query.map_or(0, str::len);
+        let mut bytes = Vec::with_capacity(length);
+        bytes.push(u8::from(target.scheme == "https"));
+        put(&mut bytes, host);
+        let host_at = bytes.len() - host.len();
+        bytes[host_at..].make_ascii_lowercase();
+        put(&mut bytes, target.path);
+        let path = bytes.len() - target.path.len();
+        bytes.push(u8::from(query.is_some()));
+        bytes.extend_from_slice(query.unwrap_or_default().as_bytes());
+        Key {
+            hash: xxh3_128_with_seed(&bytes, seed),
+            bytes: bytes.into(),
+            path: short(path),
+            path_len: short(target.path.len()),
+        }
+    }
+
+    /// What it is found by.
+    pub fn hash(&self) -> u128 {
+        self.hash
+    }
+
+    /// What decides.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        match self.bytes.first() {
+            Some(1) => "https",
+            _ => "http",
+        }
+    }
+
+    /// The host in lower case, without the scheme's default port.
+    pub fn host(&self) -> &str {
+        text(&self.bytes[5..self.path as usize - 4])
+    }
+
+    /// The path.
+    pub fn path(&self) -> &str {
+        let from = self.path as usize;
+        text(&self.bytes[from..from + self.path_len as usize])
+    }
+
+    /// The query.
+    pub fn query(&self) -> Option<&str> {
+        let flag = (self.path + self.path_len) as usize;
+        (self.bytes[flag] == 1).then(|| text(&self.bytes[flag + 1..]))
+    }
+
+    /// Bytes it takes in memory, beside itself.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl std::fmt::Display for Key {
+    /// As a URL.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}{}", self.scheme(), self.host(), self.path())?;
+        match self.query() {
+            Some(query) => write!(f, "?{query}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, part: &str) {
+    bytes.extend_from_slice(&short(part.len()).to_be_bytes());
+    bytes.extend_from_slice(part.as_bytes());
+}
+
+/// Targets are a few kilobytes at most, by `limits.uri_bytes`.
+fn short(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Key {
+        let target = Target {
+            scheme,
+            host,
+            path,
+            query,
+        };
+        Key::new(target, 7)
+    }
+
+    #[test]
+    fn a_key_reads_back_as_the_url_it_was_made_of() {
+        let key = key("https", "Shop.Example.COM:443", "/a/b", Some("x=1"));
+        assert_eq!(key.to_string(), "https://shop.example.com/a/b?x=1");
+        assert_eq!((key.host(), key.path()), ("shop.example.com", "/a/b"));
+        assert_eq!(key.query(), Some("x=1"));
+    }
+
+    #[test]
+    fn what_differs_has_another_key_and_what_means_the_same_has_not() {
+        let plain = key("http", "a", "/b", None);
+        assert_eq!(plain, key("http", "A:80", "/b", None));
+        for other in [
+            key("https", "a", "/b", None),
+            key("http", "a", "/b", Some("")),
+            key("http", "a:443", "/b", None),
+            key("http", "a", "/B", None),
+            key("http", "a/b", "", None),
+            key("http", "", "a/b", None),
+        ] {
+            assert_ne!(plain, other, "{other}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The response cache: may it be stored, may it be used, where is it.
+//!
+//! `policy` is RFC 9111 as pure functions; `store` keeps what it allows, within a hard cap. Neither knows the proxy:
+//! `gateway/lookup` asks both, and so will whoever answers without it.
+
+/// What a stored answer is.
+pub mod entry;
+/// What an answer is stored under.
+pub mod key;
+/// What may be stored, used, merged and invalidated.
+pub mod policy;
+/// Keeps answers.
+pub mod store;

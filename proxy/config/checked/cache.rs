@@ -1,0 +1,82 @@
+//! The response cache as the program believes it: how much, and what a route does with it.
+
+use std::time::Duration;
+
+use super::sticky::KeyFile;
+
+/// The cache as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Bytes that all that is stored may take, bookkeeping included; a hard cap.
+    pub memory: u64,
+    /// Bytes of the largest body that is stored.
+    pub max_object: u64,
+    /// Variants (`Vary`) kept beside each other under one key.
+    pub variants: usize,
+    /// What a `PURGE` request must bring as its bearer token; `None`: the method is handed on as any other.
+    pub purge_token: Option<KeyFile>,
+}
+
+/// What a route does with the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteCache {
+    /// Freshness of answers that say nothing of their own; never overrides `no-store`, `private`, `no-cache`.
+    pub ttl: Option<Duration>,
+    /// Freshness in place of what answers say of theirs; still never of `no-store`, `private`, `no-cache`.
+    pub override_ttl: Option<Duration>,
+    /// How long after its freshness an answer may be used while it is refreshed, where it says nothing itself.
+    pub stale_while_revalidate: Option<Duration>,
+    /// How long after its freshness an answer may be used when nodes fail, where it says nothing itself.
+    pub stale_if_error: Option<Duration>,
+    /// What becomes of answers that set cookies.
+    pub set_cookie: SetCookie,
+    /// `Cache-Control` and `Pragma` of requests count for nothing.
+    pub ignore_client_cache_control: bool,
+    /// `Surrogate-Control` of answers is understood.
+    pub surrogate_control: bool,
+    /// How long a request waits for another one's fetch of the same thing.
+    pub wait: Duration,
+    /// `Cache-Status` names the key.
+    pub show_key: bool,
+    /// What of a request's target makes the key.
+    pub key: CacheKey,
+}
+
+/// What becomes of answers that set cookies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SetCookie {
+    /// They are not stored.
+    #[default]
+    Refuse,
+    /// They are stored without their cookies; who fetched them gets them.
+    Strip,
+    /// They are stored as they are.
+    Store,
+}
+
+/// What of a request's target makes the key; the node is asked for the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CacheKey {
+    /// Query parameters that are left out: names, or beginnings of names that end in `*`.
+    pub drop_query: Vec<String>,
+    /// Query parameters are put in order.
+    pub sort_query: bool,
+}
+
+impl Default for RouteCache {
+    /// `cache: true`: what the answers' own fields allow.
+    fn default() -> Self {
+        RouteCache {
+            ttl: None,
+            override_ttl: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            set_cookie: SetCookie::Refuse,
+            ignore_client_cache_control: false,
+            surrogate_control: false,
+            wait: Duration::from_secs(10),
+            show_key: false,
+            key: CacheKey::default(),
+        }
+    }
+}
