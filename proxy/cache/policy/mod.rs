@@ -2,7 +2,29 @@
 //!
 //! Never reads a clock, never waits, never knows who asks.
 
+/// Conditional requests: does what is stored differ from what a client has.
+pub mod condition;
+/// Points in time as HTTP writes them.
+pub mod dates;
+/// `Cache-Control`, of answers and of requests.
+pub mod directives;
+/// How long an answer is fresh, and how old it is on arrival.
+pub mod fresh;
+/// What a write makes untrue.
+pub mod invalidate;
 /// How long an answer is fresh, how old it is, and what else decides whether it may be used.
 pub mod life;
+/// What a 304 changes of what is stored.
+pub mod merge;
+/// Which part of a stored body is wanted.
+pub mod range;
+/// May what is stored be used.
+pub mod reuse;
+/// May an answer be stored.
+pub mod store;
+/// What an answer can be purged by.
+pub mod tags;
+/// Asking whether what is stored is still right.
+pub mod validate;
 /// Which requests an answer is for.
 pub mod vary;

