@@ -53,6 +53,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// How names of nodes are resolved.
     pub dns: Dns,
+    /// How much is stored of answers.
+    pub cache: Cache,
     /// Upstreams in the order of the files; names are unique.
     pub upstreams: Vec<Upstream>,
     /// Routes, the most specific first: the first that matches a request is its route.
@@ -209,6 +211,8 @@ pub struct Route {
     pub action: Action,
     /// How it parts reads from writes; only where it hands requests to an upstream.
     pub split: Option<Split>,
+    /// What is stored of its answers; `None`: nothing. Only where it hands requests to an upstream.
+    pub cache: Option<RouteCache>,
     /// Which clients may use it.
     pub access: Access,
     /// How often a client may.

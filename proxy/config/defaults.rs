@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::checked::{
-    AccessLog, Balance, Breaker, ClientTimeouts, Family, InitialHealth, Limits, LogFormat, LogPath,
-    NodeTimeouts, Outlier, Queue, Requests, Retry, RetryOn, SameSite, Secure, Shutdown,
+    AccessLog, Balance, Breaker, Cache, ClientTimeouts, Family, InitialHealth, Limits, LogFormat,
+    LogPath, NodeTimeouts, Outlier, Queue, Requests, Retry, RetryOn, SameSite, Secure, Shutdown,
     Underscores,
 };
 
@@ -106,6 +106,22 @@ pub const DNS_MAX_TTL: Duration = Duration::from_secs(300);
 
 /// Which addresses are wanted: what a name has; whoever publishes an address wants it used.
 pub const DNS_FAMILY: Family = Family::Any;
+
+/// The cache as a whole; nothing is stored until a route asks.
+pub const CACHE: Cache = Cache {
+    // The pages and small pictures of a busy site, on a machine of 1 GiB still beside everything else.
+    memory: 256 * 1024 * 1024,
+    // Pictures and scripts; what is larger pushes out thousands of them, and is seldom asked for twice.
+    max_object: 16 * 1024 * 1024,
+    // Languages by encodings; a site with more varies by something that every client has of its own.
+    variants: 32,
+    // Whoever may purge can overload the nodes: nobody, unless told.
+    purge_token: None,
+};
+
+/// How long a request waits for another one's fetch of the same thing: most pages are there by then, and of a node that
+/// takes longer each may as well ask for itself.
+pub const CACHE_WAIT: Duration = Duration::from_secs(10);
 
 /// How a node is chosen: what every other balancer does unless told otherwise, and the easiest to reason about.
 pub const BALANCE: Balance = Balance::RoundRobin;

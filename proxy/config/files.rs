@@ -21,6 +21,12 @@ use super::schema::upstream::Upstream;
 use super::schema::{FILE, File, INCLUDED, Included, Named};
 use super::source::Sources;
 
+/// How to make a key.
+const MAKE_KEY: &str =
+    "make one with `head -c 32 /dev/urandom > FILE`, and give every proxy the same";
+/// How to make a token.
+pub const MAKE_TOKEN: &str = "make one with `head -c 24 /dev/urandom | base64 > FILE`";
+
 /// An upstream as written, its nodes gathered from everywhere.
 pub struct RawUpstream {
     /// Its name.
@@ -53,6 +59,8 @@ pub struct Gathered {
     pub file: File,
     /// The root of the main file.
     pub at: At,
+    /// What its `cache.purge_token_file` holds, if that could be read.
+    pub purge_token: Option<KeyFile>,
     /// Upstreams of all files.
     pub upstreams: Vec<RawUpstream>,
     /// Routes of all files with their places; `None` for one that did not fit.
@@ -90,6 +98,7 @@ impl Gather<'_> {
             routes: Vec::new(),
             at,
             file: File::default(),
+            purge_token: None,
         };
         let at = all.at.clone();
         self.add(
@@ -105,6 +114,12 @@ impl Gather<'_> {
                 self.include(&mut all, path, &pattern, &at);
             }
         }
+        let token = file
+            .cache
+            .as_ref()
+            .and_then(|c| c.purge_token_file.as_ref());
+        let named = all.at.key("cache").key("purge_token_file");
+        all.purge_token = token.and_then(|token| self.secret(token, &named, base, MAKE_TOKEN));
         all.file = file;
         Some(all)
     }
@@ -242,9 +257,14 @@ impl Gather<'_> {
         let Some(Sticky::Keys(sticky)) = &keys.sticky else {
             return None;
         };
-        let path = base.join(sticky.key_file.as_ref()?);
-        let place = at.key("sticky").key("key_file").place();
-        match self.sources.secret(&path, &place) {
+        let named = at.key("sticky").key("key_file");
+        self.secret(sticky.key_file.as_ref()?, &named, base, MAKE_KEY)
+    }
+
+    /// A file with a secret that is named at `at`; `make` says how to get one.
+    fn secret(&mut self, file: &str, at: &At, base: &Path, make: &str) -> Option<KeyFile> {
+        let path = base.join(file);
+        match self.sources.secret(&path, &at.place(), make) {
             Ok(bytes) => Some(KeyFile {
                 path,
                 key: Secret::new(bytes),

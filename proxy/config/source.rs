@@ -48,12 +48,16 @@ impl Sources {
 
     /// Reads a key, which may be any bytes; several sections may name the same one.
     ///
-    /// `named` is where it is asked for; the problem is told there.
-    pub fn secret(&mut self, path: &Path, named: &Place) -> Result<Arc<[u8]>, Box<Problem>> {
+    /// `named` is where it is asked for; the problem is told there, and how to `make` one.
+    pub fn secret(
+        &mut self,
+        path: &Path,
+        named: &Place,
+        make: &str,
+    ) -> Result<Arc<[u8]>, Box<Problem>> {
         if let Some((_, known)) = self.secrets.iter().find(|(its, _)| its == path) {
             return Ok(known.clone());
         }
-        let make = "make one with `head -c 32 /dev/urandom > FILE`, and give every proxy the same";
         let bytes = self.bytes(path, Some(named));
         let bytes = bytes.map_err(|problem| Box::new(problem.help(make)))?;
         if bytes.len() > MAX_SECRET {

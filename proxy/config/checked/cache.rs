@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::sticky::KeyFile;
+use crate::config::defaults;
 
 /// The cache as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Default for RouteCache {
             set_cookie: SetCookie::Refuse,
             ignore_client_cache_control: false,
             surrogate_control: false,
-            wait: Duration::from_secs(10),
+            wait: defaults::CACHE_WAIT,
             show_key: false,
             key: CacheKey::default(),
         }

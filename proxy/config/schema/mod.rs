@@ -16,6 +16,8 @@ pub mod access;
 pub mod access_log;
 /// `admin:`
 pub mod admin;
+/// `cache:`
+pub mod cache;
 /// `dns:`
 pub mod dns;
 /// What an upstream does about nodes that fail.
@@ -81,6 +83,8 @@ pub struct File {
     pub access_log: Option<access_log::AccessLog>,
     /// How names of nodes are resolved.
     pub dns: Option<dns::Dns>,
+    /// What is stored of answers.
+    pub cache: Option<cache::Cache>,
     /// Pools of nodes.
     pub upstreams: Option<Named<Option<upstream::Upstream>>>,
     /// Which request goes where.
@@ -134,7 +138,7 @@ pub const FILE: Shape = Shape::Map(&[
         "requests: { merge_slashes: true }",
     ),
     Key::new("include", Shape::Words, "include: conf.d/*.yaml"),
-    Key::later("cache"),
+    Key::new("cache", cache::CACHE, "cache: { memory: 256MiB }"),
 ]);
 
 /// An included file.

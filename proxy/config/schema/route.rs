@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::Named;
 use super::access::{ALLOW, DENY};
+use super::cache::{ROUTE_CACHE, RouteCache};
 use super::shape::{Key, Shape};
 use super::split::{SPLIT, Split};
 
@@ -21,6 +22,8 @@ pub struct Route {
     pub upstream: Option<String>,
     /// Where reads go instead.
     pub split: Option<Split>,
+    /// What is stored of its answers.
+    pub cache: Option<RouteCache>,
     /// Or where the client is sent.
     pub redirect: Option<Redirect>,
     /// Only these clients.
@@ -90,7 +93,7 @@ pub const ROUTE: Shape = Shape::Map(&[
     DENY,
     Key::new("rate_limit", RATE_LIMIT, "rate_limit: { rate: 100/s }"),
     Key::new("slow", Shape::Word, "slow: 1s"),
-    Key::later("cache"),
+    Key::new("cache", ROUTE_CACHE, "cache: { ttl: 1h }"),
     Key::later("compress"),
 ]);
 

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
-use super::{Origins, sticky};
+use super::{Origins, cache, sticky};
 use crate::base::node::Intent;
 use crate::config::checked::{
     Access, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
@@ -48,6 +48,7 @@ pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
         doubled_slashes(route, config, at, problems);
     }
     sticky::hints(config, origins, problems);
+    cache::hints(config, origins, problems);
     shadows(&config.routes, &origins.routes, problems);
 }
 

@@ -208,7 +208,7 @@ fn unless_none(
 }
 
 /// Reads a size; `None` when it is absent or none, which is told.
-fn size(word: Option<&str>, at: &At, problems: &mut Problems) -> Option<u64> {
+pub(super) fn size(word: Option<&str>, at: &At, problems: &mut Problems) -> Option<u64> {
     let word = word?;
     let refused = |why: String| {
         let what = format!("\"{}\" is not a size: {why}", shorten(word));

@@ -6,6 +6,8 @@
 
 /// Addresses.
 pub mod addr;
+/// `cache:`
+pub mod cache;
 /// `dns:`
 pub mod dns;
 /// What is done about nodes that fail, are new, or are full.
@@ -86,6 +88,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         shutdown: top::shutdown(file, root, problems),
         access_log: top::access_log(file, root, problems),
         dns: dns::check(file, root, problems),
+        cache: cache::check(&all, problems),
         upstreams,
         routes,
     };

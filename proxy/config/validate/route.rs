@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use super::{addr, matcher, nets, rate, split, words};
+use super::{addr, cache, matcher, nets, rate, split, words};
 use crate::config::checked::{Access, Action, HostPattern, Match, PathPattern, Route, Upstream};
 use crate::config::defaults;
 use crate::config::files::{Gathered, RawUpstream};
@@ -59,6 +59,12 @@ pub fn check_all(
             upstreams,
             problems,
         );
+        let cache = cache::route(
+            keys.cache.as_ref(),
+            (&matcher, action.as_ref()),
+            &at.key("cache"),
+            problems,
+        );
         if let Some(action) = action {
             let name = keys.name.clone().unwrap_or_else(|| names.make(&matcher));
             out.push((
@@ -67,6 +73,7 @@ pub fn check_all(
                     matcher,
                     action,
                     split,
+                    cache,
                     access,
                     rate_limit,
                     slow: (!slow.is_zero()).then_some(slow),
@@ -90,6 +97,7 @@ fn catch_all(only: &RawUpstream, at: &At, problems: &mut Problems) -> (Route, At
         matcher: Match::default(),
         action: Action::Proxy(0),
         split: None,
+        cache: None,
         access: Access::default(),
         rate_limit: None,
         slow: Some(defaults::SLOW),

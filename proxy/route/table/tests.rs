@@ -17,6 +17,7 @@ fn route(hosts: &[&str], path: PathPattern) -> Route {
         },
         action: Action::Proxy(0),
         split: None,
+        cache: None,
         access: Access::default(),
         rate_limit: None,
         slow: None,
