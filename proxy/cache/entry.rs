@@ -150,6 +150,17 @@ impl Entry {
         }
     }
 
+    /// The same answer with another life, to be sent and not to be stored.
+    pub fn as_if(&self, life: Life) -> Entry {
+        Entry::new(
+            self.key.clone(),
+            (life, self.head.clone(), self.body.clone()),
+            self.selection.clone(),
+            self.tags.clone(),
+            self.begun,
+        )
+    }
+
     /// When it was purged softly.
     pub fn expired_at(&self) -> Option<Millis> {
         let at = self.expired.load(Relaxed);

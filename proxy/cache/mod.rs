@@ -11,3 +11,5 @@ pub mod key;
 pub mod policy;
 /// Keeps answers.
 pub mod store;
+/// Request fields that no key knows.
+pub mod unkeyed;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
+use http::HeaderValue;
 use nix_raw::sys::socket::{setsockopt, sockopt};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
@@ -81,6 +82,14 @@ impl ClientIo {
         self.bounded().get_mut()
     }
 
+    /// The `Date` that belongs into `buf`, where that is the head of an answer made at another time. pingora writes the
+    /// time of sending into every answer; what is stored, and what a node said, has a time of its own.
+    fn date_of(&self, buf: &[u8]) -> Option<HeaderValue> {
+        let date = self.conn().takes_date()?;
+        let is_head = !self.h2 && buf.starts_with(b"HTTP/1.") && !around_date(buf).1.is_empty();
+        is_head.then_some(date)
+    }
+
     /// Judges one step of sending.
     fn step(
         &mut self,
@@ -144,6 +153,18 @@ impl ClientIo {
     }
 }
 
+/// What stands before and behind the value of a head's `Date`; nothing behind it where there is none.
+fn around_date(head: &[u8]) -> (&[u8], &[u8]) {
+    const NAME: &[u8] = b"\r\nDate: ";
+    let value = |at: usize| {
+        let from = at + NAME.len();
+        let length = memchr::memchr(b'\r', &head[from..])?;
+        Some((&head[..from], &head[from + length..]))
+    };
+    let found = memchr::memmem::find(head, NAME).and_then(value);
+    found.unwrap_or((head, &[]))
+}
+
 impl AsyncRead for ClientIo {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -178,6 +199,13 @@ impl AsyncWrite for ClientIo {
         let this = self.get_mut();
         this.answered = true;
         this.listened = false;
+        if let Some(date) = this.date_of(buf) {
+            let (before, after) = around_date(buf);
+            for part in [before, date.as_bytes(), after] {
+                this.out.extend_from_slice(part);
+            }
+            return Poll::Ready(Ok(buf.len()));
+        }
         if this.out.len() + buf.len() <= GATHERED {
             this.out.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));

@@ -57,6 +57,9 @@ pub struct Conn {
     body_since: AtomicU64,
     /// The node takes nothing more of its body at the moment. Of HTTP/2 only: what HTTP/1 sends is not read then.
     pub node_is_full: Option<Arc<AtomicBool>>,
+    /// The `Date` of the answer that is sent next, where it is not now.
+    date: Mutex<Option<HeaderValue>>,
+    has_date: AtomicBool,
     /// Ends the task that serves it.
     task: OnceLock<AbortHandle>,
     /// The node its current request is on.
@@ -88,6 +91,8 @@ impl Conn {
             reset: AtomicBool::new(false),
             body_since: AtomicU64::new(0),
             node_is_full: None,
+            date: Mutex::new(None),
+            has_date: AtomicBool::new(false),
             task: OnceLock::new(),
             node: Mutex::new(None),
             begun: Instant::now(),
@@ -103,6 +108,11 @@ impl Conn {
             node_is_full: Some(Arc::default()),
             ..Conn::of_peer(self.port.clone(), self.peer, self.peer_value.clone())
         }
+    }
+
+    /// A connection of the same client that nobody listens to: of a request that is not its own.
+    pub fn detached(&self) -> Self {
+        Conn::of_peer(self.port.clone(), self.peer, self.peer_value.clone())
     }
 
     /// The task that serves it.
@@ -143,6 +153,20 @@ impl Conn {
     /// Whether it ends with a reset.
     pub fn ends_with_reset(&self) -> bool {
         self.reset.load(Relaxed)
+    }
+
+    /// The answer that is sent next was made at another time than now: its `Date` stays as it is.
+    pub fn dates(&self, date: HeaderValue) {
+        *self.date.lock() = Some(date);
+        self.has_date.store(true, Relaxed);
+    }
+
+    /// The `Date` that the answer is to have whose head is sent now.
+    pub fn takes_date(&self) -> Option<HeaderValue> {
+        match self.has_date.load(Relaxed) && self.has_date.swap(false, Relaxed) {
+            true => self.date.lock().take(),
+            false => None,
+        }
     }
 
     /// From now on more of a body is waited for, or (`false`) not any more.

@@ -14,6 +14,8 @@ use smallvec::SmallVec;
 use super::beside::Beside;
 use super::conn::Conn;
 use super::finish;
+use super::lookup::Cached;
+use super::lookup::fetch::Fetch;
 use super::split::Way;
 use super::sticky::Session;
 use crate::balance::node::InFlight;
@@ -113,8 +115,14 @@ pub struct Ctx {
     pub bytes_in: u64,
     /// Body bytes to the client.
     pub bytes_out: u64,
+    /// What the cache did with it.
+    pub cached: Cached,
+    /// The fetch that it began and waited for.
+    pub fetched: Option<Arc<Fetch>>,
+    /// The fetch that it is.
+    pub fetch: Option<Arc<Fetch>>,
     told: bool,
-    _in_flight: RequestInFlight,
+    in_flight: Option<RequestInFlight>,
 }
 
 /// What the log says of a head.
@@ -193,8 +201,11 @@ impl Ctx {
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
+            cached: Cached::default(),
+            fetched: None,
+            fetch: None,
             told: false,
-            _in_flight: in_flight,
+            in_flight: Some(in_flight),
         }
     }
 
@@ -217,6 +228,11 @@ impl Ctx {
     /// Its id as text.
     pub fn id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
+    }
+
+    /// It is no request of a client.
+    pub fn is_not_counted(&mut self) {
+        self.in_flight = None;
     }
 
     /// Whether its whole-request limit has passed.

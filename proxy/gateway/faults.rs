@@ -1,19 +1,36 @@
-//! Faults on demand, for the stories that prove what a panic costs: one request, and nothing that is counted.
+//! Faults on demand, for the stories that prove what a panic costs: one request, and nothing that is counted. And time
+//! on demand, for those that are about hours.
 //!
 //! Only in builds with debug assertions, and only where the environment asks for it; a release has an empty function
 //! here.
 
+/// Whether the environment asks for them.
+#[cfg(debug_assertions)]
+static WANTED: std::sync::LazyLock<bool> =
+    std::sync::LazyLock::new(|| std::env::var_os("TIDEGATE_FAULTS").is_some());
+
 /// Panics when the request asks for a fault `here`.
 #[cfg(debug_assertions)]
 pub fn strike(request: &pingora::http::RequestHeader, here: &str) {
-    use std::sync::LazyLock;
-
-    static WANTED: LazyLock<bool> = LazyLock::new(|| std::env::var_os("TIDEGATE_FAULTS").is_some());
     if *WANTED && request.headers.get("x-fault").is_some_and(|at| at == here) {
         panic!("a fault on demand, {here}");
+    }
+}
+
+/// Puts the cache's clock forward by as many milliseconds as the request says.
+#[cfg(debug_assertions)]
+pub fn put_forward(request: &pingora::http::RequestHeader, clock: &crate::live::clock::Clock) {
+    let by = request.headers.get("x-clock");
+    let by = by.and_then(|by| by.to_str().ok()?.strip_prefix('+')?.parse().ok());
+    if let Some(by) = by.filter(|_| *WANTED) {
+        clock.put_forward(by);
     }
 }
 
 /// Does nothing.
 #[cfg(not(debug_assertions))]
 pub fn strike(_: &pingora::http::RequestHeader, _: &str) {}
+
+/// Does nothing.
+#[cfg(not(debug_assertions))]
+pub fn put_forward(_: &pingora::http::RequestHeader, _: &crate::live::clock::Clock) {}

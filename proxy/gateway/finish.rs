@@ -11,6 +11,9 @@ use crate::telemetry::finished::Finished;
 
 /// Counts a finished request and writes its line.
 pub fn tell(ctx: &Ctx, end: End, now: Instant) {
+    if let Some(fetch) = &ctx.fetch {
+        return fetch.note(ctx);
+    }
     let snapshot = &ctx.snapshot;
     let took = now.duration_since(ctx.begun);
     let metrics = match ctx.route {
@@ -48,17 +51,26 @@ fn is_slow(ctx: &Ctx, took: Duration) -> bool {
     limit.is_some_and(|limit| took >= limit)
 }
 
+/// The nodes that a request tried, in order.
+pub fn nodes(ctx: &Ctx) -> impl Iterator<Item = &str> {
+    let candidates = ctx.upstream().map(|u| u.pool.candidates());
+    let tried = ctx.tried.iter();
+    split::left(ctx).chain(tried.filter_map(move |at| Some(&*candidates?[*at].node.id)))
+}
+
 /// Hands the record of a request to who keeps it.
 fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)) {
     let snapshot = &ctx.snapshot;
-    let upstream = ctx.upstream();
-    let nodes: smallvec::SmallVec<[&str; 4]> = upstream
-        .map(|u| {
-            let candidates = u.pool.candidates();
-            let tried = ctx.tried.iter().map(|at| &*candidates[*at].node.id);
-            split::left(ctx).chain(tried).collect()
-        })
-        .unwrap_or_default();
+    let told = ctx.fetched.as_ref().map(|fetch| fetch.told());
+    let nodes: smallvec::SmallVec<[&str; 4]> = match &told {
+        Some(told) => told.nodes.iter().map(|id| &**id).collect(),
+        None => nodes(ctx).collect(),
+    };
+    let upstream = match &told {
+        Some(told) => told.upstream,
+        None => ctx.upstream.filter(|_| !ctx.cached.is_answer()),
+    };
+    let of_fetch = told.as_ref();
     keep(&Finished {
         at: ctx.at,
         id: ctx.id(),
@@ -78,11 +90,14 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         status: ctx.status,
         bytes_in: ctx.bytes_in,
         bytes_out: ctx.bytes_out,
-        queue: ctx.queued,
-        connect: ctx.connect,
-        ttfb: ctx.ttfb,
+        queue: of_fetch.map_or(ctx.queued, |told| told.queued),
+        connect: of_fetch.map_or(ctx.connect, |told| told.connect),
+        ttfb: match of_fetch {
+            Some(told) => told.answered.map(|at| at.duration_since(ctx.begun)),
+            None => ctx.ttfb,
+        },
         total: took,
-        upstream: upstream.map_or("", |u| &u.name),
+        upstream: upstream.map_or("", |at| &snapshot.upstreams[at].name),
         nodes: &nodes,
         dry_run: ctx.dry_run,
         end,

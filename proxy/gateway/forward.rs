@@ -13,6 +13,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Attempt, Ctx};
+use super::lookup::status;
 use super::{again, answer, beside, key, line, split, sticky};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
@@ -55,12 +56,18 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         Err(nobody) => nobody,
     };
     ctx.end = Some(nobody.end);
-    let more = [("Retry-After", nobody.retry_after.to_string())];
-    let (status, more) = match nobody.end.status() {
-        Some(other) if other != StatusCode::SERVICE_UNAVAILABLE => (other, &[][..]),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, &more[..]),
+    if let Some(fetch) = &ctx.fetch {
+        fetch.fails(nobody.end);
+    }
+    let mut more = status::more(ctx);
+    let code = match nobody.end.status() {
+        Some(other) if other != StatusCode::SERVICE_UNAVAILABLE => other,
+        _ => {
+            more.push(("Retry-After", nobody.retry_after.to_string()));
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
-    answer::send_with(session, status, ctx.id(), more).await?;
+    answer::send_with(session, code, ctx.id(), &more).await?;
     Ok(false)
 }
 

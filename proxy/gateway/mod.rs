@@ -6,6 +6,7 @@
 //! | body read, answer written | – | `client_io`, `inlet`, `pace`, `linger` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
 //! | belongs: route, or answered here | `request_filter` | `accept`, `door` |
+//! | looked up: answered from the store, fetched for all who want it | `request_filter` | `lookup` |
 //! | admitted: first node chosen, or waited for | `proxy_upstream_filter` | `forward`, `split`, `sticky`, `line` |
 //! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward`, `again` |
 //! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
@@ -49,6 +50,7 @@ mod inlet;
 mod key;
 mod line;
 mod linger;
+mod lookup;
 mod pace;
 mod receive;
 mod refuse;
@@ -97,13 +99,28 @@ impl ProxyHttp for Gateway {
         ctx.conn = conn.downcast::<Arc<Conn>>().ok().map(|conn| *conn);
     }
 
+    /// A fetch of the cache is a subrequest.
+    fn allow_spawning_subrequest(&self, _: &Session, ctx: &Ctx) -> bool {
+        ctx.fetch.is_none() && ctx.snapshot.caches
+    }
+
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        if lookup::fetch::arrives(session, ctx) {
+            return Ok(());
+        }
         accept::arrives(session, ctx)
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         faults::strike(session.req_header(), "arrives");
-        accept::route(session, ctx).await
+        faults::put_forward(session.req_header(), &ctx.control.clock);
+        if ctx.fetch.is_some() {
+            return lookup::fetch::goes_on(ctx);
+        }
+        if accept::route(session, ctx).await? {
+            return Ok(true);
+        }
+        lookup::answer(session, ctx).await
     }
 
     async fn request_body_filter(
@@ -189,6 +206,9 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        if ctx.fetch.is_none() && !head.status.is_informational() {
+            lookup::status::add(head, ctx)?;
+        }
         reply::fit(session, head, ctx);
         Ok(())
     }

@@ -5,11 +5,13 @@
 
 use std::time::Instant;
 
+use http::header;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::ctx::Ctx;
+use super::lookup::after;
 use super::{again, beside, split, sticky};
 use crate::upstream::headers::from_node;
 
@@ -40,6 +42,19 @@ pub fn answered(session: &Session, answer: &mut ResponseHeader, ctx: &mut Ctx) -
         return Err(another);
     }
     from_node(answer)?;
-    sticky::answered(answer, ctx)?;
-    split::answered(answer, ctx)
+    let Some(fetch) = ctx.fetch.clone() else {
+        after::written(session, answer, ctx);
+        sticky::answered(answer, ctx)?;
+        return split::answered(answer, ctx);
+    };
+    // What is said to one client only is not part of an answer that many may get.
+    let mut apart = answer.clone();
+    sticky::answered(&mut apart, ctx)?;
+    split::answered(&mut apart, ctx)?;
+    let cookies = apart.headers.get_all(header::SET_COOKIE).iter();
+    let of_node = answer.headers.get_all(header::SET_COOKIE).iter().count();
+    fetch.keeps_apart(cookies.skip(of_node).cloned().collect());
+    fetch.is_answered(status.as_u16(), now);
+    fetch.note(ctx);
+    Ok(())
 }

@@ -12,11 +12,15 @@ use pingora::proxy::{FailToProxy, Session};
 use super::answer;
 use super::conn::Conn;
 use super::ctx::Ctx;
+use super::lookup::status;
 use crate::base::reason::End;
 use crate::upstream::classify;
 
 /// Fits the answer's head to the client and to the state of the process.
 pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
+    if ctx.fetch.is_some() {
+        return; // there is no client: who reads along fits it to theirs
+    }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         ctx.status = head.status.as_u16();
         // From here on the client speaks another protocol, and may be silent for as long as the node is not.
@@ -43,6 +47,12 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         awaits_body(session, conn);
     }
     ctx.status = head.status.as_u16();
+    // Whether an answer is old is judged by its own time.
+    if ctx.cached.outcome.is_some()
+        && let (Some(conn), Some(date)) = (&ctx.conn, head.headers.get(header::DATE))
+    {
+        conn.dates(date.clone());
+    }
     if ctx.control.lifecycle.is_stopping() {
         session.set_keepalive(None);
     }
@@ -96,23 +106,27 @@ fn is_answered(ctx: &Ctx) -> bool {
 pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
     let end = ending(error, ctx);
     ctx.end = Some(end);
+    if let Some(fetch) = &ctx.fetch {
+        fetch.fails(end);
+    }
     if let End::Refused(why) = end {
         ctx.control.metrics.refused(why);
     }
     let begun = session.response_written().is_some_and(is_final);
-    let status = end_status(end, ctx).filter(|_| !begun);
-    if let Some(status) = status {
+    let code = end_status(end, ctx).filter(|_| !begun);
+    if let Some(code) = code {
         // The connection is closed after it: say so.
         session.set_keepalive(None);
-        if let Err(e) = answer::send(session, status, ctx.id()).await {
+        let more = status::more(ctx);
+        if let Err(e) = answer::send_with(session, code, ctx.id(), &more).await {
             tracing::debug!(
-                "request {}: the client could not be told {status}: {e}",
+                "request {}: the client could not be told {code}: {e}",
                 ctx.id()
             );
         }
     }
     FailToProxy {
-        error_code: status.map_or(0, |s| s.as_u16()), // 0: nobody was told
+        error_code: code.map_or(0, |s| s.as_u16()), // 0: nobody was told
         can_reuse_downstream: false,
     }
 }

@@ -74,6 +74,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         loaded_at: parts.loaded_at,
         rules: rules(config),
         routes: Table::new(&config.routes),
+        caches: config.routes.iter().any(|r| r.cache.is_some()),
         route_metrics: config
             .routes
             .iter()

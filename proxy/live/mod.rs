@@ -2,6 +2,8 @@
 
 /// From a checked configuration to the next generation.
 pub mod build;
+/// The time the cache goes by.
+pub mod clock;
 /// The operator's verbs.
 pub mod control;
 /// Who may come in, and how often.

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub rules: Rules,
     /// Finds a request's route: positions into `config.routes`.
     pub routes: Table,
+    /// Whether any route has a cache.
+    pub caches: bool,
     /// Metrics of each of `config.routes`.
     pub route_metrics: Vec<Arc<RouteMetrics>>,
     /// Metrics of requests without a route.

@@ -87,6 +87,11 @@ impl Store {
         let _ = key;
     }
 
+    /// A fetch that nobody else takes part in.
+    pub fn alone(&self, key: Arc<Key>) -> Filler {
+        Filler::new(key)
+    }
+
     /// Takes part in a fetch of this key: in one that runs and whose answer may be for this request, else in a new one.
     /// `alone`: the request took part in one before whose answer was for others, and does not guess again.
     pub fn join(&self, key: Arc<Key>, request: &HeaderMap, alone: bool) -> Joined {

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::cache::store::Store;
 use crate::config::Loaded;
 use crate::config::checked::{Admin, Config, Listen, NodeAddr};
 use crate::config::diff::diff;
 use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
 use crate::live::build::{self, Parts, Resolved};
+use crate::live::clock::Clock;
 use crate::live::hold::Hold;
 use crate::live::lifecycle::Lifecycle;
 use crate::live::overlay::{Change, Overlay, entry_named};
@@ -50,6 +52,10 @@ pub struct Control {
     pub flood: Flood,
     /// The slow requests of late.
     pub slow: SlowRing,
+    /// What is stored, whatever the generation.
+    pub cache: Arc<Store>,
+    /// The time it goes by.
+    pub clock: Clock,
     source: Source,
     /// What only a restart changes.
     started_with: StartedWith,
@@ -128,6 +134,7 @@ impl Control {
             previous: None,
         };
         let first = build::build(&parts, &metrics, now)?;
+        let cache = Arc::new(Store::new(&first.config.cache, fastrand::u64(..)));
         let generation = first.generation;
         metrics.reloads.succeeded("applied", unix_seconds(at));
         metrics.reloads.in_use(generation, 0);
@@ -137,6 +144,8 @@ impl Control {
             lifecycle: Arc::new(Lifecycle::new(now)),
             flood: Flood::default(),
             slow: SlowRing::default(),
+            cache,
+            clock: Clock::default(),
             source,
             reloading: Mutex::new(()),
             started_with,
@@ -309,6 +318,7 @@ impl Control {
         };
         let next = build::build(&parts, &self.metrics, now)?;
         let generation = next.generation;
+        self.cache.set_rules(&next.config.cache);
         self.hold.swap(next);
         let next = self.hold.load();
         self.settle_nodes(&old, &next, &inner.leaving, slowly, now);

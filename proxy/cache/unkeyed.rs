@@ -1,0 +1,190 @@
+//! Request fields that applications read and no cache key knows: what one client sends there must not be in the answer
+//! that the next one gets (web cache poisoning).
+//!
+//! They are taken out of what a fetch asks, so that an answer cannot depend on them. What a proxy that we trust says
+//! of the client stays; it is the same for all who come by it, or in the key.
+
+use http::{HeaderMap, HeaderName};
+
+/// Whole names.
+const NAMES: &[&str] = &[
+    "base-url",
+    "cf-connecting-ip",
+    "cf-visitor",
+    "client-ip",
+    "cluster-client-ip",
+    "destination-url",
+    "fastly-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "forwarded-for-ip",
+    "forwarded-host",
+    "forwarded-proto",
+    "front-end-https",
+    "host-override",
+    "http-host",
+    "http-referer",
+    "http-url",
+    "method-override",
+    "origin-host",
+    "original-host",
+    "original-url",
+    "proxy",
+    "proxy-host",
+    "proxy-url",
+    "real-ip",
+    "redirect",
+    "redirect-to",
+    "request-uri",
+    "rewrite-url",
+    "true-client-ip",
+    "uri",
+    "url",
+    "x-accel-redirect",
+    "x-alt-host",
+    "x-api-host",
+    "x-backend",
+    "x-backend-host",
+    "x-base-url",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-custom-ip-authorization",
+    "x-dest-host",
+    "x-destination",
+    "x-domain",
+    "x-envoy-original-path",
+    "x-host",
+    "x-host-name",
+    "x-host-override",
+    "x-hostname",
+    "x-https",
+    "x-ip",
+    "x-location",
+    "x-method",
+    "x-method-override",
+    "x-origin",
+    "x-origin-host",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-override-url",
+    "x-path",
+    "x-port",
+    "x-proto",
+    "x-protocol",
+    "x-real-host",
+    "x-real-ip",
+    "x-redirect",
+    "x-redirect-to",
+    "x-referer",
+    "x-referrer",
+    "x-remote-addr",
+    "x-remote-host",
+    "x-remote-ip",
+    "x-request-uri",
+    "x-scheme",
+    "x-script-name",
+    "x-sendfile",
+    "x-server",
+    "x-server-name",
+    "x-site",
+    "x-ssl",
+    "x-target",
+    "x-target-host",
+    "x-uri",
+    "x-url",
+    "x-url-scheme",
+    "x-vhost",
+    "x-virtual-host",
+    "x-wap-profile",
+];
+
+/// Beginnings of names.
+const BEGINNINGS: &[&str] = &[
+    "x-forwarded",
+    "x-forward-",
+    "x-forwarder",
+    "x-original-",
+    "x-originating-",
+    "x-rewrite",
+    "x-http-",
+    "x-proxy",
+    "x-arr-",
+    "x-middleware-",
+    "x-invoke-",
+    "x-nextjs-",
+    "x-now-",
+    "x-vercel-",
+    "x-envoy-",
+    "x-accel-",
+    "x-azure-",
+    "x-akamai-",
+    "akamai-",
+    "fastly-",
+    "proxy-",
+];
+
+/// What a trusted proxy says of its client, and what is kept of it.
+const OF_TRUSTED: &[&str] = &[
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// Whether a fetch leaves out a request's field of this name.
+pub fn is_stripped(name: &HeaderName, trusted: bool) -> bool {
+    let name = name.as_str();
+    if trusted && OF_TRUSTED.contains(&name) {
+        return false;
+    }
+    NAMES.binary_search(&name).is_ok() || BEGINNINGS.iter().any(|start| name.starts_with(start))
+}
+
+/// Whether a request says that its method is another one, to applications that believe it.
+pub fn overrides_method(request: &HeaderMap) -> bool {
+    const NAMES: [&str; 4] = [
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+        "method-override",
+    ];
+    NAMES.iter().any(|name| request.contains_key(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_in_order_so_that_they_are_found() {
+        assert!(NAMES.is_sorted());
+    }
+
+    #[test]
+    fn what_poisons_is_stripped_and_what_applications_need_is_not() {
+        let stripped = |name: &'static str| is_stripped(&HeaderName::from_static(name), false);
+        for name in [
+            "x-forwarded-host",
+            "x-forwarded-scheme",
+            "x-original-url",
+            "x-host",
+        ] {
+            assert!(stripped(name), "{name}");
+        }
+        for name in [
+            "accept",
+            "cookie",
+            "user-agent",
+            "x-requested-with",
+            "x-api-key",
+            "x-http",
+        ] {
+            assert!(!stripped(name), "{name}");
+        }
+        assert!(!is_stripped(
+            &HeaderName::from_static("x-forwarded-proto"),
+            true
+        ));
+    }
+}

@@ -1,0 +1,182 @@
+//! What a request is to the cache: its key and its wishes, or why the cache has no business with it.
+//!
+//! The target that makes the key is the one that is forwarded: what a route leaves out of the query is left out for
+//! both. Pure but for that.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Uri, header};
+use pingora::proxy::Session;
+
+use super::super::ctx::Ctx;
+use super::super::sticky::came_by_tls;
+use crate::base::cached::Why;
+use crate::cache::key::{Key, Target};
+use crate::cache::policy::directives::Wish;
+use crate::cache::unkeyed::overrides_method;
+use crate::config::checked::{CacheKey, RouteCache};
+
+/// A request that the cache may answer.
+#[derive(Debug)]
+pub struct Asked {
+    /// What its answer is stored under.
+    pub key: Arc<Key>,
+    /// What it says of the answer it takes.
+    pub wish: Wish,
+    /// It wants the head alone.
+    pub is_head: bool,
+}
+
+impl Asked {
+    /// The same for a fetch.
+    pub fn again(&self) -> Asked {
+        Asked {
+            key: self.key.clone(),
+            wish: self.wish,
+            is_head: self.is_head,
+        }
+    }
+}
+
+/// What a request is to the cache.
+///
+/// # Errors
+/// Why the cache has no business with it.
+pub fn of(session: &mut Session, ctx: &Ctx, rules: &RouteCache) -> Result<Asked, Why> {
+    let is_head = ctx.head.method == Method::HEAD;
+    if !is_head && ctx.head.method != Method::GET {
+        return Err(Why::Method);
+    }
+    if has_body(session) {
+        return Err(Why::RequestBody);
+    }
+    let fields = &session.req_header().headers;
+    if fields.contains_key(header::IF_MATCH) || fields.contains_key(header::IF_UNMODIFIED_SINCE) {
+        return Err(Why::Precondition);
+    }
+    if fields.contains_key(header::UPGRADE) {
+        return Err(Why::Upgrade);
+    }
+    if overrides_method(fields) {
+        return Err(Why::MethodOverride);
+    }
+    let Some(host) = host(fields, ctx) else {
+        return Err(Why::NoHost);
+    };
+    let wish = Wish::of(fields, rules.ignore_client_cache_control);
+    let scheme = scheme(fields, ctx);
+    tidy(session, &rules.key);
+    let uri = &session.req_header().uri;
+    let key = key(ctx, scheme, &host, uri.path(), uri.query());
+    Ok(Asked { key, wish, is_head })
+}
+
+/// Whether there is a body. A hit must not leave one behind that would be read as the next request.
+fn has_body(session: &mut Session) -> bool {
+    let fields = &session.req_header().headers;
+    let announced = fields.contains_key(header::TRANSFER_ENCODING)
+        || (fields.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0");
+    // Over HTTP/2 a body needs no field to announce it.
+    announced || !session.as_mut().is_body_empty()
+}
+
+/// The scheme that the client used.
+pub fn scheme(fields: &HeaderMap, ctx: &Ctx) -> &'static str {
+    match came_by_tls(fields, ctx) {
+        true => "https",
+        false => "http",
+    }
+}
+
+/// The host that the node is told. What a proxy in front says of it, where that is believed, goes to the node too and
+/// so belongs to the key.
+pub fn host(fields: &HeaderMap, ctx: &Ctx) -> Option<String> {
+    let own = ctx.head.host.as_ref()?.to_str().ok()?;
+    let said = match ctx.trusted {
+        true => fields
+            .get("x-forwarded-host")
+            .and_then(|said| said.to_str().ok()),
+        false => None,
+    };
+    let host = match said {
+        Some(said) if !said.eq_ignore_ascii_case(own) => format!("{said}>{own}"),
+        _ => own.to_string(),
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+/// The key of a target.
+pub fn key(ctx: &Ctx, scheme: &str, host: &str, path: &str, query: Option<&str>) -> Arc<Key> {
+    Arc::new(ctx.control.cache.key(Target {
+        scheme,
+        host,
+        path,
+        query,
+    }))
+}
+
+/// Leaves out of the query what makes no difference, and puts it in order, for the key and for the node.
+fn tidy(session: &mut Session, rules: &CacheKey) {
+    if rules.drop_query.is_empty() && !rules.sort_query {
+        return;
+    }
+    let uri = &session.req_header().uri;
+    let Some(query) = uri.query() else {
+        return;
+    };
+    let tidied = tidied(query, rules);
+    if tidied.as_deref() == Some(query) {
+        return;
+    }
+    let target = match tidied {
+        Some(query) => format!("{}?{query}", uri.path()),
+        None => uri.path().to_string(),
+    };
+    // Made of parts of a valid target: it is one.
+    if let Ok(target) = target.parse::<PathAndQuery>() {
+        session.req_header_mut().set_uri(Uri::from(target));
+    }
+}
+
+/// The query that is left; `None` where nothing is.
+pub fn tidied(query: &str, rules: &CacheKey) -> Option<String> {
+    let is_dropped = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        rules
+            .drop_query
+            .iter()
+            .any(|rule| match rule.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning),
+                None => name == rule,
+            })
+    };
+    let mut pairs: Vec<&str> = query.split('&').filter(|pair| !is_dropped(pair)).collect();
+    if rules.sort_query {
+        // By name alone: the order of values under one name may mean something.
+        pairs.sort_by_key(|pair| pair.split('=').next().unwrap_or_default());
+    }
+    let all_dropped = pairs.is_empty();
+    (!all_dropped).then(|| pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_loses_what_is_dropped_and_keeps_the_order_of_values() {
+        let rules = CacheKey {
+            drop_query: vec!["utm_*".into(), "fbclid".into()],
+            sort_query: true,
+        };
+        let tidy = |query| tidied(query, &rules);
+        assert_eq!(
+            tidy("b=2&utm_source=x&a=9&a=1&fbclid=1").as_deref(),
+            Some("a=9&a=1&b=2")
+        );
+        assert_eq!(tidy("fbclid&utm_x"), None);
+        assert_eq!(tidy("fbclids=1").as_deref(), Some("fbclids=1"));
+        assert_eq!(tidy("").as_deref(), Some(""));
+    }
+}

@@ -1,0 +1,67 @@
+//! An answer that is not for the store: to who began its fetch, as if it had been handed on.
+//!
+//! Nothing is kept of it. Broken off, it looks broken off to the client too.
+
+use http::StatusCode;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use super::super::ctx::Ctx;
+use super::super::reply;
+use super::fetch::Rest;
+use super::status;
+use crate::base::reason::End;
+
+/// Passes an interim answer on.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn interim(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut head: Box<ResponseHeader>,
+) -> Result<()> {
+    reply::fit(session, &mut head, ctx);
+    session.write_response_header(head, false).await
+}
+
+/// Passes an answer on.
+///
+/// # Errors
+/// When the client cannot be written to, or the answer breaks off.
+pub async fn on(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut head: Box<ResponseHeader>,
+    mut rest: Rest,
+) -> Result<()> {
+    if let Some(fetch) = ctx.fetched.clone() {
+        for cookie in fetch.told().cookies {
+            head.append_header("Set-Cookie", cookie)?;
+        }
+    }
+    status::add(&mut head, ctx)?;
+    reply::fit(session, &mut head, ctx);
+    let has_body = !matches!(
+        head.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    session.write_response_header(head, !has_body).await?;
+    loop {
+        match rest.next().await {
+            Some(HttpTask::Body(Some(piece), _)) if !piece.is_empty() => {
+                session.write_response_body(Some(piece), false).await?;
+            }
+            Some(HttpTask::Done) => return session.write_response_body(None, true).await,
+            Some(HttpTask::Trailer(_)) => {
+                return session.write_response_body(None, true).await;
+            }
+            Some(HttpTask::Failed(_)) | None => break,
+            Some(_) => {}
+        }
+    }
+    ctx.end.get_or_insert(End::UpstreamReset);
+    Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up())
+}
