@@ -131,6 +131,7 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
         slow: None,
         action: Action::Proxy(0),
         split: None,
+        cache: None,
     }
 }
 

@@ -16,6 +16,7 @@ use super::validate::limits::UNDERSCORES;
 use super::validate::{rate, top::LOG_FORMATS};
 use crate::base::units::{show_duration, show_size};
 
+mod cache;
 mod dns;
 mod health;
 mod sticky;
@@ -92,6 +93,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     out.shown("access_log.format", format(was), format(is));
     out.plain("access_log.sample", &was.sample, &is.sample);
     dns::dns(&mut out, &old.dns, &new.dns);
+    cache::cache(&mut out, &old.cache, &new.cache);
     upstream::upstreams(&mut out, old, new);
     routes(&mut out, old, new);
     out.0
@@ -256,6 +258,7 @@ fn routes(out: &mut Changes, old: &Config, new: &Config) {
                     &sticky::split(was, old),
                     &sticky::split(is, new),
                 );
+                cache::route(out, what, was.cache.as_ref(), is.cache.as_ref());
                 access(out, what, &was.access, &is.access);
                 out.shown(&what("rate_limit"), &rate_limit(was), &rate_limit(is));
                 out.shown(&what("slow"), &limit(was.slow), &limit(is.slow));

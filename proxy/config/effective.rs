@@ -18,6 +18,7 @@ use super::index::At;
 use super::validate::{self, rate, top};
 use crate::base::units::{show_duration, show_size};
 
+mod cache;
 mod dns;
 mod health;
 mod sticky;
@@ -29,6 +30,7 @@ pub fn effective(loaded: &Loaded) -> Option<String> {
     let mut out = Writer::default();
     top_sections(&mut out, config, &origins.root);
     dns::dns(&mut out, &config.dns, &origins.root.key("dns"));
+    cache::cache(&mut out, config, &origins.root.key("cache"));
     out.section("upstreams", config.upstreams.is_empty());
     for (checked, (at, nodes)) in config.upstreams.iter().zip(&origins.upstreams) {
         upstream::one_upstream(&mut out, checked, at, nodes);
@@ -222,6 +224,7 @@ fn one_route(out: &mut Writer, route: &Route, at: &At, upstreams: &[Upstream]) {
             if let Some(split) = &route.split {
                 sticky::split(out, split, &at.key("split"), upstreams);
             }
+            cache::route(out, route.cache.as_ref(), at);
         }
         Action::Redirect { to, status } => {
             let at = at.key("redirect");

@@ -64,6 +64,11 @@ pub struct CacheKey {
     pub sort_query: bool,
 }
 
+impl CacheKey {
+    /// The name in `drop_query` that every parameter begins with: nothing of the query is left.
+    pub const ALL: &str = "*";
+}
+
 impl Default for RouteCache {
     /// `cache: true`: what the answers' own fields allow.
     fn default() -> Self {

@@ -38,7 +38,7 @@ fn valid() -> impl Strategy<Value = String> {
     });
     let health = "off|\\{\\}|\\{ type: tcp, rise: [1-9] \\}|\\{ type: grpc, service: [a-z]{1,5}, port: [1-9]{1,4} \\}|\\{ tls: true, verify: (true|false), headers: \\{ x-a: '[ -&(-z|~]{0,9}' \\}, method: OPTIONS, agent: true \\}|\\{ type: https, host: [a-z]{1,4}, body: '[ -&(-z|~]{1,9}', unhealthy_interval: [1-9]s \\}|\\{ body_regex: '[a-z$]{1,4}' \\}|\\{ path: /[a-z]{0,4}, expect: \\[204, [2-5]xx\\], interval: [1-9]m[1-5]s \\}";
     let matcher = "|host: \"(\\*\\.)?[a-z]{1,3}\\.com\"|path: /[a-z]{0,3}/|path_regex: '\\^/[a-z$]{0,3}'|methods: \\[GET, PUT\\]|headers: \\{ x-a: '[ -&(-z|~]{0,9}' \\}";
-    let action = "upstream: web|upstream: web, split: \\{ reads: replicas(, pin_after_write: [0-9]s)?(, fallback: false)? \\}|redirect: \\{ to: '/[a-z]{0,3}\\{uri\\}', status: 30[12378] \\}";
+    let action = "upstream: web|upstream: web, cache: (true|false|\\{\\})|upstream: web, cache: \\{ (override_)?ttl: [1-9]m, stale_if_error: [0-9]h, set_cookie: (strip|store|refuse), wait: [0-9]s \\}|upstream: web, cache: \\{ surrogate_control: true, show_key: true, stale_while_revalidate: 1d, key: \\{ drop_query: \\['[!$%+-9;<>?@A-Z_a-z~]{0,3}\\*', fbclid\\], sort_query: (true|false) \\} \\}|upstream: web, split: \\{ reads: replicas(, pin_after_write: [0-9]s)?(, fallback: false)? \\}|redirect: \\{ to: '/[a-z]{0,3}\\{uri\\}', status: 30[12378] \\}";
     let more = "|, allow: 10\\.[0-9]\\.0\\.0/16|, deny: \\[\"::[1-9]\", 10\\.0\\.0\\.[1-9]{1,2}\\]|, rate_limit: \\{ rate: [1-9]{1,3}/[1-9]?[smh] \\}|, rate_limit: \\{ rate: 5/m, burst: [1-9]{1,4}, key: \"header:x-[a-z]\", dry_run: true \\}";
     let routes = proptest::collection::vec((matcher, action, more), 1..6).prop_map(|routes| {
         let lines = routes
@@ -46,7 +46,7 @@ fn valid() -> impl Strategy<Value = String> {
             .map(|(m, a, more)| format!("  - {{ match: {{ {m} }}, {a}{more} }}\n"));
         lines.collect::<String>()
     });
-    let top = "|dns: \\{ servers: \\[10\\.0\\.0\\.[1-9], '\\[::1\\]:5[1-9]'\\], family: (any|ipv4|ipv6), min_ttl: [1-9]s \\}|dns: \\{ ttl: true, max_ttl: [1-9]m \\}|dns: \\{ interval: [1-9]s, family: v6 \\}|limits: \\{ body: [0-9]{1,3}KiB, headers: [1-9], connections: [0-9]{1,5} \\}|requests: \\{ drop: \\[(x-[a-z], x-yes)?\\], underscores: (drop|keep), half_close: 0s \\}";
+    let top = "|cache: \\{ memory: [1-9]{1,3}MiB, variants: [1-9] \\}|cache: \\{ max_object: [1-9]{1,3}KB, memory: 64MB \\}|dns: \\{ servers: \\[10\\.0\\.0\\.[1-9], '\\[::1\\]:5[1-9]'\\], family: (any|ipv4|ipv6), min_ttl: [1-9]s \\}|dns: \\{ ttl: true, max_ttl: [1-9]m \\}|dns: \\{ interval: [1-9]s, family: v6 \\}|limits: \\{ body: [0-9]{1,3}KiB, headers: [1-9], connections: [0-9]{1,5} \\}|requests: \\{ drop: \\[(x-[a-z], x-yes)?\\], underscores: (drop|keep), half_close: 0s \\}";
     let balance = "rr|least_conn|weighted_random|random|source";
     let sticky = "|sticky: [a-z]{2,9}_x|sticky: \\{ cookie: tg, ttl: ([1-9]h|0s), path: /[a-z]{0,3}, domain: [a-z]\\.example, secure: (auto|true), same_site: (lax|strict|none) \\}|sticky: \\{ learn: \\{ (cookie: [A-Z]{2,4}_X|header: X-[A-Z]), ttl: [1-9]m, max: [1-9]000 \\} \\}\n    drain: \\{ session_grace: [1-9]m \\}";
     (nodes, health, balance, routes, 0..500_u32, top, sticky).prop_map(|(nodes, health, balance, routes, ms, top, sticky)| {

@@ -4,6 +4,8 @@
 
 /// Files that must be refused, and how that reads.
 mod broken;
+/// The keys of the cache.
+mod cache;
 /// What checked configurations look like.
 mod checked;
 /// Include, nodes_file, what to watch.

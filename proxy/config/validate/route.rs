@@ -59,7 +59,7 @@ pub fn check_all(
             upstreams,
             problems,
         );
-        let cache = cache::route(
+        let cache = cache::route::check(
             keys.cache.as_ref(),
             (&matcher, action.as_ref()),
             &at.key("cache"),

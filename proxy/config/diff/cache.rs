@@ -1,0 +1,84 @@
+//! Differences of the cache, and of what routes do with it.
+//!
+//! A token that changed is told to have changed, and no more of it.
+
+use std::time::Duration;
+
+use super::Changes;
+use crate::base::units::{show_duration, show_size};
+use crate::config::checked::{Cache, RouteCache};
+use crate::config::validate::cache::route::SET_COOKIES;
+
+/// Tells what is different in `cache:` at the top.
+pub(super) fn cache(out: &mut Changes, was: &Cache, is: &Cache) {
+    let told = |cache: &Cache| {
+        let token = cache.purge_token.as_ref();
+        let token = token.map(|file| file.path.display().to_string());
+        [
+            ("memory", show_size(cache.memory)),
+            ("max_object", show_size(cache.max_object)),
+            ("variants", cache.variants.to_string()),
+            ("purge_token_file", token.unwrap_or_else(|| "none".into())),
+        ]
+    };
+    for ((key, was), (_, is)) in told(was).into_iter().zip(told(is)) {
+        out.shown(&format!("cache.{key}"), &was, &is);
+    }
+    if let (Some(was), Some(is)) = (&was.purge_token, &is.purge_token)
+        && was.key != is.key
+    {
+        out.say("the token of PURGE changed".into());
+    }
+}
+
+/// Tells what is different in `cache:` of a route.
+pub(super) fn route(
+    out: &mut Changes,
+    what: impl Fn(&str) -> String,
+    was: Option<&RouteCache>,
+    is: Option<&RouteCache>,
+) {
+    let (Some(was), Some(is)) = (was, is) else {
+        return out.shown(&what("cache"), &summary(was), &summary(is));
+    };
+    for ((key, was), (_, is)) in told(was).into_iter().zip(told(is)) {
+        out.shown(&what(&format!("cache.{key}")), &was, &is);
+    }
+}
+
+/// What a route does with the cache, in a few words: what is not as by default.
+fn summary(cache: Option<&RouteCache>) -> String {
+    let Some(cache) = cache else {
+        return "off".into();
+    };
+    let usual = told(&RouteCache::default());
+    let said = told(cache).into_iter().zip(usual);
+    let said = said.filter(|((_, is), (_, usual))| is != usual);
+    let said = said.map(|((key, is), _)| format!(", {key} {is}"));
+    format!("on{}", said.collect::<String>())
+}
+
+/// Every key with its value in words.
+fn told(cache: &RouteCache) -> [(&'static str, String); 11] {
+    let time = |time: Option<Duration>| time.map_or_else(|| "none".into(), show_duration);
+    let dropped = match cache.key.drop_query.is_empty() {
+        true => "nothing".into(),
+        false => cache.key.drop_query.join(" "),
+    };
+    [
+        ("ttl", time(cache.ttl)),
+        ("override_ttl", time(cache.override_ttl)),
+        ("stale_while_revalidate", time(cache.stale_while_revalidate)),
+        ("stale_if_error", time(cache.stale_if_error)),
+        ("set_cookie", SET_COOKIES.word(cache.set_cookie).into()),
+        (
+            "ignore_client_cache_control",
+            cache.ignore_client_cache_control.to_string(),
+        ),
+        ("surrogate_control", cache.surrogate_control.to_string()),
+        ("wait", show_duration(cache.wait)),
+        ("show_key", cache.show_key.to_string()),
+        ("key.drop_query", dropped),
+        ("key.sort_query", cache.key.sort_query.to_string()),
+    ]
+}
