@@ -20,6 +20,7 @@ use super::split::Way;
 use super::sticky::Session;
 use crate::balance::node::InFlight;
 use crate::base::reason::{End, Refusal};
+use crate::cache::store::Filler;
 use crate::live::control::Control;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
 use crate::telemetry::metrics::RequestInFlight;
@@ -117,6 +118,8 @@ pub struct Ctx {
     pub bytes_out: u64,
     /// What the cache did with it.
     pub cached: Cached,
+    /// Keeps its answer, which is for others too.
+    pub keeps: Option<Filler>,
     /// The fetch that it began and waited for.
     pub fetched: Option<Arc<Fetch>>,
     /// The fetch that it is.
@@ -202,6 +205,7 @@ impl Ctx {
             bytes_in: 0,
             bytes_out: 0,
             cached: Cached::default(),
+            keeps: None,
             fetched: None,
             fetch: None,
             told: false,

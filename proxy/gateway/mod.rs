@@ -200,6 +200,17 @@ impl ProxyHttp for Gateway {
         receive::answered(session, answer, ctx)
     }
 
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        lookup::after::more(body.as_ref(), ctx);
+        Ok(None)
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,

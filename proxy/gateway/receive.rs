@@ -44,6 +44,7 @@ pub fn answered(session: &Session, answer: &mut ResponseHeader, ctx: &mut Ctx) -
     from_node(answer)?;
     let Some(fetch) = ctx.fetch.clone() else {
         after::written(session, answer, ctx);
+        after::kept(session, answer, ctx);
         sticky::answered(answer, ctx)?;
         return split::answered(answer, ctx);
     };

@@ -161,5 +161,8 @@ pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
     if let Some(conn) = ctx.conn.as_ref().filter(|_| error.is_none()) {
         conn.is_to_be_reset(false);
     }
+    if let Some(filler) = ctx.keeps.take().filter(|_| error.is_none()) {
+        let _ = filler.finish(ctx.control.clock.now());
+    }
     ctx.tell(end);
 }

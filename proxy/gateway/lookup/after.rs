@@ -2,13 +2,19 @@
 //!
 //! Asked for every answer of a node that no fetch waits for.
 
-use http::Method;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use http::{Method, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::super::ctx::Ctx;
-use super::asked;
+use super::{asked, keep};
+use crate::base::cached::Why;
 use crate::cache::policy::invalidate::{invalidates, targets};
+use crate::cache::policy::store::{Answer, Asked, storable};
 use crate::config::checked::CacheKey;
 use crate::live::snapshot::Snapshot;
 use crate::route::RouteAsk;
@@ -39,6 +45,80 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
         };
         let key = asked::key(ctx, scheme, &host, path, query.as_deref());
         ctx.control.cache.invalidate(&key);
+    }
+}
+
+/// An answer that was handed on may be for the store all the same: then the next requests wait for each other again,
+/// and what a POST says of its own URL (RFC 9110 §9.3.3) is kept for those that get it.
+pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
+    if ctx.cached.outcome.is_none() {
+        return;
+    }
+    let snapshot = ctx.snapshot.clone();
+    let route = ctx.route.map(|at| &snapshot.config.routes[at]);
+    let Some(rules) = route.and_then(|route| route.cache.as_ref()) else {
+        return;
+    };
+    let request = session.req_header();
+    let is_post = request.method == Method::POST;
+    let says_whose = answer.headers.contains_key(header::CONTENT_LOCATION);
+    let lately_not = ctx.cached.not_stored == Some(Why::HitForMiss);
+    if !lately_not && !(is_post && says_whose) {
+        return;
+    }
+    let (Some(host), Some(target)) = (
+        asked::host(&request.headers, ctx),
+        request.uri.path_and_query(),
+    ) else {
+        return;
+    };
+    let scheme = asked::scheme(&request.headers, ctx);
+    let asked = Asked {
+        method: &request.method,
+        headers: &request.headers,
+        path: target.path(),
+        origin: &format!("{scheme}://{host}"),
+        target: target.as_str(),
+    };
+    let (status, headers) = (answer.status, &answer.headers);
+    let began = ctx.control.clock.at(ctx.at);
+    let now = ctx.control.clock.now();
+    let plan = storable(&asked, &Answer { status, headers }, rules, began, now);
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(why) => {
+            ctx.cached.not_stored = Some(why);
+            return;
+        }
+    };
+    let query = match target.query() {
+        Some(query) => asked::tidied(query, &rules.key),
+        None => None,
+    };
+    let key = asked::key(ctx, scheme, &host, target.path(), query.as_deref());
+    ctx.control.cache.unmark(&key);
+    let length = keep::length(answer);
+    let most = snapshot.config.cache.max_object;
+    if let Some(length) = length
+        .ok()
+        .filter(|length| length.is_none_or(|l| l <= most))
+        && is_post
+    {
+        let cache = &ctx.control.cache;
+        let mut filler = cache.alone(key);
+        let (head, tags) = keep::shape(cache, answer, &plan, now);
+        filler.begins((head, plan.life), plan.selection, tags, length);
+        ctx.cached.stored = true;
+        ctx.keeps = Some(filler);
+    }
+}
+
+/// More of an answer that is kept.
+pub fn more(body: Option<&Bytes>, ctx: &mut Ctx) {
+    if let (Some(filler), Some(piece)) = (&mut ctx.keeps, body) {
+        // Nobody reads along: there is nobody to wait for.
+        let writing = pin!(filler.write(piece.clone()));
+        let _ = writing.poll(&mut Context::from_waker(Waker::noop()));
     }
 }
 

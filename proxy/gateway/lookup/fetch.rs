@@ -122,7 +122,7 @@ pub fn begin(
     let (Some(route), Some(conn)) = (ctx.route, &ctx.conn) else {
         return None;
     };
-    let conn = Arc::new(conn.detached());
+    let conn = Arc::new(conn.detached()); // the task ends by itself, whoever waits for it
     let limit = ctx.snapshot.config.timeouts.request;
     let fetch = Arc::new(Fetch {
         request: request(session.req_header(), &asked, confirms.as_deref(), ctx),
@@ -133,7 +133,7 @@ pub fn begin(
         asked,
         began: ctx.control.clock.now(),
         sequence: ctx.control.cache.sequence(),
-        conn: conn.clone(),
+        conn,
         at: ctx.at,
         deadline: match waits {
             true => ctx.deadline,
@@ -154,12 +154,25 @@ pub fn begin(
         .build();
     let (prepared, handle) = spawner.create_subrequest(session.as_ref(), inner);
     let (hand_over, handed) = mpsc::channel(4);
-    let task = tokio::spawn(async move {
+    tokio::spawn(async move {
         let kept = keep::keep(&fetch, filler, handle, hand_over);
-        tokio::join!(prepared.run(), kept);
+        tokio::select! {
+            _ = async { tokio::join!(prepared.run(), kept) } => {}
+            () = is_cut(&fetch) => fetch.fails(End::DrainTimeout),
+        }
     });
-    conn.served_by(task.abort_handle());
     Some(handed)
+}
+
+/// Waits until the drain of the fetch's node is over.
+async fn is_cut(fetch: &Fetch) {
+    let mut cuts = fetch.control.cuts();
+    while cuts.changed().await.is_ok() {
+        if fetch.conn.is_to_be_cut() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// What the nodes are asked for: the whole of it, whatever part the client wants, and whether what is stored is still

@@ -22,7 +22,7 @@ use crate::cache::policy::merge::{is_updated_by_304, merged};
 use crate::cache::policy::reuse::{Trouble, on_trouble};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
 use crate::cache::policy::tags::tags;
-use crate::cache::store::Filler;
+use crate::cache::store::{Filler, Store};
 use crate::config::checked::RouteCache;
 
 /// How long requests for what turned out not to be storable go their own way.
@@ -123,14 +123,28 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
         return Fate::NotKept(Why::TooLarge);
     }
     match plan(fetch, head.status, &head.headers, rules, now) {
-        Ok(plan) => Fate::Kept(Box::new(Kept {
-            head: kept_head(head.status, dated(head, &received(now)), &plan),
-            tags: hashes(fetch, &head.headers),
-            length,
-            plan,
-        })),
+        Ok(plan) => {
+            let (head, tags) = shape(&fetch.control.cache, head, &plan, now);
+            Fate::Kept(Box::new(Kept {
+                head,
+                tags,
+                length,
+                plan,
+            }))
+        }
         Err(why) => Fate::NotKept(why),
     }
+}
+
+/// The head and the tags that are stored of an answer.
+pub fn shape(
+    cache: &Store,
+    answer: &ResponseHeader,
+    plan: &Plan,
+    now: Millis,
+) -> (Head, Box<[u64]>) {
+    let head = kept_head(answer.status, dated(answer, &received(now)), plan);
+    (head, hashes(cache, &answer.headers))
 }
 
 /// What the file says of the fetch's route.
@@ -147,7 +161,7 @@ pub fn is_trouble(status: StatusCode) -> bool {
 ///
 /// # Errors
 /// [`Why::Unframed`] where nobody could tell whether it is whole.
-fn length(head: &ResponseHeader) -> Result<Option<u64>, Why> {
+pub fn length(head: &ResponseHeader) -> Result<Option<u64>, Why> {
     if matches!(head.status.as_u16(), 204 | 205 | 304) {
         return Ok(Some(0));
     }
@@ -219,8 +233,8 @@ fn kept_head<'a>(
     Head::new(status, kept.map(|(name, value)| (name, value.as_bytes())))
 }
 
-fn hashes(fetch: &Fetch, headers: &HeaderMap) -> Box<[u64]> {
-    let all = tags(headers).map(|tag| fetch.control.cache.tag_hash(tag));
+fn hashes(cache: &Store, headers: &HeaderMap) -> Box<[u64]> {
+    let all = tags(headers).map(|tag| cache.tag_hash(tag));
     let mut all: SmallVec<[u64; 8]> = all.collect();
     all.sort_unstable();
     all.dedup();
@@ -274,7 +288,7 @@ fn confirm(
     let new = fields(head).filter(|(name, _)| updates(name));
     let all = old.iter().map(|(name, value)| (*name, value)).chain(new);
     let kept = kept_head(status, all, &plan);
-    let tags = hashes(fetch, &both);
+    let tags = hashes(cache, &both);
     cache.renew(
         entry,
         (plan.life, kept),
