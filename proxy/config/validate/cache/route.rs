@@ -190,15 +190,13 @@ fn key(keys: Option<&schema::CacheKey>, at: &At, problems: &mut Problems) -> Cac
     let names = keys.drop_query.as_deref().unwrap_or_default();
     let drop_query = drop_query(names, &at.key("drop_query"), problems);
     let sorted = at.key("sort_query");
-    let sort_query = words::flag(keys.sort_query.as_deref(), &sorted, false, problems);
-    let sort_query = if sort_query && drop_query.iter().any(|name| name == CacheKey::ALL) {
+    let mut sort_query = words::flag(keys.sort_query.as_deref(), &sorted, false, problems);
+    if sort_query && drop_query.iter().any(|name| name == CacheKey::ALL) {
         let what = "`sort_query` has no effect: `drop_query` leaves nothing of the query";
         let problem = Problem::warning(sorted.key_place(), what);
         problems.push(problem.help("remove one of them"));
-        false
-    } else {
-        sort_query
-    };
+        sort_query = false;
+    }
     CacheKey {
         drop_query,
         sort_query,
