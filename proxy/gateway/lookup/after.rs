@@ -15,6 +15,7 @@ use super::{asked, keep};
 use crate::base::cached::Why;
 use crate::cache::policy::invalidate::{invalidates, targets};
 use crate::cache::policy::store::{Answer, Asked, storable};
+use crate::cache::unkeyed;
 use crate::config::checked::CacheKey;
 use crate::live::snapshot::Snapshot;
 use crate::route::RouteAsk;
@@ -65,6 +66,10 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
     let lately_not = ctx.cached.not_stored == Some(Why::HitForMiss);
     if !lately_not && !(is_post && says_whose) {
         return;
+    }
+    let may_poison = |name| unkeyed::is_stripped(name, ctx.trusted);
+    if is_post && request.headers.keys().any(may_poison) {
+        return; // a fetch would have left them out
     }
     let (Some(host), Some(target)) = (
         asked::host(&request.headers, ctx),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Version, header};
+use http::{HeaderValue, Method, Version, header};
 use parking_lot::Mutex;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
@@ -125,7 +125,7 @@ pub fn begin(
     let conn = Arc::new(conn.detached()); // the task ends by itself, whoever waits for it
     let limit = ctx.snapshot.config.timeouts.request;
     let fetch = Arc::new(Fetch {
-        request: request(session.req_header(), &asked, confirms.as_deref(), ctx),
+        request: request(session.req_header(), confirms.as_deref(), ctx),
         snapshot: ctx.snapshot.clone(),
         control: ctx.control.clone(),
         route,
@@ -177,13 +177,9 @@ async fn is_cut(fetch: &Fetch) {
 
 /// What the nodes are asked for: the whole of it, whatever part the client wants, and whether what is stored is still
 /// right.
-fn request(
-    own: &RequestHeader,
-    asked: &Asked,
-    confirms: Option<&Entry>,
-    ctx: &Ctx,
-) -> RequestHeader {
+fn request(own: &RequestHeader, confirms: Option<&Entry>, ctx: &Ctx) -> RequestHeader {
     let mut request = own.clone();
+    request.set_method(Method::GET); // behind an answer to HEAD
     for name in [
         header::RANGE,
         header::IF_RANGE,
@@ -202,7 +198,6 @@ fn request(
         request.remove_header(&name);
     }
     request.set_version(Version::HTTP_11);
-    let _ = asked;
     if let Some(entry) = confirms {
         let etag = entry.head.field("etag");
         let modified = entry.head.field("last-modified");

@@ -40,7 +40,7 @@ pub enum Parts {
     /// Several, each with a head of its own.
     Many {
         /// Each part behind its head.
-        parts: SmallVec<[(Bytes, Range<u64>); 4]>,
+        parts: Vec<(Bytes, Range<u64>)>,
         /// What follows the last.
         end: Bytes,
         /// The type of the whole.

@@ -13,7 +13,7 @@ use super::super::ctx::Ctx;
 use super::super::reply;
 use super::parts::{self, Parts};
 use super::status;
-use crate::base::cached::Why;
+use crate::base::cached::{Outcome, Why};
 use crate::base::reason::End;
 use crate::cache::entry::{Body, Entry, Head};
 use crate::cache::policy::condition::{Validators, if_range_holds, not_modified};
@@ -193,8 +193,10 @@ fn dressed(
             head.append_header(name, value)?;
         }
     }
-    let now = ctx.control.clock.now();
-    head.insert_header("Age", offer.life.age(now) / 1_000)?;
+    let age = offer.life.age(ctx.control.clock.now()) / 1_000;
+    if age > 0 || is_reuse(ctx) {
+        head.insert_header("Age", age)?;
+    }
     status::add(&mut head, ctx)?;
     parts.dress(&mut head, offer.length)?;
     if !parts.is_bare() && matches!(parts, Parts::Whole) && !has_no_body(offer) {
@@ -204,6 +206,11 @@ fn dressed(
         }
     }
     Ok(head)
+}
+
+/// Whether the answer was there before the request. One that was fetched for it is as old as the node says.
+fn is_reuse(ctx: &Ctx) -> bool {
+    ctx.cached.is_answer() || ctx.cached.outcome == Some(Outcome::Revalidated)
 }
 
 /// What a 304 carries (RFC 9110 §15.4.5): what the client may not have, and nothing that describes a body.
