@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a proxied request costs: Tidegate next to nginx (and HAProxy, when installed) in one run on this machine.
+# What a proxied request costs: Tidegate next to nginx (and HAProxy, when installed) in one run on this machine. With
+# --hits: what a request costs that is answered from the cache of each.
 #
 # An nginx origin answers 1 KiB; each proxy in turn passes 64 kept-alive connections of load on to it, with one worker
 # thread, kept connections to the origin, and the usual X-Forwarded fields. Each proxy has core 0 to itself, origin
@@ -11,6 +12,15 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin"
+
+case "${1:-}" in
+'') hits= ;;
+--hits) hits=yes ;;
+*)
+    echo 'usage: bench-peers.sh [--hits]' >&2
+    exit 2
+    ;;
+esac
 
 for tool in nginx wrk python3 taskset; do
     command -v "$tool" >/dev/null || {
@@ -73,15 +83,17 @@ nginx_conf() {
 
 nginx_conf origin <<END
 access_log off;
-server { listen $origin; location / { default_type text/plain; return 200 "$(printf 'x%.0s' {1..1024})"; } }
+server { listen $origin; location / { default_type text/plain; ${hits:+add_header Cache-Control max-age=3600;} return 200 "$(printf 'x%.0s' {1..1024})"; } }
 END
 
 nginx_proxy() { # nginx_proxy NAME PORT LOG
     nginx_conf "$1" <<END
 access_log $3;
 upstream origin { server $origin; keepalive 64; keepalive_requests 1000000000; }
+${hits:+proxy_cache_path $dir/$1/cache keys_zone=cache:10m;}
 server {
     listen 127.0.0.1:$2;
+    ${hits:+proxy_cache cache;}
     location / {
         proxy_pass http://origin;
         proxy_http_version 1.1;
@@ -102,7 +114,7 @@ admin: { addr: "127.0.0.1:$3" }
 threads: 1
 access_log: $4
 upstreams: { origin: { nodes: ["$origin"] } }
-routes: [{ upstream: origin }]
+routes: [{ upstream: origin, cache: $([[ $hits ]] && echo true || echo false) }]
 END
 }
 
@@ -131,8 +143,13 @@ defaults
     timeout server 30s
     option forwardfor
     http-reuse always
+${hits:+cache store
+    total-max-size 64
+    max-age 3600}
 frontend in
     bind 127.0.0.1:${ports[3]}
+    ${hits:+http-request cache-use store
+    http-response cache-store store}
     default_backend origin
 backend origin
     http-request set-header X-Forwarded-Proto http

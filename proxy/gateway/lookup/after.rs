@@ -64,7 +64,8 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
     let is_post = request.method == Method::POST;
     let says_whose = answer.headers.contains_key(header::CONTENT_LOCATION);
     let lately_not = ctx.cached.not_stored == Some(Why::HitForMiss);
-    if !lately_not && !(is_post && says_whose) {
+    let is_kept = is_post && says_whose;
+    if !(lately_not || is_kept) {
         return;
     }
     let may_poison = |name| unkeyed::is_stripped(name, ctx.trusted);
