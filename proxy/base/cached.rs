@@ -108,6 +108,8 @@ why! {
     Upgrade = "upgrade",
     /// It names no host.
     NoHost = "no_host",
+    /// It wants a part from the middle of what is not stored.
+    Range = "range",
     /// HEAD for what is not stored.
     Head = "head",
     /// Answers to it were not storable a moment ago.

@@ -26,6 +26,8 @@ pub struct Asked {
     pub wish: Wish,
     /// It wants the head alone.
     pub is_head: bool,
+    /// It wants a part that does not begin where the whole does.
+    pub is_part: bool,
 }
 
 impl Asked {
@@ -35,6 +37,7 @@ impl Asked {
             key: self.key.clone(),
             wish: self.wish,
             is_head: self.is_head,
+            is_part: self.is_part,
         }
     }
 }
@@ -64,12 +67,21 @@ pub fn of(session: &mut Session, ctx: &Ctx, rules: &RouteCache) -> Result<Asked,
     let Some(host) = host(fields, ctx) else {
         return Err(Why::NoHost);
     };
+    let is_part = fields.get(header::RANGE).is_some_and(|range| {
+        let from_start = range.as_bytes().starts_with(b"bytes=0-");
+        !from_start || range.as_bytes().contains(&b',')
+    });
     let wish = Wish::of(fields, rules.ignore_client_cache_control);
     let scheme = scheme(fields, ctx);
     tidy(session, &rules.key);
     let uri = &session.req_header().uri;
     let key = key(ctx, scheme, &host, uri.path(), uri.query());
-    Ok(Asked { key, wish, is_head })
+    Ok(Asked {
+        key,
+        wish,
+        is_head,
+        is_part,
+    })
 }
 
 /// Whether there is a body. A hit must not leave one behind that would be read as the next request.

@@ -7,6 +7,7 @@
 //! | stale, with a validator | a node is asked whether it is still right |
 //! | nothing that can be used | fetched, by one request for all who want it |
 //! | any of the last two, `only-if-cached` | 504 |
+//! | nothing, for HEAD or a part from the middle | handed on as it is: a fetch would be for all of it |
 //! | no business of the cache, or lately not storable | handed on, each request by itself |
 //! | a node failed, and what is stored may be used then | sent |
 //!
@@ -160,6 +161,8 @@ async fn look(session: &mut Session, ctx: &mut Ctx, asked: &Asked) -> Result<Loo
     }
     let direct = if asked.is_head {
         Some(Why::Head)
+    } else if found.entry.is_none() && asked.is_part {
+        Some(Why::Range)
     } else if asked.wish.no_store {
         Some(Why::RequestNoStore)
     } else if found.entry.is_none() && cache.is_marked(&asked.key, now) {
