@@ -6,6 +6,8 @@
 pub mod condition;
 /// Points in time as HTTP writes them.
 pub mod dates;
+/// Answers that are not what their path claims.
+mod deception;
 /// `Cache-Control`, of answers and of requests.
 pub mod directives;
 /// How long an answer is fresh, and how old it is on arrival.
@@ -14,16 +16,22 @@ pub mod fresh;
 pub mod invalidate;
 /// How long an answer is fresh, how old it is, and what else decides whether it may be used.
 pub mod life;
+/// Comma-separated fields.
+mod list;
 /// What a 304 changes of what is stored.
 pub mod merge;
 /// Which part of a stored body is wanted.
 pub mod range;
 /// May what is stored be used.
 pub mod reuse;
+/// Selecting request fields in one form.
+mod select;
 /// May an answer be stored.
 pub mod store;
 /// What an answer can be purged by.
 pub mod tags;
+/// Whose word counts: a field meant for us, or `Cache-Control`.
+pub mod targeted;
 /// Asking whether what is stored is still right.
 pub mod validate;
 /// Which requests an answer is for.

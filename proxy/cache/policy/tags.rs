@@ -1,14 +1,75 @@
 //! What an answer can be purged by.
+//!
+//! Takes a bounded number of tags of a bounded length; the rest is as if it were not there.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// Tags of one answer.
 pub const TAGS_AT_MOST: usize = 128;
 /// Bytes of one tag; a longer one is none.
 pub const TAG_AT_MOST: usize = 256;
 
-/// The tags of an answer: `Cache-Tag`, separated by commas; `Surrogate-Key` and `xkey`, by blanks.
+/// Fields that name tags, and whether commas separate them; else blanks do.
+static FIELDS: [(HeaderName, bool); 3] = [
+    (HeaderName::from_static("cache-tag"), true),
+    (HeaderName::from_static("surrogate-key"), false),
+    (HeaderName::from_static("xkey"), false),
+];
+
+/// The tags of an answer: of `Cache-Tag`, separated by commas; of `Surrogate-Key` and `xkey`, by blanks. Letter case
+/// counts, and what is named twice is handed out twice.
 pub fn tags(answer: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let _ = answer;
-    std::iter::empty()
+    let lines = FIELDS.iter().flat_map(|(name, by_comma)| {
+        answer
+            .get_all(name)
+            .iter()
+            .map(move |line| (line.as_bytes(), *by_comma))
+    });
+    let all = lines.flat_map(|(line, by_comma)| {
+        line.split(move |b| {
+            if by_comma {
+                *b == b','
+            } else {
+                matches!(b, b' ' | b'\t')
+            }
+        })
+    });
+    all.map(|tag| tag.trim_ascii())
+        .filter(|tag| (1..=TAG_AT_MOST).contains(&tag.len()))
+        .take(TAGS_AT_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(of: &[(&'static str, String)]) -> HeaderMap {
+        let mut all = HeaderMap::new();
+        for (name, value) in of {
+            all.append(*name, value.parse().unwrap());
+        }
+        all
+    }
+
+    #[test]
+    fn tags_come_from_three_fields_on_any_number_of_lines() {
+        let answer = answer(&[
+            ("xkey", "e  f".into()),
+            ("cache-tag", "a b, c,,".into()),
+            ("cache-tag", "d".into()),
+            ("surrogate-key", "g,h\ti".into()),
+            ("x-tag", "no".into()),
+        ]);
+        let all: Vec<&[u8]> = tags(&answer).collect();
+        assert_eq!(all, [&b"a b"[..], b"c", b"d", b"g,h", b"i", b"e", b"f"]);
+    }
+
+    #[test]
+    fn a_flood_of_tags_is_cut_and_a_tag_too_long_is_none() {
+        let many = "t,".repeat(10 * TAGS_AT_MOST);
+        assert_eq!(tags(&answer(&[("cache-tag", many)])).count(), TAGS_AT_MOST);
+        let fits = "t".repeat(TAG_AT_MOST);
+        let long = answer(&[("xkey", format!("{fits}t {fits}"))]);
+        assert_eq!(tags(&long).collect::<Vec<_>>(), [fits.as_bytes()]);
+    }
 }

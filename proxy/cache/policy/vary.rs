@@ -1,48 +1,95 @@
 //! Which requests a stored answer may be used for, beyond its key (`Vary`, RFC 9111 §4.1).
+//!
+//! A name that is none selects nothing that could be compared: such an answer is for nobody else, as with `*`.
 
 use std::sync::Arc;
 
+use http::header::{ACCEPT_LANGUAGE, VARY};
 use http::{HeaderMap, HeaderName};
+use smallvec::SmallVec;
 
+use super::list::Members;
+use super::select;
 use crate::base::cached::Why;
 
 /// The request fields that selected an answer, with the values they had.
+///
+/// Two are equal when they are of the same fields with the same values: one is stored in the place of the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection(Option<Arc<[Selected]>>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Selected {
     name: HeaderName,
-    /// `None`: the request had no such field.
+    /// In its one form; `None`: the request had no such field.
     value: Option<Box<[u8]>>,
+    /// Of `Accept-Language`: the language of the answer, for who prefers it to all others.
+    language: Option<Box<[u8]>>,
+}
+
+impl PartialEq for Selected {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.value == other.value
+    }
+}
+
+impl Eq for Selected {}
+
+impl Selected {
+    fn of(name: HeaderName, request: &HeaderMap, language: Option<Box<[u8]>>) -> Selected {
+        let value = select::normal(&name, request).map(|text| text.to_vec().into());
+        Selected {
+            name,
+            value,
+            language,
+        }
+    }
+
+    fn matches(&self, request: &HeaderMap) -> bool {
+        let value = select::normal(&self.name, request);
+        if value.as_deref() == self.value.as_deref() {
+            return true;
+        }
+        let preferred = || select::language(request);
+        let speaks = |own: &[u8]| preferred().is_some_and(|wanted| wanted[..] == *own);
+        self.language.as_deref().is_some_and(speaks)
+    }
 }
 
 impl Selection {
     /// What selected an answer with these `answer` fields to a request with these `request` fields.
     ///
     /// # Errors
-    /// [`Why::VaryAny`] for `*`.
+    /// [`Why::VaryAny`] for `*`, wherever it stands, and for what cannot name a field.
     pub fn of(answer: &HeaderMap, request: &HeaderMap) -> Result<Selection, Why> {
-        let _ = (answer, request);
-        Ok(Selection(None))
+        let lines = answer.get_all(VARY).iter();
+        let members = lines.flat_map(|line| Members::of(line.as_bytes()));
+        let mut names: SmallVec<[HeaderName; 4]> = SmallVec::new();
+        for member in members.filter(|member| !member.is_empty()) {
+            // `*` would do as a name.
+            let name = HeaderName::from_bytes(member)
+                .ok()
+                .filter(|_| member != b"*");
+            names.push(name.ok_or(Why::VaryAny)?);
+        }
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+        if names.is_empty() {
+            return Ok(Selection(None));
+        }
+        let selected = |name: HeaderName| {
+            let by_language = name == ACCEPT_LANGUAGE;
+            let language = by_language
+                .then(|| select::content_language(answer))
+                .flatten();
+            Selected::of(name, request, language)
+        };
+        Ok(Selection(Some(names.into_iter().map(selected).collect())))
     }
 
     /// Whether a request with these fields is given what this selected.
     pub fn matches(&self, request: &HeaderMap) -> bool {
-        let _ = request;
-        self.0.is_none()
-    }
-
-    /// Whether this and the other are of the same fields, whatever their values.
-    pub fn names_same(&self, other: &Selection) -> bool {
-        self.is_any() == other.is_any()
-    }
-
-    /// What a request with these fields would be selected by, where this was what selected: the place of a variant
-    /// that is not stored yet.
-    pub fn wants(&self, request: &HeaderMap) -> Selection {
-        let _ = request;
-        self.clone()
+        self.fields().iter().all(|field| field.matches(request))
     }
 
     /// Whether every request is.
@@ -50,12 +97,33 @@ impl Selection {
         self.0.is_none()
     }
 
-    /// Bytes it takes.
+    /// Whether this and the other are of the same fields, whatever their values.
+    pub fn names_same(&self, other: &Selection) -> bool {
+        let (own, others) = (self.fields(), other.fields());
+        let same = |(one, other): (&Selected, &Selected)| one.name == other.name;
+        own.len() == others.len() && own.iter().zip(others).all(same)
+    }
+
+    /// What a request with these fields is selected by where answers vary as this one does.
+    pub fn wants(&self, request: &HeaderMap) -> Selection {
+        let wanted = |field: &Selected| Selected::of(field.name.clone(), request, None);
+        Selection(self.0.as_ref().map(|all| all.iter().map(wanted).collect()))
+    }
+
+    /// Bytes it takes, beside itself.
     pub fn size(&self) -> usize {
-        self.0.as_ref().map_or(0, |all| {
-            let one =
-                |s: &Selected| size_of::<Selected>() + s.value.as_ref().map_or(0, |v| v.len());
-            all.iter().map(one).sum()
-        })
+        let text = |text: &Option<Box<[u8]>>| text.as_ref().map_or(0, |text| text.len());
+        let one = |field: &Selected| {
+            let name = field.name.as_str().len();
+            size_of::<Selected>() + name + text(&field.value) + text(&field.language)
+        };
+        self.fields().iter().map(one).sum()
+    }
+
+    fn fields(&self) -> &[Selected] {
+        self.0.as_deref().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;
