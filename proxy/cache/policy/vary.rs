@@ -23,14 +23,31 @@ impl Selection {
     /// # Errors
     /// [`Why::VaryAny`] for `*`.
     pub fn of(answer: &HeaderMap, request: &HeaderMap) -> Result<Selection, Why> {
-        let _ = (answer, request);
-        Ok(Selection(None))
+        let names = answer.get_all(http::header::VARY);
+        let names = names.iter().filter_map(|v| v.to_str().ok());
+        let names = names.flat_map(|v| v.split(',')).map(str::trim);
+        let mut all = Vec::new();
+        for name in names.filter(|name| !name.is_empty()) {
+            let name: HeaderName = name.parse().map_err(|_| Why::VaryAny)?;
+            let value = request.get(&name).map(|v| v.as_bytes().into());
+            all.push(Selected { name, value });
+        }
+        Ok(Selection((!all.is_empty()).then(|| all.into())))
     }
 
     /// Whether a request with these fields is given what this selected.
     pub fn matches(&self, request: &HeaderMap) -> bool {
-        let _ = request;
-        self.0.is_none()
+        *self == self.wants(request)
+    }
+
+    /// What a request with these fields would be selected by, where this was what selected: the place of a variant
+    /// that is not stored yet.
+    pub fn wants(&self, request: &HeaderMap) -> Selection {
+        let one = |s: &Selected| Selected {
+            name: s.name.clone(),
+            value: request.get(&s.name).map(|v| v.as_bytes().into()),
+        };
+        Selection(self.0.as_ref().map(|all| all.iter().map(one).collect()))
     }
 
     /// Whether every request is.
