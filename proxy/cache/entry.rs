@@ -1,10 +1,13 @@
-//! A stored answer: immutable but for the moment it was purged softly.
+//! A stored answer: immutable but for the moment it was purged softly, and how far purges are known not to concern it.
 //!
 //! Bytes are shared with every connection that sends them and copied for none. A confirmed answer (304) is a new entry
 //! with the same body.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -12,6 +15,7 @@ use http::StatusCode;
 use super::key::Key;
 use super::policy::life::{Life, Millis};
 use super::policy::vary::Selection;
+use super::store::room::Charge;
 
 /// A response head as it is kept: its lines as they are sent, `Name: value` each, CRLF included.
 #[derive(Debug, Clone)]
@@ -127,6 +131,22 @@ pub struct Entry {
     pub begun: u64,
     /// When it was purged softly.
     expired: AtomicU64,
+    /// How many purges there had been when it was purged softly last.
+    expired_by: AtomicU64,
+    /// Purges up to this one either do not concern it or are in `expired`.
+    judged: AtomicU64,
+    held: Option<Held>,
+}
+
+/// The memory of an entry that may be stored.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Of the entry itself and its key.
+    pub(super) own: Charge,
+    /// Bytes of its head, where they are not in the memory of its body.
+    pub(super) head: u64,
+    /// Bytes of its body, which entries that were confirmed share.
+    pub(super) body: u64,
 }
 
 impl Entry {
@@ -147,6 +167,9 @@ impl Entry {
             tags,
             begun,
             expired: AtomicU64::new(NEVER),
+            expired_by: AtomicU64::new(0),
+            judged: AtomicU64::new(begun),
+            held: None,
         }
     }
 
@@ -161,6 +184,22 @@ impl Entry {
         )
     }
 
+    /// The same, with the memory it takes accounted for.
+    pub(super) fn holding(mut self, held: Held) -> Entry {
+        self.held = Some(held);
+        self
+    }
+
+    /// Bytes it takes, all in all.
+    pub(super) fn weight(&self) -> u64 {
+        (self.held.as_ref()).map_or(0, |held| held.own.bytes() + held.head + held.body)
+    }
+
+    /// Bytes its body takes.
+    pub(super) fn body_weight(&self) -> u64 {
+        self.held.as_ref().map_or(0, |held| held.body)
+    }
+
     /// When it was purged softly.
     pub fn expired_at(&self) -> Option<Millis> {
         let at = self.expired.load(Relaxed);
@@ -170,6 +209,28 @@ impl Entry {
     /// Purges it softly: from `now` on it is stale.
     pub fn expire(&self, now: Millis) {
         self.expired.fetch_min(now, Relaxed);
+    }
+
+    /// Purges it softly, by the purge with this number.
+    pub(super) fn expire_by(&self, now: Millis, purge: u64) {
+        self.expire(now);
+        self.expired_by.fetch_max(purge, Relaxed);
+    }
+
+    /// The number of the last purge that made it stale.
+    pub(super) fn expired_by(&self) -> u64 {
+        self.expired_by.load(Relaxed)
+    }
+
+    /// Up to which purge it is known whether it is concerned.
+    pub(super) fn judged(&self) -> u64 {
+        // What `expire` wrote before is seen by whoever sees this.
+        self.judged.load(Acquire)
+    }
+
+    /// It is known now, up to this one.
+    pub(super) fn set_judged(&self, purge: u64) {
+        self.judged.fetch_max(purge, Release);
     }
 }
 

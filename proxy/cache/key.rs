@@ -91,6 +91,15 @@ impl Key {
         (self.bytes[flag] == 1).then(|| text(&self.bytes[flag + 1..]))
     }
 
+    /// The same with another hash, as only chance would have it.
+    #[cfg(test)]
+    pub(super) fn with_hash(&self, hash: u128) -> Key {
+        Key {
+            hash,
+            ..self.clone()
+        }
+    }
+
     /// Bytes it takes in memory, beside itself.
     pub fn size(&self) -> usize {
         self.bytes.len()

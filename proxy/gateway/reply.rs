@@ -162,7 +162,7 @@ pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
         conn.is_to_be_reset(false);
     }
     if let Some(filler) = ctx.keeps.take().filter(|_| error.is_none()) {
-        let _ = filler.finish(ctx.control.clock.now());
+        let _ = filler.finish();
     }
     ctx.tell(end);
 }

@@ -1,13 +1,20 @@
-//! A fetch in flight: one fills it, many read it.
+//! Both ends of a fetch in flight: one fills it, many read it.
+//!
+//! The filler never fails an answer for the store's sake: what cannot be stored is passed on to those who read it
+//! already, no faster than the slowest of them, and to nobody else. Readers come to a clean end only with a whole body.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::core::Core;
+use super::flight::{End, Flight, Passing};
+use super::pack;
+use super::purge::Verdict;
+use super::room::{Charge, allocated};
 use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
-use crate::cache::key::Key;
-use crate::cache::policy::life::{Life, Millis};
+use crate::cache::policy::life::Life;
 use crate::cache::policy::vary::Selection;
 
 /// What is known of an answer when its head is.
@@ -39,27 +46,29 @@ pub enum State {
 /// The one who fetches. Dropped without an end, the fetch failed.
 #[derive(Debug)]
 pub struct Filler {
-    key: Arc<Key>,
+    core: Arc<Core>,
+    flight: Arc<Flight>,
 }
 
 impl Filler {
-    pub(super) fn new(key: Arc<Key>) -> Filler {
-        Filler { key }
+    pub(super) fn new(core: &Arc<Core>, flight: Arc<Flight>) -> Filler {
+        let core = Arc::clone(core);
+        Filler { core, flight }
     }
 
     /// The [`super::Store::sequence`] when the fetch began.
     pub fn begun(&self) -> u64 {
-        0
+        self.flight.begun
     }
 
-    /// Reads what is filled, from its beginning.
+    /// Reads what is filled, from its beginning. To be asked for before anything is written.
     pub fn reader(&self) -> Reader {
-        Reader {}
+        Reader::new(&self.flight, self.flight.with(|flow| flow.enter()))
     }
 
-    /// Whether anybody does.
+    /// Whether anybody reads.
     pub fn has_readers(&self) -> bool {
-        false
+        self.flight.with(|flow| flow.has_readers())
     }
 
     /// The head is known and the answer may be stored: readers may start. `length` is that of the whole body, if it was
@@ -71,70 +80,190 @@ impl Filler {
         tags: Box<[u64]>,
         length: Option<u64>,
     ) {
-        let _ = (head, life, selection, tags, length);
+        let bytes = allocated(head.lines().len()) + (size_of_val(&*tags) + selection.size()) as u64;
+        let charge = self.core.take(bytes);
+        let too_large = length.is_some_and(|length| length > self.core.max_object());
+        let begun = Arc::new(Begun {
+            head,
+            life,
+            selection,
+            length,
+        });
+        self.flight.tell(|flow| {
+            if too_large {
+                flow.degraded.get_or_insert(Why::TooLarge);
+            }
+            match charge {
+                Some(charge) => flow.charge.merge(charge),
+                None => drop(flow.degraded.get_or_insert(Why::NoRoom)),
+            }
+            flow.begun = Some(begun);
+            flow.tags = tags;
+        });
     }
 
-    /// Appends a piece of the body; cancelled, it is not appended.
+    /// Appends a piece of the body. What will not be stored waits here for the slowest reader. Cancelled, it has not
+    /// been appended.
     pub async fn write(&mut self, piece: Bytes) {
-        let _ = piece;
+        if piece.is_empty() {
+            return;
+        }
+        if self.degraded().is_none() {
+            match self.keep(&piece) {
+                Ok(()) => return,
+                Err(why) => self.degrade(why),
+            }
+        }
+        while let Passing::Wait = self.pass(&piece) {
+            self.flight.space().await;
+        }
+    }
+
+    /// Appends a piece of what will be stored, in memory of our own: the one it came in may be a small part of a large
+    /// buffer.
+    fn keep(&self, piece: &Bytes) -> Result<(), Why> {
+        if self.is_purged() {
+            return Err(Why::PurgedMeanwhile);
+        }
+        let length = self.flight.with(|flow| flow.written()) + piece.len() as u64;
+        if length > self.core.max_object() {
+            return Err(Why::TooLarge);
+        }
+        let copy = pack::join(&self.core, std::slice::from_ref(piece))?;
+        let merge = |one: &Bytes, two: &Bytes| pack::merge(&self.core, one, two);
+        self.flight.tell(|flow| flow.push(copy, merge));
+        Ok(())
+    }
+
+    fn degrade(&self, why: Why) {
+        self.flight.with(|flow| {
+            flow.degraded.get_or_insert(why);
+            flow.trim();
+        });
+    }
+
+    fn pass(&self, piece: &Bytes) -> Passing {
+        let take = |bytes| Charge::take(&self.core.room, bytes);
+        self.flight.tell(|flow| flow.pass(piece, take))
     }
 
     /// The body is whole: it is stored, and readers come to a clean end.
     ///
     /// # Errors
-    /// Why it is not stored. Readers have the whole answer all the same, except with [`Why::Incomplete`], when the body
-    /// has not the length that was announced.
-    pub fn finish(self, now: Millis) -> Result<Arc<Entry>, Why> {
-        let _ = (now, self.key);
-        Err(Why::NoRoom)
+    /// Why it is not stored. Readers have the whole answer all the same, except with [`Why::Incomplete`] (the body has
+    /// not the length that was announced) and [`Why::Failed`] (there was no head).
+    pub fn finish(self) -> Result<Arc<Entry>, Why> {
+        let stored = self.store();
+        let end = match stored {
+            Err(why @ (Why::Incomplete | Why::Failed)) => End::Failed(why),
+            _ => End::Whole,
+        };
+        self.flight.tell(|flow| {
+            if let Ok(entry) = &stored {
+                flow.set_pieces(entry.body.pieces());
+            }
+            flow.end(end);
+        });
+        stored
+    }
+
+    fn store(&self) -> Result<Arc<Entry>, Why> {
+        let (begun, tags, pieces) = self.flight.with(|flow| {
+            let begun = flow.begun.clone().ok_or(Why::Failed)?;
+            if begun.length.is_some_and(|length| length != flow.written()) {
+                return Err(Why::Incomplete);
+            }
+            match flow.degraded {
+                Some(why) => Err(why),
+                None => Ok((begun, flow.tags.clone(), flow.pieces())),
+            }
+        })?;
+        let key = Arc::clone(&self.flight.key);
+        let parts = (key, begun.selection.clone(), tags, self.flight.begun);
+        let entry = pack::whole(&self.core, parts, (&begun.head, begun.life), &pieces)?;
+        let entry = Arc::new(entry);
+        let put = Arc::clone(&entry);
+        self.core.shelf.put(put, || !self.is_purged())?;
+        Ok(entry)
     }
 
     /// There is an answer, but it may not be stored: readers fetch for themselves.
     pub fn give_up(self, why: Why) {
-        let _ = why;
+        self.flight.tell(|flow| flow.end(End::GaveUp(why)));
     }
 
-    /// There is no answer.
+    /// There is no answer, or no whole one.
     pub fn fails(self, why: Why) {
-        let _ = why;
+        self.flight.tell(|flow| flow.end(End::Failed(why)));
     }
 
     /// A stored answer was confirmed (304) and is for the readers too, if they are among its requests.
     pub fn confirmed(self, entry: Arc<Entry>) {
-        let _ = entry;
+        self.flight.tell(|flow| flow.end(End::Stored(entry)));
     }
 
     /// What is fetched was purged meanwhile: it will not be stored, and nobody else joins.
     pub fn is_purged(&self) -> bool {
-        false
+        let Flight { key, begun, .. } = &*self.flight;
+        if self.flight.is_purged() {
+            return true;
+        }
+        if self.core.epochs.last() <= *begun {
+            return false;
+        }
+        let judge = |tags: &[u64]| self.core.epochs.judge(key, Some(tags), *begun);
+        self.flight.with(|flow| judge(&flow.tags)) != Verdict::Spared
     }
 
-    /// Why it will not be stored, if that is so: it is too large, or there is no room.
+    /// Why it will not be stored, if that is known by now: it is too large, there is no room, it was purged.
     pub fn degraded(&self) -> Option<Why> {
-        None
+        self.flight.with(|flow| flow.degraded)
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        if !self.flight.with(|flow| flow.has_ended()) {
+            self.flight.tell(|flow| flow.end(End::Failed(Why::Failed)));
+        }
+        self.core.registry.leave(&self.flight);
     }
 }
 
 /// One who reads what another fetches. Dropped, it is not waited for.
 #[derive(Debug)]
-pub struct Reader {}
+pub struct Reader {
+    flight: Arc<Flight>,
+    number: usize,
+}
 
 impl Reader {
-    /// How far the fetch is, once its head is known or it has ended without one.
-    pub async fn state(&self) -> State {
-        State::Failed(Why::Failed)
+    pub(super) fn new(flight: &Arc<Flight>, number: usize) -> Reader {
+        let flight = Arc::clone(flight);
+        Reader { flight, number }
     }
 
-    /// The next piece; `None` when the body is whole.
+    /// How far the fetch is, once its head is known or it has ended without one.
+    pub async fn state(&self) -> State {
+        self.flight.state().await
+    }
+
+    /// The next piece; `None` when the body is whole. Cancelled, nothing is lost.
     ///
     /// # Errors
     /// Why it never will be.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Why> {
-        Err(Why::Failed)
+        self.flight.next(self.number).await
     }
 
-    /// Goes on at this position of the body. Only before the first [`Reader::next`], and only forward.
+    /// Goes on at this position of the body, which is not before where it is.
     pub fn seek(&mut self, position: u64) {
-        let _ = position;
+        self.flight.seek(self.number, position);
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.flight.exit(self.number);
     }
 }

@@ -329,7 +329,7 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
             return; // nobody reads it and it is not stored
         }
     }
-    let _ = filler.finish(fetch.control.clock.now());
+    let _ = filler.finish();
 }
 
 /// An answer turned out not to be for the store: the next requests do not wait for each other, and what was stored is

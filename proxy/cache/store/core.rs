@@ -1,0 +1,61 @@
+//! What the store and the fetches in flight share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::purge::Epochs;
+use super::registry::Registry;
+use super::room::{Charge, Room};
+use super::shelf::Shelf;
+use crate::config::checked;
+
+/// Times that room is made for one allocation; others may take what was made.
+const TRIES: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) room: Arc<Room>,
+    pub(super) shelf: Shelf,
+    pub(super) epochs: Epochs,
+    pub(super) registry: Registry,
+    max_object: AtomicU64,
+}
+
+impl Core {
+    pub(super) fn new(rules: &checked::Cache) -> Core {
+        let room = Room::new(rules.memory);
+        Core {
+            shelf: Shelf::new(rules, &room),
+            room,
+            epochs: Epochs::default(),
+            registry: Registry::new(),
+            max_object: AtomicU64::new(rules.max_object),
+        }
+    }
+
+    pub(super) fn set_rules(&self, rules: &checked::Cache) {
+        self.max_object.store(rules.max_object, Relaxed);
+        self.room.set_cap(rules.memory);
+        self.shelf.set_rules(rules);
+    }
+
+    /// Bytes of the largest body that is stored.
+    pub(super) fn max_object(&self) -> u64 {
+        self.max_object.load(Relaxed)
+    }
+
+    /// A charge of so many bytes; entries give way for it. `None`: that did not help.
+    pub(super) fn take(&self, bytes: u64) -> Option<Charge> {
+        for _ in 0..TRIES {
+            if let Some(charge) = Charge::take(&self.room, bytes) {
+                return Some(charge);
+            }
+            let missing = self.room.missing(bytes);
+            if bytes > self.room.cap() || self.shelf.squeeze(missing) == 0 {
+                break;
+            }
+        }
+        // What was thrown out last may have made room after all.
+        Charge::take(&self.room, bytes)
+    }
+}

@@ -1,0 +1,320 @@
+//! A fetch in flight as all see it: what has come of the answer, who reads it and how far they are.
+//!
+//! Every piece stays until the end, for those who join late and for the entry it will be. A flight that will not be
+//! stored keeps what its slowest reader has not seen, and no more than a window. Readers go by their position in the
+//! body, so pieces may be put together behind them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::fill::{Begun, State};
+use super::room::Charge;
+use crate::base::cached::Why;
+use crate::cache::entry::Entry;
+use crate::cache::key::Key;
+use crate::cache::policy::vary::Selection;
+
+/// Bytes that a flight keeps which will not be stored.
+const WINDOW: u64 = 1024 * 1024;
+
+/// A fetch in flight.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) key: Arc<Key>,
+    /// How many purges there had been when it began.
+    pub(super) begun: u64,
+    /// Which requests the answer will probably be for, by what is stored of its key.
+    wanted: Option<Selection>,
+    /// Its answer is for who began it alone: nobody joins.
+    pub(super) is_alone: bool,
+    purged: AtomicBool,
+    /// For readers: something has come.
+    news: Notify,
+    /// For the filler: the slowest reader has moved.
+    space: Notify,
+    flow: Mutex<Flow>,
+}
+
+/// What of it changes.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) begun: Option<Arc<Begun>>,
+    pub(super) tags: Box<[u64]>,
+    pub(super) degraded: Option<Why>,
+    end: Option<End>,
+    pieces: VecDeque<Piece>,
+    written: u64,
+    /// Positions in the body.
+    readers: Slab<u64>,
+    /// The position that `space` was waited for at.
+    slowest: u64,
+    /// Of the flight itself, its head and its list of pieces.
+    pub(super) charge: Charge,
+}
+
+#[derive(Debug)]
+struct Piece {
+    at: u64,
+    bytes: Bytes,
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.at + self.bytes.len() as u64
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    /// The body is whole.
+    Whole,
+    /// A stored answer was confirmed.
+    Stored(Arc<Entry>),
+    /// It is for nobody else.
+    GaveUp(Why),
+    /// It failed.
+    Failed(Why),
+}
+
+/// What a filler does with a piece that will not be stored.
+pub(super) enum Passing {
+    /// It was passed on, or nobody is there to read it.
+    Done,
+    /// Readers first have to come so far that there is room.
+    Wait,
+}
+
+impl Flight {
+    pub(super) fn new(
+        key: Arc<Key>,
+        begun: u64,
+        wanted: Option<Selection>,
+        is_alone: bool,
+        charge: Charge,
+    ) -> Flight {
+        Flight {
+            key,
+            begun,
+            wanted,
+            is_alone,
+            purged: AtomicBool::new(false),
+            news: Notify::new(),
+            space: Notify::new(),
+            flow: Mutex::new(Flow {
+                begun: None,
+                tags: Box::default(),
+                degraded: None,
+                end: None,
+                pieces: VecDeque::new(),
+                written: 0,
+                readers: Slab::new(),
+                slowest: 0,
+                charge,
+            }),
+        }
+    }
+
+    /// Whether it is of a URL that was purged or overwritten since.
+    pub(super) fn is_purged(&self) -> bool {
+        self.purged.load(Relaxed)
+    }
+
+    /// Whether its answer may be for this request too, as far as is known before its head is.
+    pub(super) fn is_wanted_by(&self, request: &HeaderMap) -> bool {
+        (self.wanted.as_ref()).is_none_or(|wanted| wanted.wants(request) == *wanted)
+    }
+
+    pub(super) fn purge(&self) {
+        self.purged.store(true, Relaxed);
+    }
+
+    /// A look at what has come. Nobody else looks meanwhile.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut Flow) -> T) -> T {
+        f(&mut self.flow.lock())
+    }
+
+    /// The same, and readers are told.
+    pub(super) fn tell<T>(&self, f: impl FnOnce(&mut Flow) -> T) -> T {
+        let done = self.with(f);
+        self.news.notify_waiters();
+        done
+    }
+
+    /// A reader has gone.
+    pub(super) fn exit(&self, reader: usize) {
+        self.with(|flow| flow.readers.remove(reader));
+        self.space.notify_one();
+    }
+
+    pub(super) fn seek(&self, reader: usize, position: u64) {
+        self.with(|flow| flow.readers[reader] = flow.readers[reader].max(position));
+        self.space.notify_one();
+    }
+
+    /// How far it is, once that is known.
+    pub(super) async fn state(&self) -> State {
+        loop {
+            // Made before the look, so that no news between the two are missed.
+            let news = self.news.notified();
+            if let Some(state) = self.with(|flow| flow.state()) {
+                return state;
+            }
+            news.await;
+        }
+    }
+
+    /// The next piece for this reader.
+    pub(super) async fn next(&self, reader: usize) -> Result<Option<Bytes>, Why> {
+        loop {
+            let news = self.news.notified();
+            let (next, moved) = self.with(|flow| flow.next(reader));
+            if moved {
+                self.space.notify_one();
+            }
+            if let Some(next) = next {
+                return next;
+            }
+            news.await;
+        }
+    }
+
+    /// Waits until the slowest reader may have moved.
+    pub(super) async fn space(&self) {
+        self.space.notified().await;
+    }
+}
+
+impl Flow {
+    /// Somebody reads from the beginning; its number.
+    pub(super) fn enter(&mut self) -> usize {
+        self.readers.insert(0)
+    }
+
+    pub(super) fn state(&self) -> Option<State> {
+        match (&self.begun, &self.end) {
+            (Some(begun), _) => Some(State::Streaming(Arc::clone(begun))),
+            (None, Some(End::Stored(entry))) => Some(State::Stored(Arc::clone(entry))),
+            (None, Some(End::GaveUp(why))) => Some(State::GaveUp(*why)),
+            (None, Some(End::Failed(why))) => Some(State::Failed(*why)),
+            (None, Some(End::Whole)) => Some(State::Failed(Why::Failed)),
+            (None, None) => None,
+        }
+    }
+
+    /// The next piece for a reader, if there is one, and whether the filler may have waited for that.
+    fn next(&mut self, reader: usize) -> (Option<Result<Option<Bytes>, Why>>, bool) {
+        let position = self.readers[reader];
+        let after = self.pieces.partition_point(|piece| piece.at <= position);
+        let piece = after.checked_sub(1).and_then(|at| self.pieces.get(at));
+        if let Some(piece) = piece.filter(|piece| piece.end() > position) {
+            let bytes = piece.bytes.slice((position - piece.at) as usize..);
+            self.readers[reader] = piece.end();
+            let moved = self.degraded.is_some() && position <= self.slowest;
+            return (Some(Ok(Some(bytes))), moved);
+        }
+        let next = match &self.end {
+            _ if position < self.written => Some(Err(Why::Failed)), // it came too late for that
+            None => None,
+            Some(End::Whole | End::Stored(_)) => Some(Ok(None)),
+            Some(End::GaveUp(why) | End::Failed(why)) => Some(Err(*why)),
+        };
+        (next, false)
+    }
+
+    /// Appends a piece. Small ones become one as they come, each byte in few steps however small they were.
+    pub(super) fn push(&mut self, bytes: Bytes, merge: impl Fn(&Bytes, &Bytes) -> Option<Bytes>) {
+        let at = self.written;
+        self.written += bytes.len() as u64;
+        self.pieces.push_back(Piece { at, bytes });
+        while let [.., before, last] = self.pieces.make_contiguous() {
+            if last.bytes.len() < before.bytes.len() {
+                break;
+            }
+            let Some(bytes) = merge(&before.bytes, &last.bytes) else {
+                break;
+            };
+            before.bytes = bytes;
+            self.pieces.pop_back();
+        }
+    }
+
+    /// Passes a piece on that will not be stored. `take` charges bytes that are kept until all have seen them; without
+    /// a charge there is one piece at a time, as there would be without a cache.
+    pub(super) fn pass(
+        &mut self,
+        bytes: &Bytes,
+        take: impl FnOnce(u64) -> Option<Charge>,
+    ) -> Passing {
+        let length = bytes.len() as u64;
+        self.trim();
+        let held = self
+            .pieces
+            .front()
+            .map_or(0, |piece| self.written - piece.at);
+        let bytes = match held {
+            0 => bytes.clone(),
+            _ if held + length > WINDOW => return Passing::Wait,
+            _ => match take(super::room::cost(bytes.len())) {
+                Some(charge) => super::room::charged(bytes.clone(), charge),
+                None => return Passing::Wait,
+            },
+        };
+        let at = self.written;
+        self.written += length;
+        if !self.readers.is_empty() {
+            self.pieces.push_back(Piece { at, bytes });
+        }
+        Passing::Done
+    }
+
+    /// Drops what all readers have seen.
+    pub(super) fn trim(&mut self) {
+        let positions = self.readers.iter().map(|(_, at)| *at);
+        self.slowest = positions.min().unwrap_or(u64::MAX);
+        while (self.pieces.front()).is_some_and(|piece| piece.end() <= self.slowest) {
+            self.pieces.pop_front();
+        }
+    }
+
+    pub(super) fn end(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    pub(super) fn has_readers(&self) -> bool {
+        !self.readers.is_empty()
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub(super) fn pieces(&self) -> Vec<Bytes> {
+        self.pieces
+            .iter()
+            .map(|piece| piece.bytes.clone())
+            .collect()
+    }
+
+    /// The same body in other memory, for those who still read it.
+    pub(super) fn set_pieces(&mut self, pieces: &[Bytes]) {
+        let mut at = 0;
+        self.pieces.clear();
+        for bytes in pieces {
+            let bytes = bytes.clone();
+            self.pieces.push_back(Piece { at, bytes });
+            at += self.pieces.back().map_or(0, |p| p.bytes.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Makes entries, in memory of the right size that knows what it is charged.
+//!
+//! A small answer is one allocation, head and body together. A large body keeps the pieces it came in, put together to
+//! blocks, so that no allocation is much larger than the others and memory given back fits whoever comes next.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::core::Core;
+use super::room::{allocated, charged, cost};
+use crate::base::cached::Why;
+use crate::cache::entry::{Body, Entry, Head, Held};
+use crate::cache::key::Key;
+use crate::cache::policy::life::Life;
+use crate::cache::policy::vary::Selection;
+
+/// Bytes of a head and a body that are one allocation, and of a block that pieces are put together to.
+const BLOCK: usize = 64 * 1024;
+/// The counts in front of an `Arc`'s value.
+const COUNTS: usize = 2 * size_of::<usize>();
+/// An entry's place in the list of a key's variants.
+const PLACE: u64 = 16;
+
+/// What an entry is besides its answer: key, selection, tags, how many purges there had been.
+pub(super) type Parts = (Arc<Key>, Selection, Box<[u64]>, u64);
+
+/// An entry of a whole body.
+///
+/// # Errors
+/// [`Why::NoRoom`].
+pub(super) fn whole(
+    core: &Core,
+    parts: Parts,
+    (head, life): (&Head, Life),
+    pieces: &[Bytes],
+) -> Result<Entry, Why> {
+    let lines = head.lines();
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    if lines.len() + length <= BLOCK {
+        let all = join(core, &[std::slice::from_ref(lines), pieces].concat())?;
+        let head = head.with_lines(all.slice(..lines.len()));
+        let body = Body::One(all.slice(lines.len()..));
+        return entry(core, parts, (life, head, body), (0, cost(all.len())));
+    }
+    let body_weight = pieces.iter().map(|piece| cost(piece.len())).sum();
+    let head_weight = cost(lines.len());
+    let head = head.with_lines(join(core, std::slice::from_ref(lines))?);
+    let what = (life, head, Body::Many(pieces.into()));
+    entry(core, parts, what, (head_weight, body_weight))
+}
+
+/// An entry with the body of another one.
+///
+/// # Errors
+/// [`Why::NoRoom`], with the entry all the same: it takes memory that is not accounted for and must not be stored.
+pub(super) fn renewed(
+    core: &Core,
+    parts: Parts,
+    (head, life): (Head, Life),
+    old: &Entry,
+) -> Result<Entry, Box<Entry>> {
+    let body = old.body.clone();
+    let bare = |(key, selection, tags, begun): Parts, head, body| {
+        Box::new(Entry::new(key, (life, head, body), selection, tags, begun))
+    };
+    let Ok(lines) = join(core, std::slice::from_ref(head.lines())) else {
+        return Err(bare(parts, head, body));
+    };
+    let weights = (cost(lines.len()), old.body_weight());
+    let what = (life, head.with_lines(lines), body.clone());
+    entry(core, parts.clone(), what, weights).map_err(|_| bare(parts, head, body))
+}
+
+/// An entry of parts that are charged already.
+fn entry(
+    core: &Core,
+    (key, selection, tags, begun): Parts,
+    what: (Life, Head, Body),
+    (head, body): (u64, u64),
+) -> Result<Entry, Why> {
+    let list = match &what.2 {
+        Body::One(_) => 0,
+        Body::Many(pieces) => allocated(COUNTS + size_of_val(&**pieces)),
+    };
+    let own = allocated(COUNTS + size_of::<Entry>())
+        + allocated(COUNTS + size_of::<Key>())
+        + allocated(key.size())
+        + allocated(size_of_val(&*tags))
+        + allocated(selection.size())
+        + PLACE;
+    let own = core.take(own + list).ok_or(Why::NoRoom)?;
+    let held = Held { own, head, body };
+    Ok(Entry::new(key, what, selection, tags, begun).holding(held))
+}
+
+/// Two pieces of a body as one, if that is not too large and there is room for it.
+pub(super) fn merge(core: &Core, one: &Bytes, two: &Bytes) -> Option<Bytes> {
+    let fits = one.len() + two.len() <= BLOCK;
+    fits.then(|| join(core, &[one.clone(), two.clone()]).ok())?
+}
+
+/// A copy of these bytes in memory of their own.
+///
+/// # Errors
+/// [`Why::NoRoom`].
+pub(super) fn join(core: &Core, pieces: &[Bytes]) -> Result<Bytes, Why> {
+    let length = pieces.iter().map(Bytes::len).sum();
+    let charge = core.take(cost(length)).ok_or(Why::NoRoom)?;
+    let mut all = Vec::with_capacity(length);
+    pieces.iter().for_each(|piece| all.extend_from_slice(piece));
+    Ok(charged(all, charge))
+}

@@ -1,0 +1,75 @@
+//! What an entry takes beside its body, and that all of it together is what was counted.
+
+use super::*;
+
+#[test]
+fn a_kibibyte_takes_less_than_four_hundred_bytes_beside_it() {
+    const OBJECTS: u64 = 100_000;
+    let store = Store::new(&rules(256 * MIB, MIB), 7);
+    let mut beside = 0;
+    for n in 0..OBJECTS {
+        let entry = answer(&format!("/objects/{n:08}"), 1024)
+            .put(&store)
+            .unwrap();
+        beside += (entry.key.size() + entry.head.lines().len()) as u64;
+    }
+    let Stats { entries, bytes, .. } = store.stats();
+    assert_eq!(entries, OBJECTS);
+    let each = (bytes - OBJECTS * 1024) / OBJECTS;
+    let own = each - beside / OBJECTS;
+    println!("{each} bytes beside the body, {own} beside key and head too");
+    assert!(own <= 400, "{own}");
+    assert!(each <= 700, "{each}");
+}
+
+/// Bytes of this process in memory.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Ten times the cap in distinct URLs from 200 B to 1 MiB, variants without end, large heads: the process does not grow
+/// by more than the cap and a quarter.
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "a measurement, to be read: cargo nextest run --lib storm --run-ignored only --no-capture"]
+fn a_storm_of_urls_grows_the_process_by_the_cap_and_a_quarter_at_most() {
+    let cap = 64 * MIB;
+    let store = Store::new(&rules(cap, 4 * MIB), 7);
+    let base = resident();
+    let mut dice = fastrand::Rng::with_seed(1);
+    let (mut total, mut most) = (0, 0);
+    let mut n = 0;
+    while total < 10 * cap {
+        let size = (200.0 * (1_048_576_f64 / 200.0).powf(dice.f64())) as usize;
+        let path = format!("/{n}");
+        let answer = match n % 10 {
+            0 => Answer {
+                head: 8192,
+                ..answer(&path, size)
+            },
+            1 => Answer {
+                path: "/",
+                variant: Some(&path),
+                ..answer("", size)
+            },
+            _ => answer(&path, size),
+        };
+        let _ = answer.put(&store);
+        total += size as u64;
+        n += 1;
+        if n % 64 == 0 {
+            most = most.max(resident() - base);
+            assert!(store.stats().bytes <= cap);
+        }
+    }
+    println!(
+        "{n} objects, {} MiB at most of {} MiB, {:?}",
+        most / MIB,
+        cap / MIB,
+        store.stats()
+    );
+    assert!(most <= cap + cap / 4, "{} MiB", most / MIB);
+}
