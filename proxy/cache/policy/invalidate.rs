@@ -47,7 +47,15 @@ pub(super) fn names_itself(origin: &str, target: &str, answer: &HeaderMap) -> bo
 }
 
 fn base(origin: &str, target: &str) -> Option<Url> {
-    Url::parse(&format!("{origin}{target}")).ok()
+    let mut base = Url::parse(origin).ok()?;
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    // Set, not joined: a path that begins with two slashes is a path.
+    base.set_path(path);
+    base.set_query(query);
+    Some(base)
 }
 
 /// Where a field that is there once leads.
@@ -66,15 +74,8 @@ fn path_and_query(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::fields as answer;
     use super::*;
-
-    fn answer(of: &[(&'static str, &str)]) -> HeaderMap {
-        let mut all = HeaderMap::new();
-        for (name, value) in of {
-            all.append(*name, value.parse().unwrap());
-        }
-        all
-    }
 
     #[test]
     fn what_may_have_changed_something_and_did_not_fail_invalidates() {
@@ -131,6 +132,18 @@ mod tests {
     fn an_origin_that_is_none_leaves_the_requests_own_target() {
         let found = targets("http://", "/a", &answer(&[("location", "/b")]));
         assert_eq!(found.as_slice(), ["/a"]);
+    }
+
+    #[test]
+    fn a_target_that_begins_with_two_slashes_is_on_its_own_origin() {
+        let here = answer(&[("location", "http://shop.example/b")]);
+        let found = targets("http://shop.example", "//other.example/a", &here);
+        assert_eq!(found.as_slice(), ["//other.example/a", "/b"]);
+        let there = answer(&[("location", "http://other.example/b")]);
+        assert_eq!(
+            targets("http://shop.example", "//other.example/a", &there).len(),
+            1
+        );
     }
 
     #[test]

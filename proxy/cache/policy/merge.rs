@@ -78,18 +78,8 @@ pub fn merged(stored: &HeaderMap, fresh: &HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::fields;
     use super::*;
-
-    fn fields(of: &[(&'static str, &'static str)]) -> HeaderMap {
-        let field = |(name, value): &(&'static str, &str)| {
-            (HeaderName::from_static(name), value.parse().unwrap())
-        };
-        let mut all = HeaderMap::new();
-        for (name, value) in of.iter().map(field) {
-            all.append(name, value);
-        }
-        all
-    }
 
     #[test]
     fn every_field_of_a_304_replaces_the_stored_ones_but_for_those_of_the_body_and_the_connection()

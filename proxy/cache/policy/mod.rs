@@ -32,6 +32,9 @@ pub mod store;
 pub mod tags;
 /// Whose word counts: a field meant for us, or `Cache-Control`.
 pub mod targeted;
+/// Heads for the tests.
+#[cfg(test)]
+mod testing;
 /// Asking whether what is stored is still right.
 pub mod validate;
 /// Which requests an answer is for.
