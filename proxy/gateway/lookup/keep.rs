@@ -318,9 +318,14 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
     filler.begins((head, plan.life), plan.selection, tags, length);
     let cache = &fetch.control.cache;
     cache.unmark(&fetch.asked.key);
-    loop {
+    let mut left = length;
+    // The end of a body of known length is not always told.
+    while left != Some(0) {
         match handle.rx.recv().await {
-            Some(HttpTask::Body(Some(piece), _)) => filler.write(piece).await,
+            Some(HttpTask::Body(Some(piece), _)) => {
+                left = left.map(|left| left.saturating_sub(piece.len() as u64));
+                filler.write(piece).await;
+            }
             Some(HttpTask::Done | HttpTask::Trailer(_)) => break,
             Some(HttpTask::Failed(_)) | None => return drop(filler),
             Some(_) => {}

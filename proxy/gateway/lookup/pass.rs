@@ -11,7 +11,7 @@ use pingora::{Error, ErrorType, Result};
 use super::super::ctx::Ctx;
 use super::super::reply;
 use super::fetch::Rest;
-use super::status;
+use super::{keep, status};
 use crate::base::reason::End;
 
 /// Passes an interim answer on.
@@ -48,10 +48,16 @@ pub async fn on(
         head.status,
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     );
+    let mut left = keep::length(&head).ok().flatten();
     session.write_response_header(head, !has_body).await?;
     loop {
+        // The end of a body of known length is not always told.
+        if left == Some(0) {
+            return session.write_response_body(None, true).await;
+        }
         match rest.next().await {
             Some(HttpTask::Body(Some(piece), _)) if !piece.is_empty() => {
+                left = left.map(|left| left.saturating_sub(piece.len() as u64));
                 session.write_response_body(Some(piece), false).await?;
             }
             Some(HttpTask::Done) => return session.write_response_body(None, true).await,
