@@ -343,10 +343,11 @@ fn not_kept(fetch: &Fetch, status: StatusCode, why: Why) {
     let cache = &fetch.control.cache;
     let now = fetch.control.clock.now();
     let briefly = status.is_server_error();
-    cache.mark(
-        &fetch.asked.key,
-        now + if briefly { MARKED_BRIEFLY } else { MARKED },
-    );
+    // What only this request brought about says nothing of the next one.
+    if !matches!(why, Why::Authorization | Why::RequestNoStore) {
+        let until = now + if briefly { MARKED_BRIEFLY } else { MARKED };
+        cache.mark(&fetch.asked.key, until);
+    }
     if let Some(entry) = fetch.confirms.as_ref().filter(|_| !briefly) {
         cache.discard(entry);
     }

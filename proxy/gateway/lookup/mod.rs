@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use pingora::proxy::Session;
 use pingora::{Error, Result};
 use tokio::sync::mpsc;
@@ -224,10 +224,13 @@ async fn join(
     alone: bool,
 ) -> Result<Step> {
     let cache = ctx.control.cache.clone();
-    let own = stored.as_ref().is_some_and(|(entry, _)| !is_shared(entry));
-    let joined = match own || rules.wait.is_zero() {
+    let headers = &session.req_header().headers;
+    // Who shows who they are probably gets what is for them alone.
+    let is_own = headers.contains_key(header::AUTHORIZATION)
+        || stored.as_ref().is_some_and(|(entry, _)| !is_shared(entry));
+    let joined = match is_own || rules.wait.is_zero() {
         true => Joined::Lead(cache.alone(asked.key.clone())),
-        false => cache.join(asked.key.clone(), &session.req_header().headers, alone),
+        false => cache.join(asked.key.clone(), headers, alone),
     };
     match joined {
         Joined::Lead(filler) => {
@@ -358,6 +361,7 @@ async fn take(
             if follows && !is_shared(&entry) {
                 return Ok(Step::Direct);
             }
+            ctx.cached.node_said = ctx.fetched.as_ref().and_then(|fetch| fetch.status());
             let why = ctx.cached.why.unwrap_or(Why::Expired);
             let outcome = match stored {
                 Some(_) => Outcome::Revalidated,
@@ -398,6 +402,7 @@ async fn instead(
     if !on_trouble(&entry.life, &asked.wish, *expired_at, trouble, now) {
         return Ok(false);
     }
+    ctx.cached.node_said = ctx.fetched.as_ref().and_then(|fetch| fetch.status());
     let did = (Outcome::Stale, Why::StaleIfError);
     self::stored(session, ctx, entry, *expired_at, did).await?;
     Ok(true)

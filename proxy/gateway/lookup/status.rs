@@ -39,7 +39,7 @@ fn value(cached: &Cached, outcome: Outcome) -> String {
     let mut text = String::with_capacity(64);
     text.push_str("tidegate");
     let forwarded = match outcome {
-        Outcome::Hit | Outcome::Stale => {
+        Outcome::Hit | Outcome::Stale if cached.why != Some(Why::StaleIfError) => {
             text.push_str("; hit");
             None
         }
@@ -79,7 +79,7 @@ fn reason(outcome: Outcome, why: Option<Why>) -> &'static str {
             _ => "bypass",
         },
         Some(Why::OtherVariant) => "vary-miss",
-        Some(Why::Expired | Why::NoCache | Why::Purged | Why::StaleWhileRevalidate) => "stale",
+        Some(Why::Expired | Why::NoCache | Why::Purged | Why::StaleIfError) => "stale",
         Some(Why::RequestNoCache | Why::RequestMaxAge | Why::RequestMinFresh) => "request",
         Some(Why::Nothing) => "uri-miss",
         _ => "miss",
