@@ -13,6 +13,7 @@ use pingora::proxy::Session;
 use super::super::ctx::Ctx;
 use super::{asked, keep};
 use crate::base::cached::Why;
+use crate::cache::asks::tidied;
 use crate::cache::policy::invalidate::{invalidates, targets};
 use crate::cache::policy::store::{Answer, Asked, storable};
 use crate::cache::unkeyed;
@@ -41,7 +42,7 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
         };
         let rules = rules(&ctx.snapshot, ctx, path);
         let query = match (query, rules) {
-            (Some(query), Some(rules)) => asked::tidied(query, rules),
+            (Some(query), Some(rules)) => tidied(query, rules),
             (query, _) => query.map(str::to_string),
         };
         let key = asked::key(ctx, scheme, &host, path, query.as_deref());
