@@ -27,6 +27,14 @@ pub fn no_business(method: &Method, has_body: bool, fields: &HeaderMap) -> Optio
     overrides_method(fields).then_some(Why::MethodOverride)
 }
 
+/// Whether a request wants a part that does not begin where the whole does.
+pub fn wants_part(fields: &HeaderMap) -> bool {
+    fields.get(header::RANGE).is_some_and(|range| {
+        let from_start = range.as_bytes().starts_with(b"bytes=0-");
+        !from_start || range.as_bytes().contains(&b',')
+    })
+}
+
 /// The query that is left; `None` where nothing is.
 pub fn tidied(query: &str, rules: &CacheKey) -> Option<String> {
     let is_dropped = |pair: &str| {

@@ -23,6 +23,8 @@ pub struct Look<'a> {
     pub wish: Wish,
     /// It wants the head alone.
     pub is_head: bool,
+    /// It wants a part that does not begin where the whole does.
+    pub is_part: bool,
 }
 
 /// What would become of a request.
@@ -160,6 +162,8 @@ fn nothing(look: &Look<'_>) -> Verdict {
 fn goes_on(look: &Look<'_>) -> Option<&'static str> {
     if look.is_head {
         Some("since HEAD fetches nothing for the store")
+    } else if look.is_part && look.stored.is_none() {
+        Some("since it wants a part from the middle, and a fetch would be for all of it")
     } else if look.wish.no_store {
         Some("since the request says no-store")
     } else {
@@ -255,6 +259,7 @@ pub fn because(why: Why) -> &'static str {
         Why::Upgrade => "the request wants another protocol (Upgrade)",
         Why::NoHost => "the request names no host",
         Why::Head => "HEAD fetches nothing for the store",
+        Why::Range => "it wants a part from the middle, and a fetch would be for all of it",
         Why::HitForMiss => "answers under this key were not storable a moment ago",
         Why::WaitTimeout => "it waited for another request's fetch for as long as it may",
         Why::NoStore => "the answer says no-store",

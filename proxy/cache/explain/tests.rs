@@ -27,6 +27,7 @@ fn look(stored: Option<(&Life, Option<Millis>)>) -> Look<'_> {
         lately: None,
         wish: Wish::default(),
         is_head: false,
+        is_part: false,
     }
 }
 

@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::super::ctx::Ctx;
-use super::{asked, keep};
+use super::{asked, keep, told};
 use crate::base::cached::Why;
 use crate::cache::asks::tidied;
 use crate::cache::policy::invalidate::{invalidates, targets};
@@ -95,11 +95,12 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
         Ok(plan) => plan,
         Err(why) => {
             ctx.cached.not_stored = Some(why);
+            told::handed_on(ctx, why);
             return;
         }
     };
     let query = match target.query() {
-        Some(query) => asked::tidied(query, &rules.key),
+        Some(query) => tidied(query, &rules.key),
         None => None,
     };
     let key = asked::key(ctx, scheme, &host, target.path(), query.as_deref());

@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 use super::super::ctx::Ctx;
 use super::super::sticky::came_by_tls;
 use crate::base::cached::Why;
-use crate::cache::asks::{no_business, tidied};
+use crate::cache::asks::{no_business, tidied, wants_part};
 use crate::cache::key::{Key, Target};
 use crate::cache::policy::directives::Wish;
 use crate::config::checked::{CacheKey, RouteCache};
@@ -56,10 +56,7 @@ pub fn of(session: &mut Session, ctx: &Ctx, rules: &RouteCache) -> Result<Asked,
     let Some(host) = host(fields, ctx) else {
         return Err(Why::NoHost);
     };
-    let is_part = fields.get(header::RANGE).is_some_and(|range| {
-        let from_start = range.as_bytes().starts_with(b"bytes=0-");
-        !from_start || range.as_bytes().contains(&b',')
-    });
+    let is_part = wants_part(fields);
     let wish = Wish::of(fields, rules.ignore_client_cache_control);
     let scheme = scheme(fields, ctx);
     tidy(session, &rules.key);

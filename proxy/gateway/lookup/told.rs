@@ -31,6 +31,14 @@ pub fn not_stored(fetch: &Fetch, why: Why) {
     fetch.control.lately.note(short(&fetch.asked.key), why);
 }
 
+/// An answer that was handed on was judged, and is not for the store.
+pub fn handed_on(ctx: &Ctx, why: Why) {
+    ctx.control.metrics.cache.not_stored(why);
+    if let Some(key) = &ctx.cached.key {
+        ctx.control.lately.note(short(key), why);
+    }
+}
+
 /// The answer of a fetch was stored.
 pub fn stored(fetch: &Fetch) {
     fetch.control.lately.forget(short(&fetch.asked.key));

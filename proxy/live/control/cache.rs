@@ -11,7 +11,7 @@ use super::Control;
 use super::target::{self, PurgeWhat, Site, Unclear};
 use crate::base::cached::Outcome;
 use crate::base::path;
-use crate::cache::asks::{no_business, tidied};
+use crate::cache::asks::{no_business, tidied, wants_part};
 use crate::cache::entry::Entry;
 use crate::cache::explain::{Look, Verdict, handed_on, verdict};
 use crate::cache::key::{Key, Target};
@@ -237,6 +237,7 @@ impl Control {
                         lately: self.lately.of(Control::short(&key)),
                         wish: Wish::of(headers, rules.ignore_client_cache_control),
                         is_head: *method == Method::HEAD,
+                        is_part: wants_part(headers),
                     };
                     verdict(&look, now)
                 }
