@@ -34,7 +34,6 @@ async fn a_request_is_told_with_everything_that_matters() {
         ("query", "a=b&c"),
         ("proto", "HTTP/1.1"),
         ("upstream", "web"),
-        ("cache", "none"),
         ("end", "ok"),
     ] {
         assert_eq!(line[key], value, "{key} in {line}");

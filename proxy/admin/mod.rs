@@ -14,12 +14,16 @@ use crate::live::control::Control;
 
 /// What the verbs do.
 mod actions;
+/// The cache, and what would become of a request.
+mod cache;
 /// Who may use a verb.
 mod door;
 /// The status table.
 mod page;
 /// Errors as RFC 9457 says.
 mod problem;
+/// What is stored and no longer right.
+mod purge;
 /// Reading.
 mod reads;
 mod slow;
@@ -50,6 +54,9 @@ fn router(control: Arc<Control>) -> Router {
             "/api/v1/upstreams/{upstream}/nodes/{node}",
             get(reads::node),
         )
+        .route("/api/v1/cache", get(cache::cache))
+        .route("/api/v1/cache/explain", get(cache::explain))
+        .route("/api/v1/purge", post(purge::purge))
         .route("/api/v1/reload", post(actions::reload))
         .route(
             "/api/v1/upstreams/{upstream}/nodes/{node}/weight",

@@ -7,6 +7,7 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::response::Html;
 
+use super::cache::{self, CacheView};
 use super::views::{self, NodeView, UpstreamView};
 use crate::live::control::Control;
 
@@ -31,6 +32,9 @@ pre { overflow-x: auto; border-left: 3px solid; padding-left: .6rem; }
 <body>
 "#;
 
+/// URLs of each list of the cache.
+const TOP: usize = 5;
+
 /// `GET /`
 pub async fn status(State(control): State<Arc<Control>>) -> Html<String> {
     let now = Instant::now();
@@ -47,6 +51,9 @@ pub async fn status(State(control): State<Arc<Control>>) -> Html<String> {
     }
     for upstream in views::upstreams(&control, now).upstreams {
         table(&mut page, &upstream);
+    }
+    if snapshot.caches {
+        cache_panel(&mut page, &cache::view(&control, TOP));
     }
     let _ = writeln!(
         page,
@@ -78,6 +85,51 @@ fn summary(page: &mut String, control: &Control, now: Instant) {
         control.metrics.in_flight(),
         control.drift(),
     );
+}
+
+/// How full the cache is, how useful, and what it is asked for most.
+fn cache_panel(page: &mut String, cache: &CacheView) {
+    let ratio = cache.hit_ratio.map_or_else(
+        || "no requests yet".into(),
+        |ratio| format!("{:.1} % answered from it", ratio * 100.0),
+    );
+    let full = cache.bytes as f64 / cache.capacity_bytes.max(1) as f64;
+    let _ = writeln!(
+        page,
+        "<h2>Cache</h2><p>{} answers in {:.1} of {:.1} MiB ({:.0} %) · {ratio} · {} left for want of room · {} being fetched</p>",
+        cache.entries,
+        mebibytes(cache.bytes),
+        mebibytes(cache.capacity_bytes),
+        full * 100.0,
+        cache.evictions.get("capacity").copied().unwrap_or_default(),
+        cache.fills,
+    );
+    for (title, list) in [
+        ("hits", &cache.top.hits),
+        ("misses", &cache.top.misses),
+        ("bytes", &cache.top.bytes),
+    ] {
+        if list.is_empty() {
+            continue;
+        }
+        let _ = writeln!(
+            page,
+            "<table><thead><tr><th>most {title}</th><th class=n>{title}</th></tr></thead><tbody>"
+        );
+        for one in list {
+            let _ = writeln!(
+                page,
+                "<tr><td>{}</td><td class=n>{}</td></tr>",
+                escaped(&one.url),
+                one.at_least
+            );
+        }
+        page.push_str("</tbody></table>\n");
+    }
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1 << 20) as f64
 }
 
 fn table(page: &mut String, upstream: &UpstreamView) {

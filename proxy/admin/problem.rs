@@ -30,6 +30,20 @@ impl Problem {
         self.errors = Some(errors);
         self
     }
+
+    /// As it is told (RFC 9457 §3).
+    pub fn told(self) -> Value {
+        let mut told = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(errors) = self.errors {
+            told["errors"] = errors;
+        }
+        told
+    }
 }
 
 impl From<VerbError> for Problem {
@@ -44,16 +58,7 @@ impl From<VerbError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(errors) = self.errors {
-            body["errors"] = errors;
-        }
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(self.told())).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response

@@ -41,6 +41,12 @@ pub struct SlowView {
     pub upstream: String,
     /// The nodes tried, in order.
     pub nodes: Vec<String>,
+    /// What the cache did with it; missing where its route has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<&'static str>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_reason: Option<&'static str>,
     /// How it ended.
     pub end: &'static str,
 }
@@ -89,6 +95,8 @@ impl From<Slow> for SlowView {
             },
             upstream: s.upstream,
             nodes: s.nodes,
+            cache: s.cache,
+            cache_reason: s.cache_reason,
             end: s.end,
         }
     }

@@ -10,6 +10,11 @@ use super::say;
 use crate::base::units;
 use crate::live::source::Source;
 
+/// The cache.
+mod cache;
+
+pub use cache::{CacheArgs, CacheCommand, ExplainArgs, PurgeArgs};
+
 /// A load-balancing reverse proxy: put it in front of your app servers, edit one YAML file to add or drain nodes,
 /// watch the stats port.
 #[derive(Debug, Parser)]
@@ -56,6 +61,10 @@ pub enum Command {
     Down(NodeArgs),
     /// Change the weight of a node.
     Weight(WeightArgs),
+    /// Say that stored answers are no longer right. Exit code 1 when a purge could not be carried out.
+    Purge(PurgeArgs),
+    /// Show how full and how useful the cache is, or what would become of a request.
+    Cache(CacheArgs),
     /// Start three small app servers and the proxy in front of them, and print what to try.
     Demo(DemoArgs),
 }

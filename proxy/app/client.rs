@@ -11,6 +11,11 @@ use crate::config;
 use crate::config::diff;
 use crate::live::source::Source;
 
+/// Commands about the cache.
+mod cache;
+
+pub use cache::{cache, purge};
+
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// From one look at a draining node to the next.

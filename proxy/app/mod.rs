@@ -49,6 +49,8 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Undrain(args) => client::verb(&args, "undrain"),
         Command::Down(args) => client::verb(&args, "down"),
         Command::Weight(args) => client::weight(&args),
+        Command::Purge(args) => client::purge(&args),
+        Command::Cache(args) => client::cache(&args),
     }
 }
 

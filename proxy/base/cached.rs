@@ -65,6 +65,14 @@ macro_rules! why {
     };
 }
 
+impl Why {
+    /// Whether it says why an answer was not stored, rather than why a request was handled as it was.
+    pub fn is_about_answer(self) -> bool {
+        // In the order below, in which what the answer says comes last.
+        self as usize >= Why::NoStore as usize
+    }
+}
+
 why! {
     // -- what is in the store
     /// It is fresh.
@@ -154,6 +162,12 @@ why! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_of_requests_and_of_answers_are_told_apart() {
+        assert!(!Why::WaitTimeout.is_about_answer() && !Why::Fresh.is_about_answer());
+        assert!(Why::NoStore.is_about_answer() && Why::Failed.is_about_answer());
+    }
 
     #[test]
     fn every_word_is_a_token_and_stands_for_one_thing() {

@@ -83,13 +83,15 @@ pub enum Refusal {
     Acl,
     /// Its client asks too often.
     RateLimit,
+    /// It wants to purge and does not bring the token (`cache.purge_token_file`).
+    PurgeToken,
     /// Its connection did not begin with a valid PROXY protocol prelude; nobody is told.
     Prelude,
 }
 
 impl Refusal {
     /// Every value, for metrics that exist from the start.
-    pub const ALL: [Refusal; 17] = [
+    pub const ALL: [Refusal; 18] = [
         Refusal::NoRoute,
         Refusal::HeaderTimeout,
         Refusal::HeaderTooLarge,
@@ -106,6 +108,7 @@ impl Refusal {
         Refusal::ConnectionsPerIp,
         Refusal::Acl,
         Refusal::RateLimit,
+        Refusal::PurgeToken,
         Refusal::Prelude,
     ];
 
@@ -128,6 +131,7 @@ impl Refusal {
             Refusal::ConnectionsPerIp => "connections_per_ip",
             Refusal::Acl => "acl",
             Refusal::RateLimit => "rate_limit",
+            Refusal::PurgeToken => "purge_token",
             Refusal::Prelude => "proxy_protocol",
         }
     }
@@ -151,6 +155,7 @@ impl Refusal {
             Refusal::ConnectionsPerIp => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Acl => StatusCode::FORBIDDEN,
             Refusal::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::PurgeToken => StatusCode::FORBIDDEN,
             Refusal::Prelude => StatusCode::BAD_REQUEST,
         }
     }
@@ -194,6 +199,7 @@ impl End {
             End::Refused(Refusal::ConnectionsPerIp) => "refused:connections_per_ip",
             End::Refused(Refusal::Acl) => "refused:acl",
             End::Refused(Refusal::RateLimit) => "refused:rate_limit",
+            End::Refused(Refusal::PurgeToken) => "refused:purge_token",
             End::Refused(Refusal::Prelude) => "refused:proxy_protocol",
         }
     }

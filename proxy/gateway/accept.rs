@@ -10,6 +10,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Ctx, Head};
+use super::lookup::purge;
 use super::{answer, door, h2};
 use crate::base::path;
 use crate::base::reason::{End, Refusal};
@@ -116,6 +117,9 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         // It asks what the proxy itself can do (RFC 9110 §9.3.7), of no site in particular.
         return answer::options(session).await.map(|()| true);
     }
+    if purge::answer(session, ctx).await? {
+        return Ok(true);
+    }
     let Some(at) = find(session, ctx) else {
         return door::refuse(session, ctx, Refusal::NoRoute).await;
     };
@@ -135,7 +139,7 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
                 _ => None,
             };
             let parts = redirect::Parts {
-                host: host(ctx),
+                host: ctx.host(),
                 path: ctx.head.uri.path(),
                 query: ctx.head.uri.query(),
             };
@@ -151,15 +155,9 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
 fn find(session: &Session, ctx: &Ctx) -> Option<usize> {
     let request = session.req_header();
     ctx.snapshot.routes.find(&RouteAsk {
-        host: host(ctx),
+        host: ctx.host(),
         path: &path::capital(ctx.head.uri.path()),
         method: &request.method,
         headers: &request.headers,
     })
-}
-
-/// `Host` as text; empty where there is none.
-fn host(ctx: &Ctx) -> &str {
-    let host = ctx.head.host.as_ref();
-    host.and_then(|h| h.to_str().ok()).unwrap_or_default()
 }

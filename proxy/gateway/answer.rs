@@ -14,6 +14,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What a refused method is told instead (RFC 9110 §15.5.6).
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Sends `status` to the client, with the request's id to ask about.
@@ -46,6 +47,19 @@ pub async fn send_with(
         head.insert_header(*name, value)?;
     }
     write(session, head, body).await
+}
+
+/// Sends what a verb of the operator came to.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn json(session: &mut Session, said: &serde_json::Value) -> Result<()> {
+    let body = format!("{said}\n");
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
+    head.insert_header(header::CONTENT_TYPE, JSON)?;
+    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
+    write(session, head, body.into()).await
 }
 
 /// Sends a redirect.

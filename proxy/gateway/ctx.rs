@@ -229,6 +229,12 @@ impl Ctx {
         self.way.left.len() + self.tried.len()
     }
 
+    /// `Host` as text; empty where there is none.
+    pub fn host(&self) -> &str {
+        let host = self.head.host.as_ref();
+        host.and_then(|h| h.to_str().ok()).unwrap_or_default()
+    }
+
     /// Its id as text.
     pub fn id(&self) -> &str {
         self.id.to_str().unwrap_or_default()

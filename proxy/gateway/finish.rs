@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::ctx::Ctx;
+use super::lookup;
 use super::split;
 use crate::base::reason::End;
 use crate::telemetry::finished::Finished;
@@ -21,7 +22,9 @@ pub fn tell(ctx: &Ctx, end: End, now: Instant) {
         None => &snapshot.no_route_metrics,
     };
     let bytes = (ctx.bytes_in, ctx.bytes_out);
-    metrics.finished(&ctx.head.method, ctx.status, took, bytes, end);
+    let cached = ctx.cached.outcome.map(|did| (did, ctx.cached.collapsed));
+    metrics.finished(&ctx.head.method, (ctx.status, end), took, bytes, cached);
+    lookup::told::finished(ctx);
     let failed = end.always_told() || ctx.status >= 500;
     let refused = matches!(end, End::Refused(_));
     let logged = snapshot.log.wants(failed, fastrand::f64)
@@ -78,12 +81,7 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         listener: ctx.conn.as_ref().map_or("", |c| &c.port.label),
         route: ctx.route.map_or("", |at| &snapshot.config.routes[at].name),
         method: &ctx.head.method,
-        host: ctx
-            .head
-            .host
-            .as_ref()
-            .and_then(|h| h.to_str().ok())
-            .unwrap_or_default(),
+        host: ctx.host(),
         path: ctx.head.uri.path(),
         query: ctx.head.uri.query(),
         version: ctx.head.version,
@@ -99,6 +97,8 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         total: took,
         upstream: upstream.map_or("", |at| &snapshot.upstreams[at].name),
         nodes: &nodes,
+        cache: ctx.cached.outcome,
+        cache_reason: ctx.cached.not_stored.or(ctx.cached.why),
         dry_run: ctx.dry_run,
         end,
     });

@@ -99,6 +99,8 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         total: Duration::ZERO,
         upstream: "",
         nodes: &[],
+        cache: None,
+        cache_reason: None,
         dry_run: None,
         end: End::Refused(why),
     });

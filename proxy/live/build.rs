@@ -78,7 +78,10 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         route_metrics: config
             .routes
             .iter()
-            .map(|r| metrics.route(&r.name))
+            .map(|r| match r.cache {
+                Some(_) => metrics.cached_route(&r.name),
+                None => metrics.route(&r.name),
+            })
             .collect(),
         no_route_metrics: metrics.route(NO_ROUTE),
         doors: Doors::new(config, parts.previous, metrics, now),

@@ -16,6 +16,7 @@ use prometheus::IntCounter;
 use serde::{Serialize, Serializer};
 
 use super::finished::Finished;
+use crate::base::cached::{Outcome, Why};
 use crate::base::reason::Refusal;
 use crate::config::checked::{self, LogFormat, LogPath};
 
@@ -277,7 +278,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     upstream: &'a str,
     nodes: &'a [&'a str],
-    cache: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<&'static str>,
     end: &'static str,
@@ -333,7 +337,8 @@ impl<'a> From<&'a Finished<'a>> for Line<'a> {
             },
             upstream: f.upstream,
             nodes: f.nodes,
-            cache: "none",
+            cache: f.cache.map(Outcome::as_str),
+            cache_reason: f.cache_reason.map(Why::as_str),
             dry_run: f.dry_run.map(Refusal::as_str),
             end: f.end.as_str(),
         }
@@ -375,6 +380,22 @@ mod tests {
         assert_eq!(value["t"]["ttfb"], 0.0015);
         assert_eq!(value["nodes"][0], "app-1");
         assert!(value.get("query").is_none());
+    }
+
+    #[test]
+    fn a_line_says_what_the_cache_did_and_nothing_where_there_is_none() {
+        let line = |finished: &Finished<'_>| -> serde_json::Value {
+            serde_json::from_slice(&written(finished).unwrap()).unwrap()
+        };
+        let asked = line(&Finished {
+            cache: Some(Outcome::Miss),
+            cache_reason: Some(Why::SetCookie),
+            ..Finished::example("/", &[])
+        });
+        assert_eq!(asked["cache"], "miss");
+        assert_eq!(asked["cache_reason"], "set_cookie");
+        let plain = line(&Finished::example("/", &[]));
+        assert!(plain.get("cache").is_none() && plain.get("cache_reason").is_none());
     }
 
     #[test]

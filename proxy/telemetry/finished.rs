@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, Version};
 
+use crate::base::cached::{Outcome, Why};
 use crate::base::reason::{End, Refusal};
 
 /// A finished request, as the access log tells it. Borrowed: it lives as long as one call.
@@ -48,6 +49,10 @@ pub struct Finished<'a> {
     pub upstream: &'a str,
     /// The nodes tried, in order.
     pub nodes: &'a [&'a str],
+    /// What the cache did with it; `None`: its route has no cache.
+    pub cache: Option<Outcome>,
+    /// Why.
+    pub cache_reason: Option<Why>,
     /// Why it would not have been taken in, were that not only counted.
     pub dry_run: Option<Refusal>,
     /// How it ended.
@@ -78,6 +83,8 @@ impl<'a> Finished<'a> {
             total: Duration::from_millis(2),
             upstream: "web",
             nodes,
+            cache: None,
+            cache_reason: None,
             dry_run: None,
             end: End::Ok,
         }

@@ -6,7 +6,11 @@ pub mod access_log;
 pub mod finished;
 /// A flood of refusals.
 pub mod flood;
+/// Why answers were lately not stored.
+pub mod lately;
 /// Counters, gauges, histograms.
 pub mod metrics;
 /// The slow requests of late.
 pub mod slow;
+/// What is asked for most.
+pub mod top;

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use super::finished::Finished;
+use crate::base::cached::{Outcome, Why};
 
 /// How many are kept.
 pub const KEPT: usize = 500;
@@ -49,6 +50,10 @@ pub struct Slow {
     pub upstream: String,
     /// The nodes tried, in order.
     pub nodes: Vec<String>,
+    /// What the cache did with it; `None`: its route has no cache.
+    pub cache: Option<&'static str>,
+    /// Why.
+    pub cache_reason: Option<&'static str>,
     /// How it ended.
     pub end: &'static str,
 }
@@ -102,6 +107,8 @@ impl From<&Finished<'_>> for Slow {
             total: f.total,
             upstream: f.upstream.to_owned(),
             nodes: f.nodes.iter().map(|node| (*node).to_owned()).collect(),
+            cache: f.cache.map(Outcome::as_str),
+            cache_reason: f.cache_reason.map(Why::as_str),
             end: f.end.as_str(),
         }
     }

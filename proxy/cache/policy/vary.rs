@@ -92,6 +92,12 @@ impl Selection {
         self.fields().iter().all(|field| field.matches(request))
     }
 
+    /// The fields and the values they had, each in its one form; `None`: the request had no such field.
+    pub fn told(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        let fields = self.fields().iter();
+        fields.map(|field| (field.name.as_str(), field.value.as_deref()))
+    }
+
     /// Whether every request is.
     pub fn is_any(&self) -> bool {
         self.0.is_none()

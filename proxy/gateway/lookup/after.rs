@@ -11,8 +11,9 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::super::ctx::Ctx;
-use super::{asked, keep};
+use super::{asked, keep, told};
 use crate::base::cached::Why;
+use crate::cache::asks::tidied;
 use crate::cache::policy::invalidate::{invalidates, targets};
 use crate::cache::policy::store::{Answer, Asked, storable};
 use crate::cache::unkeyed;
@@ -41,7 +42,7 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
         };
         let rules = rules(&ctx.snapshot, ctx, path);
         let query = match (query, rules) {
-            (Some(query), Some(rules)) => asked::tidied(query, rules),
+            (Some(query), Some(rules)) => tidied(query, rules),
             (query, _) => query.map(str::to_string),
         };
         let key = asked::key(ctx, scheme, &host, path, query.as_deref());
@@ -94,11 +95,12 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
         Ok(plan) => plan,
         Err(why) => {
             ctx.cached.not_stored = Some(why);
+            told::handed_on(ctx, why);
             return;
         }
     };
     let query = match target.query() {
-        Some(query) => asked::tidied(query, &rules.key),
+        Some(query) => tidied(query, &rules.key),
         None => None,
     };
     let key = asked::key(ctx, scheme, &host, target.path(), query.as_deref());

@@ -12,9 +12,9 @@ use pingora::proxy::Session;
 use super::super::ctx::Ctx;
 use super::super::sticky::came_by_tls;
 use crate::base::cached::Why;
+use crate::cache::asks::{no_business, tidied, wants_part};
 use crate::cache::key::{Key, Target};
 use crate::cache::policy::directives::Wish;
-use crate::cache::unkeyed::overrides_method;
 use crate::config::checked::{CacheKey, RouteCache};
 
 /// A request that the cache may answer.
@@ -48,29 +48,15 @@ impl Asked {
 /// Why the cache has no business with it.
 pub fn of(session: &mut Session, ctx: &Ctx, rules: &RouteCache) -> Result<Asked, Why> {
     let is_head = ctx.head.method == Method::HEAD;
-    if !is_head && ctx.head.method != Method::GET {
-        return Err(Why::Method);
-    }
-    if has_body(session) {
-        return Err(Why::RequestBody);
-    }
+    let has_body = has_body(session);
     let fields = &session.req_header().headers;
-    if fields.contains_key(header::IF_MATCH) || fields.contains_key(header::IF_UNMODIFIED_SINCE) {
-        return Err(Why::Precondition);
-    }
-    if fields.contains_key(header::UPGRADE) {
-        return Err(Why::Upgrade);
-    }
-    if overrides_method(fields) {
-        return Err(Why::MethodOverride);
+    if let Some(why) = no_business(&ctx.head.method, has_body, fields) {
+        return Err(why);
     }
     let Some(host) = host(fields, ctx) else {
         return Err(Why::NoHost);
     };
-    let is_part = fields.get(header::RANGE).is_some_and(|range| {
-        let from_start = range.as_bytes().starts_with(b"bytes=0-");
-        !from_start || range.as_bytes().contains(&b',')
-    });
+    let is_part = wants_part(fields);
     let wish = Wish::of(fields, rules.ignore_client_cache_control);
     let scheme = scheme(fields, ctx);
     tidy(session, &rules.key);
@@ -84,7 +70,7 @@ pub fn of(session: &mut Session, ctx: &Ctx, rules: &RouteCache) -> Result<Asked,
     })
 }
 
-/// Whether there is a body. A hit must not leave one behind that would be read as the next request.
+/// Whether there is a body.
 fn has_body(session: &mut Session) -> bool {
     let fields = &session.req_header().headers;
     let announced = fields.contains_key(header::TRANSFER_ENCODING)
@@ -148,47 +134,5 @@ fn tidy(session: &mut Session, rules: &CacheKey) {
     // Made of parts of a valid target: it is one.
     if let Ok(target) = target.parse::<PathAndQuery>() {
         session.req_header_mut().set_uri(Uri::from(target));
-    }
-}
-
-/// The query that is left; `None` where nothing is.
-pub fn tidied(query: &str, rules: &CacheKey) -> Option<String> {
-    let is_dropped = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        rules
-            .drop_query
-            .iter()
-            .any(|rule| match rule.strip_suffix('*') {
-                Some(beginning) => name.starts_with(beginning),
-                None => name == rule,
-            })
-    };
-    let mut pairs: Vec<&str> = query.split('&').filter(|pair| !is_dropped(pair)).collect();
-    if rules.sort_query {
-        // By name alone: the order of values under one name may mean something.
-        pairs.sort_by_key(|pair| pair.split('=').next().unwrap_or_default());
-    }
-    let all_dropped = pairs.is_empty();
-    (!all_dropped).then(|| pairs.join("&"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_loses_what_is_dropped_and_keeps_the_order_of_values() {
-        let rules = CacheKey {
-            drop_query: vec!["utm_*".into(), "fbclid".into()],
-            sort_query: true,
-        };
-        let tidy = |query| tidied(query, &rules);
-        assert_eq!(
-            tidy("b=2&utm_source=x&a=9&a=1&fbclid=1").as_deref(),
-            Some("a=9&a=1&b=2")
-        );
-        assert_eq!(tidy("fbclid&utm_x"), None);
-        assert_eq!(tidy("fbclids=1").as_deref(), Some("fbclids=1"));
-        assert_eq!(tidy("").as_deref(), Some(""));
     }
 }

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use super::fetch::{Fetch, Handoff, Rest};
+use super::told;
 use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
 use crate::cache::policy::directives::Wish;
@@ -327,19 +328,25 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
                 filler.write(piece).await;
             }
             Some(HttpTask::Done | HttpTask::Trailer(_)) => break,
-            Some(HttpTask::Failed(_)) | None => return drop(filler),
+            Some(HttpTask::Failed(_)) | None => return told::not_stored(fetch, Why::Incomplete),
             Some(_) => {}
         }
-        if filler.degraded().is_some() && !filler.has_readers() {
-            return; // nobody reads it and it is not stored
+        if let Some(why) = filler.degraded()
+            && !filler.has_readers()
+        {
+            return told::not_stored(fetch, why); // nobody reads it and it is not stored
         }
     }
-    let _ = filler.finish();
+    match filler.finish() {
+        Ok(_) => told::stored(fetch),
+        Err(why) => told::not_stored(fetch, why),
+    }
 }
 
 /// An answer turned out not to be for the store: the next requests do not wait for each other, and what was stored is
 /// over, unless a node is only in trouble.
 fn not_kept(fetch: &Fetch, status: StatusCode, why: Why) {
+    told::not_stored(fetch, why);
     let cache = &fetch.control.cache;
     let now = fetch.control.clock.now();
     let briefly = status.is_server_error();

@@ -39,8 +39,10 @@ pub mod fetch;
 mod keep;
 mod parts;
 mod pass;
+pub mod purge;
 mod serve;
 pub mod status;
+pub mod told;
 
 use asked::Asked;
 use fetch::Handoff;
@@ -133,7 +135,7 @@ enum Looked {
 async fn look(session: &mut Session, ctx: &mut Ctx, asked: &Asked) -> Result<Looked> {
     let control = ctx.control.clone();
     let (cache, now) = (&control.cache, control.clock.now());
-    let found = cache.find(&asked.key, &session.req_header().headers);
+    let found = told::find(&control, &asked.key, &session.req_header().headers);
     let why = match &found.entry {
         None if found.other_variant => Why::OtherVariant,
         None => Why::Nothing,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::cache::key::Key;
 use crate::cache::store::Store;
 use crate::config::Loaded;
 use crate::config::checked::{Admin, Config, Listen, NodeAddr};
@@ -25,15 +26,21 @@ use crate::live::overlay::{Change, Overlay, entry_named};
 use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
 use crate::telemetry::flood::Flood;
+use crate::telemetry::lately::Lately;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::slow::SlowRing;
+use crate::telemetry::top::TopUrls;
 
+mod cache;
 mod names;
 mod nodes;
 mod reads;
+mod target;
 mod words;
 
+pub use cache::{Ask, CacheStats, Explained, Variant, mode};
 pub use names::NameState;
+pub use target::{PurgeWhat, Unclear};
 pub use words::{LastReload, Leaving, Reloaded, VerbError};
 
 use names::Names;
@@ -54,6 +61,10 @@ pub struct Control {
     pub slow: SlowRing,
     /// What is stored, whatever the generation.
     pub cache: Arc<Store>,
+    /// What of it is asked for most.
+    pub top: TopUrls<Arc<Key>>,
+    /// Why answers were lately not stored.
+    pub lately: Lately,
     /// The time it goes by.
     pub clock: Clock,
     source: Source,
@@ -145,6 +156,8 @@ impl Control {
             flood: Flood::default(),
             slow: SlowRing::default(),
             cache,
+            top: TopUrls::default(),
+            lately: Lately::default(),
             clock: Clock::default(),
             source,
             reloading: Mutex::new(()),

@@ -93,6 +93,7 @@ impl Control {
 
     /// Sets the gauges that mirror state.
     pub fn mirror(&self, now: Instant) {
+        self.mirror_cache();
         let snapshot = self.hold.load();
         let leaving = self.leaving();
         let read =

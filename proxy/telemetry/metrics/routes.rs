@@ -6,8 +6,10 @@ use std::time::Duration;
 use http::Method;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
+use super::cache::CacheRouteMetrics;
 use super::codes::CodeCounters;
 use super::{counters, histograms};
+use crate::base::cached::Outcome;
 use crate::base::reason::End;
 
 /// Metrics by route.
@@ -70,6 +72,10 @@ impl RouteFamilies {
         }
     }
 
+    pub(super) fn durations(&self) -> &HistogramVec {
+        &self.duration
+    }
+
     pub(super) fn rate_limit(&self, name: &str) -> RateLimitMetrics {
         let of = |outcome| self.rate_limited.with_label_values(&[name, outcome]);
         RateLimitMetrics {
@@ -85,6 +91,7 @@ impl RouteFamilies {
             by_method: std::array::from_fn(|_| OnceLock::new()),
             slow: self.slow.with_label_values(&[name]),
             duration: self.duration.with_label_values(&[name, "none"]),
+            cache: OnceLock::new(),
             bytes_in: self.bytes_in.with_label_values(&[name]),
             bytes_out: self.bytes_out.with_label_values(&[name]),
             aborts: self.aborts.with_label_values(&[name]),
@@ -120,7 +127,10 @@ pub struct RouteMetrics {
     name: String,
     family: IntCounterVec,
     by_method: [OnceLock<CodeCounters>; METHODS.len() + 1],
+    /// Of requests that the cache had no part in.
     duration: Histogram,
+    /// Where the route has a cache, or had one.
+    cache: OnceLock<CacheRouteMetrics>,
     bytes_in: IntCounter,
     bytes_out: IntCounter,
     aborts: IntCounter,
@@ -129,14 +139,19 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// Counts a finished request.
+    pub(super) fn is_cached(&self, handles: impl FnOnce() -> CacheRouteMetrics) {
+        self.cache.get_or_init(handles);
+    }
+
+    /// Counts a finished request: its status and how it ended, its body bytes in and out, and what the cache did, if it
+    /// was asked; with whether the answer was that of another request's fetch.
     pub fn finished(
         &self,
         method: &Method,
-        code: u16,
+        (code, end): (u16, End),
         took: Duration,
         bytes: (u64, u64),
-        end: End,
+        cached: Option<(Outcome, bool)>,
     ) {
         let at = METHODS
             .iter()
@@ -148,7 +163,10 @@ impl RouteMetrics {
                 CodeCounters::new(&self.family, &[&self.name, label])
             })
             .inc(code);
-        self.duration.observe(took.as_secs_f64());
+        match (cached, self.cache.get()) {
+            (Some((outcome, collapsed)), Some(cache)) => cache.finished(outcome, collapsed, took),
+            _ => self.duration.observe(took.as_secs_f64()),
+        }
         self.bytes_in.inc_by(bytes.0);
         self.bytes_out.inc_by(bytes.1);
         if end == End::ClientAbort {
