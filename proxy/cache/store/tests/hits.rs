@@ -85,7 +85,9 @@ impl Lru {
 fn popular_things_among_scans_are_found_five_points_more_often_than_by_lru() {
     for seed in [1, 2] {
         let mut sizes = HashMap::new();
-        requests(seed).for_each(|asked| drop(sizes.insert(asked.object, asked.size as u64)));
+        requests(seed).for_each(|asked| {
+            let _ = sizes.insert(asked.object, asked.size as u64);
+        });
         let cap = sizes.values().sum::<u64>() / 10;
         let store = Store::new(&rules(cap, MIB / 8), 7);
         let mut lru = Lru::default();
