@@ -9,11 +9,8 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     hash: u128,
+    /// Scheme, host, path, whether there is a query, query; host and path behind their lengths.
     bytes: Box<[u8]>,
-    /// Where the path begins in `bytes`.
-    path: u32,
-    /// How many bytes it has.
-    path_len: u32,
 }
 
 /// What a key is made of.
@@ -45,14 +42,11 @@ impl Key {
         let host_at = bytes.len() - host.len();
         bytes[host_at..].make_ascii_lowercase();
         put(&mut bytes, target.path);
-        let path = bytes.len() - target.path.len();
         bytes.push(u8::from(query.is_some()));
         bytes.extend_from_slice(query.unwrap_or_default().as_bytes());
         Key {
             hash: xxh3_128_with_seed(&bytes, seed),
             bytes: bytes.into(),
-            path: short(path),
-            path_len: short(target.path.len()),
         }
     }
 
@@ -76,18 +70,17 @@ impl Key {
 
     /// The host in lower case, without the scheme's default port.
     pub fn host(&self) -> &str {
-        text(&self.bytes[5..self.path as usize - 4])
+        text(part(&self.bytes, HOST).0)
     }
 
     /// The path.
     pub fn path(&self) -> &str {
-        let from = self.path as usize;
-        text(&self.bytes[from..from + self.path_len as usize])
+        text(part(&self.bytes, part(&self.bytes, HOST).1).0)
     }
 
     /// The query.
     pub fn query(&self) -> Option<&str> {
-        let flag = (self.path + self.path_len) as usize;
+        let (_, flag) = part(&self.bytes, part(&self.bytes, HOST).1);
         (self.bytes[flag] == 1).then(|| text(&self.bytes[flag + 1..]))
     }
 
@@ -120,6 +113,18 @@ impl std::fmt::Display for Key {
 fn put(bytes: &mut Vec<u8>, part: &str) {
     bytes.extend_from_slice(&short(part.len()).to_be_bytes());
     bytes.extend_from_slice(part.as_bytes());
+}
+
+/// Where the host begins, behind its scheme.
+const HOST: usize = 1;
+
+/// The part whose length stands here, and where the next one does.
+fn part(bytes: &[u8], at: usize) -> (&[u8], usize) {
+    let (length, rest) = bytes[at..].split_at(4);
+    let length = length
+        .iter()
+        .fold(0, |all, byte| all << 8 | usize::from(*byte));
+    (&rest[..length], at + 4 + length)
 }
 
 /// Targets are a few kilobytes at most, by `limits.uri_bytes`.

@@ -1,6 +1,6 @@
 //! Makes entries, in memory of the right size that knows what it is charged.
 //!
-//! A small answer is one allocation, head and body together. A large body keeps the pieces it came in, put together to
+//! A small answer is one allocation, head and body together, unless two fit better. A large body keeps the pieces it came in, put together to
 //! blocks, so that no allocation is much larger than the others and memory given back fits whoever comes next.
 
 use std::sync::Arc;
@@ -37,11 +37,24 @@ pub(super) fn whole(
 ) -> Result<Entry, Why> {
     let lines = head.lines();
     let length: usize = pieces.iter().map(Bytes::len).sum();
-    if lines.len() + length <= BLOCK {
+    let together = cost(lines.len() + length);
+    let is_small = lines.len() + length <= BLOCK;
+    if is_small && together <= cost(lines.len()) + cost(length) {
         let all = join(core, &[std::slice::from_ref(lines), pieces].concat())?;
         let head = head.with_lines(all.slice(..lines.len()));
         let body = Body::One(all.slice(lines.len()..));
-        return entry(core, parts, (life, head, body), (0, cost(all.len())));
+        // An empty slice keeps no memory alive, and the body outlives the head when the answer is confirmed.
+        let weights = match length {
+            0 => (together, 0),
+            _ => (0, together),
+        };
+        return entry(core, parts, (life, head, body), weights);
+    }
+    if is_small {
+        let body = join(core, pieces)?;
+        let head = head.with_lines(join(core, std::slice::from_ref(lines))?);
+        let weights = (cost(lines.len()), cost(length));
+        return entry(core, parts, (life, head, Body::One(body)), weights);
     }
     let body_weight = pieces.iter().map(|piece| cost(piece.len())).sum();
     let head_weight = cost(lines.len());
@@ -87,8 +100,11 @@ fn entry(
         + allocated(COUNTS + size_of::<Key>())
         + allocated(key.size())
         + allocated(size_of_val(&*tags))
-        + allocated(selection.size())
-        + PLACE;
+        + if selection.is_any() {
+            0
+        } else {
+            PLACE + allocated(selection.size())
+        };
     let own = core.take(own + list).ok_or(Why::NoRoom)?;
     let held = Held { own, head, body };
     Ok(Entry::new(key, what, selection, tags, begun).holding(held))
@@ -109,5 +125,5 @@ pub(super) fn join(core: &Core, pieces: &[Bytes]) -> Result<Bytes, Why> {
     let charge = core.take(cost(length)).ok_or(Why::NoRoom)?;
     let mut all = Vec::with_capacity(length);
     pieces.iter().for_each(|piece| all.extend_from_slice(piece));
-    Ok(charged(all, charge))
+    Ok(charged(all.into_boxed_slice(), charge))
 }

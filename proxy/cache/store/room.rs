@@ -109,8 +109,8 @@ impl<B: AsRef<[u8]>> AsRef<[u8]> for Charged<B> {
     }
 }
 
-/// The box of [`Charged`] beside a reference count and a way to drop it, and one handle on it.
-const HANDLE: usize = 64 + size_of::<Bytes>();
+/// The box of [`Charged`] and a reference count.
+const HANDLE: usize = size_of::<usize>() + size_of::<Charged<Box<[u8]>>>();
 
 /// What [`charged`] bytes of this length take.
 pub(super) fn cost(length: usize) -> u64 {
