@@ -183,9 +183,13 @@ fn dressed(
 ) -> Result<ResponseHeader> {
     let status = parts.status().unwrap_or(offer.head.status);
     let mut head = ResponseHeader::build(status, Some(16))?;
-    let only_validation = matches!(parts, Parts::NotModified);
     for (name, value) in offer.head.fields() {
-        if only_validation && !goes_with_304(&name, fields) {
+        let goes = match parts {
+            Parts::NotModified => goes_with_304(&name, fields),
+            Parts::Beyond { .. } => goes_with_416(&name),
+            Parts::Whole | Parts::One { .. } | Parts::Many { .. } => true,
+        };
+        if !goes {
             continue;
         }
         // Stored from a head that was valid.
@@ -211,6 +215,12 @@ fn dressed(
 /// Whether the answer was there before the request. One that was fetched for it is as old as the node says.
 fn is_reuse(ctx: &Ctx) -> bool {
     ctx.cached.is_answer() || ctx.cached.outcome == Some(Outcome::Revalidated)
+}
+
+/// What a 416 carries: nothing that would let somebody keep it, for the next request may be for another part.
+fn goes_with_416(name: &[u8]) -> bool {
+    const ALWAYS: [&[u8]; 3] = [b"date", b"vary", b"via"];
+    ALWAYS.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 /// What a 304 carries (RFC 9110 §15.4.5): what the client may not have, and nothing that describes a body.
