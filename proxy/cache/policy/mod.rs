@@ -8,6 +8,8 @@ pub mod condition;
 pub mod dates;
 /// Answers that are not what their path claims.
 mod deception;
+#[cfg(test)]
+mod differential;
 /// `Cache-Control`, of answers and of requests.
 pub mod directives;
 /// How long an answer is fresh, and how old it is on arrival.
