@@ -391,21 +391,9 @@ fn fields_of_one_connection_and_those_that_are_named_are_left_out() {
     let plan = case.plan().unwrap();
     let mut names: Vec<&str> = plan.leave_out.iter().map(HeaderName::as_str).collect();
     names.sort_unstable();
-    let expected = [
-        "age",
-        "b",
-        "c",
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-hop",
-    ];
-    assert_eq!(names, expected);
+    let expected = "age b c connection keep-alive proxy-authenticate proxy-connection te trailer \
+                    transfer-encoding upgrade x-hop";
+    assert_eq!(names.join(" "), expected);
 }
 
 #[test]
