@@ -4,19 +4,20 @@
 //! kept seed and some thousand mutations of them, the same on every machine; `scripts/fuzz.sh` shows it what
 //! libFuzzer makes of them, for as long as asked (`engine/`). Whatever was found stays as a seed in the folder of its
 //! target, named after what it broke. A target never tells a parser what is right by asking the parser.
-//!
-//! There is no reader of `Range` yet; when there is one, its target belongs here.
 
 mod answer;
 mod chunks;
 mod client;
+mod control;
 mod head;
 #[cfg(test)]
 mod mutate;
 mod path;
 mod prelude;
 mod pseudo;
+mod range;
 mod seeds;
+mod tags;
 
 pub use seeds::seeds;
 
@@ -57,6 +58,18 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "client",
         run: client::run,
+    },
+    Target {
+        name: "range",
+        run: range::run,
+    },
+    Target {
+        name: "control",
+        run: control::run,
+    },
+    Target {
+        name: "tags",
+        run: tags::run,
     },
 ];
 
@@ -136,6 +149,21 @@ mod tests {
     #[test]
     fn preludes_are_whole_or_none() {
         holds("prelude");
+    }
+
+    #[test]
+    fn ranges_are_of_what_is_there() {
+        holds("range");
+    }
+
+    #[test]
+    fn cache_control_hears_every_directive() {
+        holds("control");
+    }
+
+    #[test]
+    fn entity_tags_are_found_among_others() {
+        holds("tags");
     }
 
     #[test]
