@@ -194,7 +194,8 @@ async fn a_wrong_one_in_a_list_stops_none_of_the_others() {
         let kind = answer.head.get("content-type").unwrap_or_default();
         assert!(kind.starts_with("application/problem+json"), "{kind}");
     }
-    assert_eq!(touched(&tide).await, [], "nothing was purged by mistake");
+    let touched = touched(&tide).await;
+    assert!(touched.is_empty(), "purged by mistake: {touched:?}");
 }
 
 #[tokio::test]
@@ -311,7 +312,8 @@ async fn without_the_token_nothing_is_purged_and_no_node_hears_of_it() {
         assert_eq!(answer.status, 403, "{}", answer.text());
     }
     assert_eq!(app.requests(), before);
-    assert_eq!(touched(&tide).await, []);
+    let touched = touched(&tide).await;
+    assert!(touched.is_empty(), "purged all the same: {touched:?}");
     tide.refused("purge_token", 3).await;
 }
 
