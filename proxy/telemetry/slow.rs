@@ -155,6 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn what_the_cache_did_is_kept_too() {
+        let ring = SlowRing::default();
+        ring.note(&Finished {
+            cache: Some(Outcome::Miss),
+            cache_reason: Some(Why::Expired),
+            ..Finished::example("/", &[])
+        });
+        let kept = &ring.latest(1, None)[0];
+        assert_eq!(
+            (kept.cache, kept.cache_reason),
+            (Some("miss"), Some("expired"))
+        );
+    }
+
+    #[test]
     fn a_very_long_path_is_cut_between_letters() {
         let ring = SlowRing::default();
         ring.note(&finished(&"é".repeat(LONGEST), "r"));

@@ -19,6 +19,7 @@ pub mod process;
 pub mod proxy;
 pub mod recorder;
 pub mod reply;
+pub mod shop;
 pub mod strangers;
 pub mod strict;
 pub mod tls;

@@ -188,7 +188,8 @@ pub fn state(life: &Life, expired_at: Option<Millis>, now: Millis) -> String {
     };
     text.push_str(" (");
     text.push_str(&lifetime(life));
-    if life.initial_age > 0 {
+    // Less than a second is the way it took.
+    if life.initial_age >= 1_000 {
         text.push_str(&format!(
             ", Age was {} when it came",
             life.initial_age / 1_000

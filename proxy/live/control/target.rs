@@ -27,19 +27,6 @@ pub enum PurgeWhat {
     All,
 }
 
-impl PurgeWhat {
-    /// The word of the API and the metric.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            PurgeWhat::Url(_) => "url",
-            PurgeWhat::Tag(_) => "tag",
-            PurgeWhat::Prefix { .. } => "prefix",
-            PurgeWhat::Host(_) => "host",
-            PurgeWhat::All => "all",
-        }
-    }
-}
-
 /// Words that name nothing, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclear(pub String);

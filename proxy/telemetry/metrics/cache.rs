@@ -32,9 +32,9 @@ pub const LOOKUPS_PER_SAMPLE: u32 = 64;
 const MEMORY: &str = "memory";
 
 /// Words of the label `kind` of a purge.
-pub const PURGE_KINDS: [&str; 5] = ["url", "tag", "prefix", "host", "all"];
+const PURGE_KINDS: [&str; 5] = ["url", "tag", "prefix", "host", "all"];
 /// Words of the label `mode` of a purge: soft, hard.
-pub const PURGE_MODES: [&str; 2] = ["soft", "hard"];
+const PURGE_MODES: [&str; 2] = ["soft", "hard"];
 
 /// What the store says of itself when somebody asks.
 #[derive(Debug, Clone)]
@@ -146,7 +146,7 @@ impl CacheMetrics {
         }
     }
 
-    /// A purge was asked for; `kind` is one of [`PURGE_KINDS`].
+    /// A purge was asked for; `kind` is `url`, `tag`, `prefix`, `host` or `all`.
     pub fn purged(&self, kind: &str, hard: bool) {
         let mode = PURGE_MODES[usize::from(hard)];
         self.purges.with_label_values(&[kind, mode]).inc();

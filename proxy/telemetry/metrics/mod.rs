@@ -26,7 +26,7 @@ mod routes;
 mod sticky;
 mod upstreams;
 
-pub use cache::{CacheGauges, CacheMetrics, LOOKUPS_PER_SAMPLE, PURGE_KINDS, PURGE_MODES};
+pub use cache::{CacheGauges, CacheMetrics, LOOKUPS_PER_SAMPLE};
 pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
