@@ -17,9 +17,10 @@ use super::fetch::{Fetch, Handoff, Rest};
 use super::told;
 use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
+use crate::cache::policy::condition::Validators;
 use crate::cache::policy::directives::Wish;
 use crate::cache::policy::life::Millis;
-use crate::cache::policy::merge::{is_updated_by_304, merged};
+use crate::cache::policy::merge::{confirms, is_updated_by_304, merged};
 use crate::cache::policy::reuse::{Trouble, on_trouble};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
 use crate::cache::policy::tags::tags;
@@ -262,11 +263,19 @@ fn confirm(
     let both = merged(&stored, &head.headers);
     let cache = &fetch.control.cache;
     let status = entry.head.status;
+    let etag = entry.head.field("etag");
+    let asked_about = Validators {
+        etag: etag.as_deref(),
+        last_modified: None,
+        date: None,
+    };
+    let is_of_it = confirms(&asked_about, &head.headers);
     let planned = plan(fetch, status, &both, rules, now);
     let plan = match planned {
-        Ok(plan) => plan,
-        Err(_) => {
-            // It is right this once and to be stored no more: who waits for it gets it, nobody after them.
+        Ok(plan) if is_of_it => plan,
+        _ => {
+            // It is right this once and to be stored no more, or the node speaks of something else: who waits for it
+            // gets it, nobody after them.
             cache.discard(entry);
             let mut life = entry.life;
             life.received = now;
