@@ -12,6 +12,15 @@ use crate::config::checked;
 /// Times that room is made for one allocation; others may take what was made.
 const TRIES: usize = 16;
 
+/// Of the memory of the file, what the allocator has beyond what it gave out: pages that are not full, and what was
+/// given back less than a second ago. Measured in `tests/memory`.
+const ALLOCATOR: u64 = 16;
+
+/// Bytes that may be counted of this memory.
+fn counted(memory: u64) -> u64 {
+    memory - memory / ALLOCATOR
+}
+
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) room: Arc<Room>,
@@ -23,7 +32,7 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(rules: &checked::Cache) -> Core {
-        let room = Room::new(rules.memory);
+        let room = Room::new(counted(rules.memory));
         Core {
             shelf: Shelf::new(rules, &room),
             room,
@@ -35,7 +44,7 @@ impl Core {
 
     pub(super) fn set_rules(&self, rules: &checked::Cache) {
         self.max_object.store(rules.max_object, Relaxed);
-        self.room.set_cap(rules.memory);
+        self.room.set_cap(counted(rules.memory));
         self.shelf.set_rules(rules);
     }
 

@@ -132,7 +132,7 @@ impl Shelf {
     pub(super) fn new(rules: &checked::Cache, room: &Arc<Room>) -> Shelf {
         let most = rules.memory / (LARGEST * rules.max_object.max(1));
         let count = 1 << most.clamp(1, SHARDS).ilog2();
-        let capacity = capacity(rules, count);
+        let capacity = capacity(rules, room.cap(), count);
         let shards = (0..count).map(|_| Shard::new(capacity, room)).collect();
         Shelf {
             room: Arc::clone(room),
@@ -147,7 +147,7 @@ impl Shelf {
     /// nothing else, until the next start.
     pub(super) fn set_rules(&self, rules: &checked::Cache) {
         self.variants.store(rules.variants, Relaxed);
-        let capacity = capacity(rules, self.shards.len() as u64);
+        let capacity = capacity(rules, self.room.cap(), self.shards.len() as u64);
         for shard in &self.shards {
             let _door = shard.door.lock();
             let over = shard.cache.weight().saturating_sub(capacity);
@@ -373,8 +373,8 @@ impl Shard {
 }
 
 /// What one of so many shards takes: its share, but the largest object in any case.
-fn capacity(rules: &checked::Cache, shards: u64) -> u64 {
-    let share = (rules.memory - rules.memory / BESIDE) / shards;
+fn capacity(rules: &checked::Cache, cap: u64, shards: u64) -> u64 {
+    let share = (cap - cap / BESIDE) / shards;
     let largest = rules.max_object + rules.max_object / 4 + BATCH;
-    share.max(largest.min(rules.memory)).max(1)
+    share.max(largest.min(cap)).max(1)
 }

@@ -9,7 +9,7 @@ pub struct Stats {
     pub entries: u64,
     /// Bytes taken: entries, fetches in flight, what is still being sent, tables.
     pub bytes: u64,
-    /// Bytes that may be.
+    /// Bytes that may be: `cache.memory` less what the allocator needs for itself.
     pub capacity: u64,
     /// Fetches in flight.
     pub fills: u64,
