@@ -14,6 +14,7 @@ mod admin;
 mod agent;
 mod bad_config;
 mod balance;
+mod cache;
 mod caps;
 mod commands;
 mod corpus;
