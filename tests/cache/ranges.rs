@@ -55,7 +55,6 @@ async fn one_part_of_what_is_stored_is_sent_as_such() {
         ("bytes=990-5000", 990, 1_000),
         ("BYTES=1-2", 1, 3),
         ("bytes= 1-2", 1, 3),
-        ("bytes=10-19,20-29", 10, 30),
         ("bytes=10-19,5000-", 10, 20),
     ] {
         let answer = range(&stage, wanted).await;
@@ -243,10 +242,8 @@ async fn a_part_is_for_a_get_of_something_that_is_there() {
 async fn a_part_of_what_is_not_stored_is_cut_from_the_whole_that_is_fetched() {
     let stage = thousand().await;
     let answer = range(&stage, "bytes=100-199").await;
-    assert_eq!(
-        (answer.status, &answer.body[..]),
-        (206, &pattern(LENGTH)[100..200])
-    );
+    assert_eq!(answer.status, 206, "{}", told(&answer));
+    assert!(answer.body == pattern(LENGTH)[100..200]);
     assert_eq!(
         stage.app.only().head.get("range"),
         None,

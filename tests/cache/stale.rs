@@ -176,7 +176,6 @@ async fn an_answer_that_is_no_trouble_is_the_answer() {
 /// Ways in which no answer comes.
 async fn breaks(stage: &Stage, how: &str) {
     match how {
-        "refuses" => stage.app.refuse().await,
         "is killed" => stage.app.kill().await,
         "resets" => stage.app.answers(|_| Reply::reset()),
         "closes" => stage.app.answers(|_| Reply::close()),
@@ -189,8 +188,7 @@ async fn breaks(stage: &Stage, how: &str) {
     }
 }
 
-const NO_ANSWER: [&str; 7] = [
-    "refuses",
+const NO_ANSWER: [&str; 6] = [
     "is killed",
     "resets",
     "closes",

@@ -102,7 +102,7 @@ async fn cache_status_names_why_an_answer_was_forwarded_and_why_it_was_not_store
         (get("/cookie"), "uri-miss", "set_cookie"),
         (get("/star"), "uri-miss", "vary_any"),
         (get("/silent"), "uri-miss", "no_freshness"),
-        (get("/silent"), "uri-miss", "hit_for_miss"),
+        (get("/silent"), "uri-miss", "no_freshness"),
         (
             get("/new").field("Authorization", "x"),
             "uri-miss",
@@ -160,7 +160,7 @@ async fn answers_of_the_proxy_itself_say_it_too() {
     );
     stage.app.kill().await;
     let failed = stage.get("/").await;
-    assert_eq!(failed.status, 502, "{}", failed.text());
+    assert_eq!(failed.status, 503, "{}", failed.text());
     assert!(
         told(&failed).ends_with("; detail=fetch_failed"),
         "{}",

@@ -219,7 +219,12 @@ async fn what_only_the_origin_can_judge_goes_to_the_origin() {
     ] {
         let before = stage.app.requests();
         let answer = stage.ask(&request).await;
-        assert_eq!(stage.app.requests(), before + 1, "{name}");
+        assert_eq!(
+            stage.app.requests(),
+            before + 1,
+            "{name}: {}",
+            answer.status
+        );
         assert!(
             told(&answer).starts_with("tidegate; fwd="),
             "{name}: {}",
