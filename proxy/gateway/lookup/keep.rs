@@ -17,9 +17,10 @@ use super::fetch::{Fetch, Handoff, Rest};
 use super::told;
 use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
+use crate::cache::policy::condition::Validators;
 use crate::cache::policy::directives::Wish;
 use crate::cache::policy::life::Millis;
-use crate::cache::policy::merge::{is_updated_by_304, merged};
+use crate::cache::policy::merge::{confirms, is_of_one_connection, is_updated_by_304, merged};
 use crate::cache::policy::reuse::{Trouble, on_trouble};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
 use crate::cache::policy::tags::tags;
@@ -105,6 +106,9 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
     };
     if let Some(entry) = &fetch.confirms {
         if head.status == StatusCode::NOT_MODIFIED {
+            if !is_about(head, entry) {
+                return Fate::NotKept(Why::Status);
+            }
             return Fate::Confirmed(confirm(fetch, entry, head, rules, now));
         }
         let life = &entry.life;
@@ -116,8 +120,8 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
         }
     }
     let length = match length(head) {
-        Ok(length) => length,
-        Err(why) => return Fate::NotKept(why),
+        Ok(length) if !fetch.is_unframed() => length,
+        _ => return Fate::NotKept(Why::Unframed),
     };
     let most = fetch.snapshot.config.cache.max_object;
     if length.is_some_and(|length| length > most) {
@@ -125,6 +129,7 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
     }
     match plan(fetch, head.status, &head.headers, rules, now) {
         Ok(plan) => {
+            fetch.keeps_apart(apart(head, &plan));
             let (head, tags) = shape(&fetch.control.cache, head, &plan, now);
             Fate::Kept(Box::new(Kept {
                 head,
@@ -146,6 +151,28 @@ pub fn shape(
 ) -> (Head, Box<[u64]>) {
     let head = kept_head(answer.status, dated(answer, &received(now)), plan);
     (head, hashes(cache, &answer.headers))
+}
+
+/// What only who asked is given of an answer that is stored.
+fn apart(answer: &ResponseHeader, plan: &Plan) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let is_apart = |name: &HeaderName| {
+        plan.leave_out.contains(name) && *name != header::AGE && !is_of_one_connection(name)
+    };
+    let fields = answer
+        .headers
+        .iter()
+        .filter(move |(name, _)| is_apart(name));
+    fields.map(|(name, value)| (name.clone(), value.clone()))
+}
+
+/// Whether a 304 speaks of what is stored.
+fn is_about(answer: &ResponseHeader, entry: &Entry) -> bool {
+    let etag = entry.head.field("etag");
+    let stored = Validators {
+        etag: etag.as_deref(),
+        ..Validators::default()
+    };
+    confirms(&stored, &answer.headers)
 }
 
 /// What the file says of the fetch's route.
