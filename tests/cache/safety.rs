@@ -262,7 +262,10 @@ async fn an_error_that_one_client_provokes_is_never_anothers_answer() {
         provoked += usize::from(answer.is_ok_and(|answer| answer.status >= 400));
         let clean = stage.ask(&get(n)).await;
         assert_eq!(clean.status, 200, "after {request:?}: {}", told(&clean));
-        assert!(is_hit(&stage.ask(&get(n)).await), "and then it is stored");
+        // What was not storable for the attacker may be fetched once more before it is stored.
+        stage.ask(&get(n)).await;
+        let stored = stage.ask(&get(n)).await;
+        assert!(is_hit(&stored) && stored.status == 200, "{}", told(&stored));
     }
     assert!(
         provoked > 15,

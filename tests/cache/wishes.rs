@@ -223,7 +223,7 @@ async fn what_only_the_origin_can_judge_goes_to_the_origin() {
             stage.app.requests(),
             before + 1,
             "{name}: {}",
-            answer.status
+            told(&answer)
         );
         assert!(
             told(&answer).starts_with("tidegate; fwd="),

@@ -65,6 +65,10 @@ pub async fn keep(
             filler.confirmed(entry);
             finish_reading(&mut handle).await;
         }
+        Fate::Elsewhere => {
+            filler.give_up(Why::Status);
+            finish_reading(&mut handle).await;
+        }
         Fate::Kept(kept) => store(fetch, filler, *kept, handle).await,
         Fate::Trouble => {
             hands_over(head, handle).await;
@@ -83,6 +87,8 @@ pub async fn keep(
 enum Fate {
     /// It says that what is stored is still right.
     Confirmed(Arc<Entry>),
+    /// It confirms something that is not what is stored.
+    Elsewhere,
     /// It is stored.
     Kept(Box<Kept>),
     /// A node is in trouble, and what is stored will do.
@@ -107,7 +113,8 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
     if let Some(entry) = &fetch.confirms {
         if head.status == StatusCode::NOT_MODIFIED {
             if !is_about(head, entry) {
-                return Fate::NotKept(Why::Status);
+                fetch.control.cache.discard(entry);
+                return Fate::Elsewhere;
             }
             return Fate::Confirmed(confirm(fetch, entry, head, rules, now));
         }

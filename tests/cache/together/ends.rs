@@ -1,9 +1,11 @@
 //! How a shared fetch may end: cut, too large, over HTTP/2. Nobody ever takes half a body for a whole one.
 
+use tokio::task::JoinSet;
+
 use super::{all_at_once, all_have, in_halves, leader};
 use crate::cache::{Stage, is_hit, reply, told, validated, yaml};
 use crate::support::client::Request;
-use crate::support::h2::{Answer, H2, request};
+use crate::support::h2::{Answer, H2, Stream, request};
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::Tidegate;
 use crate::support::reply::{Reply, Step};
@@ -177,6 +179,12 @@ async fn over_http2_what_is_stored_is_used_in_all_its_forms() {
     );
 }
 
+/// All of them, read at the same time: they share the window of their connection.
+async fn answers(streams: Vec<Stream>) -> Vec<Result<Answer, h2::Error>> {
+    let reading: JoinSet<_> = streams.into_iter().map(Stream::answer).collect();
+    reading.join_all().await
+}
+
 #[tokio::test]
 async fn over_http2_many_streams_share_one_fetch() {
     let stage = over_h2().await;
@@ -201,8 +209,8 @@ async fn over_http2_many_streams_share_one_fetch() {
     // Who resets its stream is nobody's loss.
     drop(streams.swap_remove(0));
     gate.open();
-    for stream in streams {
-        let answer = stream.answer().await.unwrap();
+    for answer in answers(streams).await {
+        let answer = answer.unwrap();
         assert!(
             answer.status == 200 && answer.body == body,
             "{} bytes",
@@ -234,8 +242,7 @@ async fn over_http2_a_cut_body_is_a_reset_stream() {
         .metric_is("tidegate_http_requests_in_flight", &[], 5.0)
         .await;
     gate.open();
-    for stream in streams {
-        let answer = stream.answer().await;
+    for answer in answers(streams).await {
         let looks_whole = answer.as_ref().is_ok_and(|answer| answer.status == 200);
         assert!(!looks_whole, "{:?}", answer.map(|answer| answer.body.len()));
     }
