@@ -124,7 +124,8 @@ fn reflects(seen: &Seen) -> Reply {
 
 #[tokio::test]
 async fn what_no_key_knows_does_not_come_into_an_answer_for_others() {
-    let stage = Stage::open("true").await;
+    // Nor what the front takes away by default.
+    let stage = Stage::under("requests: { drop: [] }\n", "true").await;
     stage.app.answers(reflects);
     let (mut seen, mut shared) = (Vec::new(), 0);
     for (n, name) in UNKEYED.iter().enumerate() {
@@ -206,7 +207,7 @@ fn is_touchy(seen: &Seen) -> Reply {
 
 #[tokio::test]
 async fn an_error_that_one_client_provokes_is_never_anothers_answer() {
-    let stage = Stage::open("{ ttl: 600s }").await;
+    let stage = Stage::under("requests: { drop: [] }\n", "{ ttl: 600s }").await;
     stage.app.answers(is_touchy);
     let large = "x".repeat(6_000);
     let get = |n: usize| Request::get(&format!("/{n}"));
