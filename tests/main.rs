@@ -14,6 +14,7 @@ mod admin;
 mod agent;
 mod bad_config;
 mod balance;
+mod cache;
 mod cache_told;
 mod caps;
 mod commands;

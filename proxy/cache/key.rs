@@ -137,40 +137,4 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Key {
-        let target = Target {
-            scheme,
-            host,
-            path,
-            query,
-        };
-        Key::new(target, 7)
-    }
-
-    #[test]
-    fn a_key_reads_back_as_the_url_it_was_made_of() {
-        let key = key("https", "Shop.Example.COM:443", "/a/b", Some("x=1"));
-        assert_eq!(key.to_string(), "https://shop.example.com/a/b?x=1");
-        assert_eq!((key.host(), key.path()), ("shop.example.com", "/a/b"));
-        assert_eq!(key.query(), Some("x=1"));
-    }
-
-    #[test]
-    fn what_differs_has_another_key_and_what_means_the_same_has_not() {
-        let plain = key("http", "a", "/b", None);
-        assert_eq!(plain, key("http", "A:80", "/b", None));
-        for other in [
-            key("https", "a", "/b", None),
-            key("http", "a", "/b", Some("")),
-            key("http", "a:443", "/b", None),
-            key("http", "a", "/B", None),
-            key("http", "a/b", "", None),
-            key("http", "", "a/b", None),
-        ] {
-            assert_ne!(plain, other, "{other}");
-        }
-    }
-}
+mod tests;

@@ -54,8 +54,9 @@ pub fn answered(session: &Session, answer: &mut ResponseHeader, ctx: &mut Ctx) -
     split::answered(&mut apart, ctx)?;
     let cookies = apart.headers.get_all(header::SET_COOKIE).iter();
     let of_node = answer.headers.get_all(header::SET_COOKIE).iter().count();
-    fetch.keeps_apart(cookies.skip(of_node).cloned().collect());
-    fetch.is_answered(status.as_u16(), now);
+    let cookies = cookies.skip(of_node).cloned();
+    fetch.is_answered(answer, now);
+    fetch.keeps_apart(cookies.map(|cookie| (header::SET_COOKIE, cookie)));
     fetch.note(ctx);
     Ok(())
 }

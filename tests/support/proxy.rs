@@ -79,7 +79,8 @@ impl Tidegate {
         Tidegate::run_as(Command::new(BINARY).args(["run", "-c"]).arg(&path), dir).await
     }
 
-    /// Starts it on this configuration with hooks that panic when a request asks for it (`X-Fault: HOOK`).
+    /// Starts it on this configuration with hooks that panic when a request asks for it (`X-Fault: HOOK`), and a
+    /// clock that goes [forward](Tidegate::forward).
     pub async fn run_with_faults(yaml: impl AsRef<str>) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         let path = dir.path().join("tidegate.yaml");
@@ -165,6 +166,13 @@ impl Tidegate {
     /// The answer to a GET.
     pub async fn get(&self, target: &str) -> Answer {
         self.ask(&Request::get(target)).await
+    }
+
+    /// Puts the clock of its cache forward; it was started [with faults](Tidegate::run_with_faults).
+    pub async fn forward(&self, by: Duration) {
+        let by = format!("+{}", by.as_millis());
+        let request = Request::new("HEAD", "/clock").field("X-Clock", &by);
+        self.ask(&request).await;
     }
 
     // -- the file

@@ -35,7 +35,7 @@ pub fn is_updated_by_304(name: &HeaderName) -> bool {
 }
 
 /// Whether a field is never stored, whoever sends it.
-pub(super) fn is_of_one_connection(name: &HeaderName) -> bool {
+pub fn is_of_one_connection(name: &HeaderName) -> bool {
     OF_ONE_CONNECTION.contains(name)
 }
 

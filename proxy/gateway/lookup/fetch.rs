@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Method, Version, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use parking_lot::Mutex;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
@@ -81,8 +81,10 @@ pub struct Told {
     pub status: Option<u16>,
     /// Why its answer was not stored.
     pub not_stored: Option<Why>,
-    /// Cookies for who began it alone: of its session.
-    pub cookies: Vec<HeaderValue>,
+    /// Its body ends with the connection to the node.
+    pub unframed: bool,
+    /// Fields for who began it alone: cookies of its session, and what others are not given of an answer.
+    pub apart: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What a fetch hands to who began it.
@@ -148,11 +150,16 @@ pub fn begin(
     if waits {
         ctx.fetched = Some(fetch.clone());
     }
-    let spawner = session.subrequest_spawner.as_ref()?;
+    let spawner = session.subrequest_spawner.take()?;
     let inner = subrequest::Ctx::builder()
         .user_ctx(Box::new(fetch.clone()))
         .build();
+    // A subrequest begins with this one's head as HTTP/1 and would refuse to read another version there.
+    let spoken = session.req_header().version;
+    session.req_header_mut().set_version(Version::HTTP_11);
     let (prepared, handle) = spawner.create_subrequest(session.as_ref(), inner);
+    session.req_header_mut().set_version(spoken);
+    session.subrequest_spawner = Some(spawner);
     let (hand_over, handed) = mpsc::channel(4);
     tokio::spawn(async move {
         let kept = keep::keep(&fetch, filler, handle, hand_over);
@@ -247,16 +254,23 @@ impl Fetch {
         self.told.lock().failed = Some(end);
     }
 
-    /// Cookies that are for who began it alone.
-    pub fn keeps_apart(&self, cookies: Vec<HeaderValue>) {
-        self.told.lock().cookies = cookies;
+    /// Fields that are for who began it alone.
+    pub fn keeps_apart(&self, fields: impl Iterator<Item = (HeaderName, HeaderValue)>) {
+        self.told.lock().apart.extend(fields);
     }
 
-    /// A node has answered with `status`.
-    pub fn is_answered(&self, status: u16, now: Instant) {
+    /// A node has answered so. Later its answer has a framing in any case.
+    pub fn is_answered(&self, answer: &ResponseHeader, now: Instant) {
         let mut told = self.told.lock();
         told.answered = Some(now);
-        told.status = Some(status);
+        told.status = Some(answer.status.as_u16());
+        told.unframed = keep::length(answer).is_err();
+        told.apart.clear();
+    }
+
+    /// Whether nobody can tell if the body is whole.
+    pub fn is_unframed(&self) -> bool {
+        self.told.lock().unframed
     }
 
     /// Notes what the log is to say of its way.

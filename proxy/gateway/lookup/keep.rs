@@ -20,7 +20,7 @@ use crate::cache::entry::{Entry, Head};
 use crate::cache::policy::condition::Validators;
 use crate::cache::policy::directives::Wish;
 use crate::cache::policy::life::Millis;
-use crate::cache::policy::merge::{confirms, is_updated_by_304, merged};
+use crate::cache::policy::merge::{confirms, is_of_one_connection, is_updated_by_304, merged};
 use crate::cache::policy::reuse::{Trouble, on_trouble};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
 use crate::cache::policy::tags::tags;
@@ -65,6 +65,10 @@ pub async fn keep(
             filler.confirmed(entry);
             finish_reading(&mut handle).await;
         }
+        Fate::Elsewhere => {
+            filler.give_up(Why::Status);
+            finish_reading(&mut handle).await;
+        }
         Fate::Kept(kept) => store(fetch, filler, *kept, handle).await,
         Fate::Trouble => {
             hands_over(head, handle).await;
@@ -83,6 +87,8 @@ pub async fn keep(
 enum Fate {
     /// It says that what is stored is still right.
     Confirmed(Arc<Entry>),
+    /// It confirms something that is not what is stored.
+    Elsewhere,
     /// It is stored.
     Kept(Box<Kept>),
     /// A node is in trouble, and what is stored will do.
@@ -106,6 +112,10 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
     };
     if let Some(entry) = &fetch.confirms {
         if head.status == StatusCode::NOT_MODIFIED {
+            if !is_about(head, entry) {
+                fetch.control.cache.discard(entry);
+                return Fate::Elsewhere;
+            }
             return Fate::Confirmed(confirm(fetch, entry, head, rules, now));
         }
         let life = &entry.life;
@@ -117,8 +127,8 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
         }
     }
     let length = match length(head) {
-        Ok(length) => length,
-        Err(why) => return Fate::NotKept(why),
+        Ok(length) if !fetch.is_unframed() => length,
+        _ => return Fate::NotKept(Why::Unframed),
     };
     let most = fetch.snapshot.config.cache.max_object;
     if length.is_some_and(|length| length > most) {
@@ -126,6 +136,7 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
     }
     match plan(fetch, head.status, &head.headers, rules, now) {
         Ok(plan) => {
+            fetch.keeps_apart(apart(head, &plan));
             let (head, tags) = shape(&fetch.control.cache, head, &plan, now);
             Fate::Kept(Box::new(Kept {
                 head,
@@ -147,6 +158,28 @@ pub fn shape(
 ) -> (Head, Box<[u64]>) {
     let head = kept_head(answer.status, dated(answer, &received(now)), plan);
     (head, hashes(cache, &answer.headers))
+}
+
+/// What only who asked is given of an answer that is stored.
+fn apart(answer: &ResponseHeader, plan: &Plan) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let is_apart = |name: &HeaderName| {
+        plan.leave_out.contains(name) && *name != header::AGE && !is_of_one_connection(name)
+    };
+    let fields = answer
+        .headers
+        .iter()
+        .filter(move |(name, _)| is_apart(name));
+    fields.map(|(name, value)| (name.clone(), value.clone()))
+}
+
+/// Whether a 304 speaks of what is stored.
+fn is_about(answer: &ResponseHeader, entry: &Entry) -> bool {
+    let etag = entry.head.field("etag");
+    let stored = Validators {
+        etag: etag.as_deref(),
+        ..Validators::default()
+    };
+    confirms(&stored, &answer.headers)
 }
 
 /// What the file says of the fetch's route.
@@ -263,19 +296,11 @@ fn confirm(
     let both = merged(&stored, &head.headers);
     let cache = &fetch.control.cache;
     let status = entry.head.status;
-    let etag = entry.head.field("etag");
-    let asked_about = Validators {
-        etag: etag.as_deref(),
-        last_modified: None,
-        date: None,
-    };
-    let is_of_it = confirms(&asked_about, &head.headers);
     let planned = plan(fetch, status, &both, rules, now);
     let plan = match planned {
-        Ok(plan) if is_of_it => plan,
-        _ => {
-            // It is right this once and to be stored no more, or the node speaks of something else: who waits for it
-            // gets it, nobody after them.
+        Ok(plan) => plan,
+        Err(_) => {
+            // It is right this once and to be stored no more: who waits for it gets it, nobody after them.
             cache.discard(entry);
             let mut life = entry.life;
             life.received = now;

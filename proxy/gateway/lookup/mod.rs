@@ -117,7 +117,8 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         match join(session, ctx, rules, &asked, stored, alone).await? {
             Step::Answered => return Ok(true),
             Step::Direct => return Ok(false),
-            Step::Again => alone = true,
+            Step::Again => {}
+            Step::Alone => alone = true,
         }
     }
     Ok(false)
@@ -213,7 +214,10 @@ fn refresh(session: &mut Session, ctx: &mut Ctx, asked: &Asked, entry: &Arc<Entr
 enum Step {
     Answered,
     Direct,
+    /// What was waited for failed.
     Again,
+    /// It was for others.
+    Alone,
 }
 
 /// Fetches, or waits for who does.
@@ -344,7 +348,7 @@ async fn take(
     match state {
         State::Streaming(begun) => {
             if !fits(&begun.selection, &session.req_header().headers) {
-                return Ok(Step::Again);
+                return Ok(Step::Alone);
             }
             if follows && (begun.life.no_cache || begun.life.lifetime <= begun.life.initial_age) {
                 return Ok(Step::Direct);
@@ -358,12 +362,13 @@ async fn take(
         }
         State::Stored(entry) => {
             if !fits(&entry.selection, &session.req_header().headers) {
-                return Ok(Step::Again);
+                return Ok(Step::Alone);
             }
             if follows && !is_shared(&entry) {
                 return Ok(Step::Direct);
             }
             ctx.cached.node_said = ctx.fetched.as_ref().and_then(|fetch| fetch.status());
+            ctx.cached.stored = !follows;
             let why = ctx.cached.why.unwrap_or(Why::Expired);
             let outcome = match stored {
                 Some(_) => Outcome::Revalidated,

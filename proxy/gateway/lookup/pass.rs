@@ -38,8 +38,8 @@ pub async fn on(
     mut rest: Rest,
 ) -> Result<()> {
     if let Some(fetch) = ctx.fetched.clone() {
-        for cookie in fetch.told().cookies {
-            head.append_header("Set-Cookie", cookie)?;
+        for (name, value) in fetch.told().apart {
+            head.append_header(name, value)?;
         }
     }
     status::add(&mut head, ctx)?;

@@ -197,6 +197,11 @@ fn dressed(
             head.append_header(name, value)?;
         }
     }
+    // Whose fetch it was gets what is not for others, too.
+    let own = ctx.fetched.as_ref().filter(|_| ctx.cached.stored);
+    for (name, value) in own.map(|fetch| fetch.told().apart).unwrap_or_default() {
+        head.append_header(name, value)?;
+    }
     let age = offer.life.age(ctx.control.clock.now()) / 1_000;
     if age > 0 || is_reuse(ctx) {
         head.insert_header("Age", age)?;
