@@ -240,6 +240,10 @@ async fn join(
     };
     match joined {
         Joined::Lead(filler) => {
+            if let Some(stored) = now_there(session, ctx, asked, stored.as_ref()) {
+                filler.confirmed(stored.0);
+                return Ok(Step::Again);
+            }
             let reader = filler.reader();
             let confirms = stored.as_ref().map(|(entry, _)| entry.clone());
             let handed = fetch::begin(session, ctx, asked.again(), filler, confirms, true);
@@ -263,6 +267,21 @@ async fn join(
             Ok(step)
         }
     }
+}
+
+/// What a fetch has brought that ended between the look into the store and now.
+fn now_there(
+    session: &Session,
+    ctx: &Ctx,
+    asked: &Asked,
+    before: Option<&Stored>,
+) -> Option<Stored> {
+    let (cache, now) = (&ctx.control.cache, ctx.control.clock.now());
+    let found = cache.find(&asked.key, &session.req_header().headers);
+    let is_new = |entry: &Arc<Entry>| before.is_none_or(|(old, _)| !Arc::ptr_eq(old, entry));
+    found.entry.filter(|(entry, expired_at)| {
+        is_new(entry) && reuse(&entry.life, &asked.wish, *expired_at, now) == Use::Fresh
+    })
 }
 
 /// Whether an answer is for more than the request that it was validated for.
