@@ -92,6 +92,7 @@ async fn each_way_to_name_it_purges_what_it_names_and_nothing_else() {
 async fn what_is_purged_softly_is_validated_and_what_is_purged_hard_is_fetched() {
     let (app, tide) = shop_behind("true").await;
     let first = get(&tide, "tide.test", "/page").await;
+    tide.tells(1).await;
     purge(&tide, &json!({ "url": "http://tide.test/page" })).await;
     let validated = get(&tide, "tide.test", "/page").await;
     assert_eq!(
