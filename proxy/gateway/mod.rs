@@ -113,10 +113,10 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         faults::strike(session.req_header(), "arrives");
-        faults::put_forward(session.req_header(), &ctx.control.clock);
         if ctx.fetch.is_some() {
             return lookup::fetch::goes_on(ctx);
         }
+        faults::put_forward(session.req_header(), &ctx.control.clock);
         if accept::route(session, ctx).await? {
             return Ok(true);
         }
