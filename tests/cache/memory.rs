@@ -54,7 +54,7 @@ struct Storm {
 
 /// Asks for this many bytes of distinct URLs, and for ten thousand variants of one, while the memory is looked at.
 async fn storm(tide: &Tidegate, bytes: usize) -> Storm {
-    let began = Instant::now();
+    let (base, began) = (tide.process().memory(), Instant::now());
     let (urls, next) = (urls(bytes), Arc::new(AtomicUsize::new(0)));
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -79,7 +79,7 @@ async fn storm(tide: &Tidegate, bytes: usize) -> Storm {
         });
     }
     let mut storm = Storm {
-        base: tide.process().memory(),
+        base,
         samples: Vec::new(),
         failed: 0,
         took: Duration::ZERO,

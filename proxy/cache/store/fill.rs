@@ -125,13 +125,22 @@ impl Filler {
         if self.is_purged() {
             return Err(Why::PurgedMeanwhile);
         }
-        let length = self.flight.with(|flow| flow.written()) + piece.len() as u64;
+        let (written, announced) = self.flight.with(|flow| {
+            let begun = flow.begun.as_ref();
+            (flow.written(), begun.and_then(|begun| begun.length))
+        });
+        let length = written + piece.len() as u64;
         if length > self.core.max_object() {
             return Err(Why::TooLarge);
         }
         let copy = pack::join(&self.core, std::slice::from_ref(piece))?;
         let merge = |one: &Bytes, two: &Bytes| pack::merge(&self.core, one, two);
-        self.flight.tell(|flow| flow.push(copy, merge));
+        // Of the last piece readers hear when all is stored: who has read an answer to its end and asks again finds it.
+        if announced == Some(length) {
+            self.flight.with(|flow| flow.push(copy, merge));
+        } else {
+            self.flight.tell(|flow| flow.push(copy, merge));
+        }
         Ok(())
     }
 

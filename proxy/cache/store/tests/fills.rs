@@ -54,6 +54,23 @@ async fn who_comes_while_it_is_fetched_reads_along_and_the_next_one_finds_it() {
 }
 
 #[tokio::test]
+async fn who_waits_for_the_last_piece_gets_it_when_all_is_stored() {
+    let store = store();
+    let mut filler = lead(&store, &url(&store, "/"), &any());
+    let mut reader = filler.reader();
+    begun(&mut filler, Selection::default(), Some(10));
+    let waiting = tokio::spawn(async move { reader.next().await });
+    tokio::task::yield_now().await;
+    filler.write("0123456789".into()).await;
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    filler.finish().unwrap();
+    assert!(stored(&store, "/").is_some());
+    let last = soon(waiting).await.unwrap();
+    assert_eq!(last, Ok(Some("0123456789".into())));
+}
+
+#[tokio::test]
 async fn a_range_is_read_from_where_it_begins() {
     let store = store();
     let mut filler = lead(&store, &url(&store, "/"), &any());
