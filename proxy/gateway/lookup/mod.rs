@@ -202,6 +202,9 @@ fn refresh(session: &mut Session, ctx: &mut Ctx, asked: &Asked, entry: &Arc<Entr
     let headers = &session.req_header().headers;
     let cache = ctx.control.cache.clone();
     if let Joined::Lead(filler) = cache.join(asked.key.clone(), headers, false) {
+        if let Some((new, _)) = wait::now_there(session, ctx, asked, Some(entry)) {
+            return filler.confirmed(new);
+        }
         let asked = asked.again();
         fetch::begin(session, ctx, asked, filler, Some(entry.clone()), false);
     }

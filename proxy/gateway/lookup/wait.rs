@@ -58,7 +58,7 @@ pub async fn join(
     };
     match joined {
         Joined::Lead(filler) => {
-            if let Some(stored) = now_there(session, ctx, asked, stored.as_ref()) {
+            if let Some(stored) = now_there(session, ctx, asked, stored.as_ref().map(|s| &s.0)) {
                 filler.confirmed(stored.0);
                 return Ok(Step::Again);
             }
@@ -88,15 +88,15 @@ pub async fn join(
 }
 
 /// What a fetch has brought that ended between the look into the store and now.
-fn now_there(
+pub fn now_there(
     session: &Session,
     ctx: &Ctx,
     asked: &Asked,
-    before: Option<&Stored>,
+    before: Option<&Arc<Entry>>,
 ) -> Option<Stored> {
     let (cache, now) = (&ctx.control.cache, ctx.control.clock.now());
     let found = cache.find(&asked.key, &session.req_header().headers);
-    let is_new = |entry: &Arc<Entry>| before.is_none_or(|(old, _)| !Arc::ptr_eq(old, entry));
+    let is_new = |entry: &Arc<Entry>| before.is_none_or(|old| !Arc::ptr_eq(old, entry));
     found.entry.filter(|(entry, expired_at)| {
         is_new(entry) && reuse(&entry.life, &asked.wish, *expired_at, now) == Use::Fresh
     })
