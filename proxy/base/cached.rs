@@ -114,7 +114,9 @@ why! {
     Precondition = "precondition",
     /// It wants another protocol (`Upgrade`).
     Upgrade = "upgrade",
-    /// It names no host.
+    /// Its client wrote a moment ago and reads from the primary.
+    Pinned = "pinned",
+    /// It names no host, or several.
     NoHost = "no_host",
     /// It wants a part from the middle of what is not stored.
     Range = "range",

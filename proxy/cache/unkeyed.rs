@@ -1,8 +1,8 @@
 //! Request fields that applications read and no cache key knows: what one client sends there must not be in the answer
 //! that the next one gets (web cache poisoning).
 //!
-//! They are taken out of what a fetch asks, so that an answer cannot depend on them. What a proxy that we trust says
-//! of the client stays; it is the same for all who come by it, or in the key.
+//! They are taken out of what a fetch asks, so that an answer cannot depend on them. Of what a proxy that we trust says
+//! of the client only that stays which is in the key; proxies pass on what they do not set.
 
 use http::{HeaderMap, HeaderName};
 
@@ -134,13 +134,8 @@ const BEGINNINGS: &[&str] = &[
     "proxy-",
 ];
 
-/// What a trusted proxy says of its client, and what is kept of it.
-const OF_TRUSTED: &[&str] = &[
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-];
+/// What a trusted proxy says of its client: kept as far as it is in the key, or written anew by who fetches.
+const OF_TRUSTED: &[&str] = &["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
 /// Whether a fetch leaves out a request's field of this name.
 pub fn is_stripped(name: &HeaderName, trusted: bool) -> bool {

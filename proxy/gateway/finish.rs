@@ -70,8 +70,11 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         None => nodes(ctx).collect(),
     };
     let upstream = match &told {
-        Some(told) => told.upstream,
-        None => ctx.upstream.filter(|_| !ctx.cached.is_answer()),
+        Some(told) => told.upstream.as_deref(),
+        None => {
+            let own = ctx.upstream().filter(|_| !ctx.cached.is_answer());
+            own.map(|upstream| &*upstream.name)
+        }
     };
     let of_fetch = told.as_ref();
     keep(&Finished {
@@ -95,7 +98,7 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
             None => ctx.ttfb,
         },
         total: took,
-        upstream: upstream.map_or("", |at| &snapshot.upstreams[at].name),
+        upstream: upstream.unwrap_or_default(),
         nodes: &nodes,
         cache: ctx.cached.outcome,
         cache_reason: ctx.cached.not_stored.or(ctx.cached.why),

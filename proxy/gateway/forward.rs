@@ -13,7 +13,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Attempt, Ctx};
-use super::lookup::status;
+use super::lookup::{self, status};
 use super::{again, answer, beside, key, line, split, sticky};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
@@ -58,6 +58,9 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     ctx.end = Some(nobody.end);
     if let Some(fetch) = &ctx.fetch {
         fetch.fails(nobody.end);
+    }
+    if lookup::rescues(session, ctx).await? {
+        return Ok(false);
     }
     let mut more = status::more(ctx);
     let code = match nobody.end.status() {

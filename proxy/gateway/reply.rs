@@ -12,7 +12,7 @@ use pingora::proxy::{FailToProxy, Session};
 use super::answer;
 use super::conn::Conn;
 use super::ctx::Ctx;
-use super::lookup::status;
+use super::lookup::{self, status};
 use crate::base::reason::End;
 use crate::upstream::classify;
 
@@ -114,9 +114,16 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
     }
     let begun = session.response_written().is_some_and(is_final);
     let code = end_status(end, ctx).filter(|_| !begun);
+    // Whatever is sent now, the connection is closed after it: say so.
+    session.set_keepalive(None);
+    let failed_by_a_node = code.is_some_and(|code| code.is_server_error());
+    if failed_by_a_node && lookup::rescues(session, ctx).await.unwrap_or(false) {
+        return FailToProxy {
+            error_code: ctx.status,
+            can_reuse_downstream: false,
+        };
+    }
     if let Some(code) = code {
-        // The connection is closed after it: say so.
-        session.set_keepalive(None);
         let more = status::more(ctx);
         if let Err(e) = answer::send_with(session, code, ctx.id(), &more).await {
             tracing::debug!(

@@ -137,6 +137,11 @@ fn of(ctx: &Ctx) -> Option<&Split> {
     ctx.snapshot.config.routes[ctx.route?].split.as_ref()
 }
 
+/// Whether a read is to see what its client wrote a moment ago: what is stored may come from a replica.
+pub fn is_pinned(fields: &HeaderMap, ctx: &Ctx) -> bool {
+    of(ctx).is_some_and(|split| pinned_until(fields, split, ctx).is_some())
+}
+
 /// Until when a cookie says that its client reads from the primary, because it wrote a moment ago.
 fn pinned_until(fields: &HeaderMap, split: &Split, ctx: &Ctx) -> Option<Duration> {
     if split.pin_after_write.is_zero() {

@@ -3,13 +3,13 @@
 //! Nodes that stay keep their state. Building changes nothing that is in use: what the new generation asks of its
 //! nodes is applied by the caller, after the swap.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::doors::Doors;
@@ -74,6 +74,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         loaded_at: parts.loaded_at,
         rules: rules(config),
         routes: Table::new(&config.routes),
+        selecting: selecting(config),
         caches: config.routes.iter().any(|r| r.cache.is_some()),
         route_metrics: config
             .routes
@@ -94,6 +95,17 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         log,
         own_key,
     })
+}
+
+/// The request fields that routes are chosen by.
+fn selecting(config: &Config) -> Vec<HeaderName> {
+    let fields = config
+        .routes
+        .iter()
+        .flat_map(|route| &route.matcher.headers);
+    let names: BTreeSet<&str> = fields.map(|(name, _)| name.as_str()).collect();
+    let names = names.into_iter().filter_map(|name| name.parse().ok());
+    names.collect()
 }
 
 /// What is let in, in the words of the wire.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora::upstreams::peer::HttpPeer;
 
 use super::doors::Doors;
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub rules: Rules,
     /// Finds a request's route: positions into `config.routes`.
     pub routes: Table,
+    /// Request fields that routes are chosen by.
+    pub selecting: Vec<HeaderName>,
     /// Whether any route has a cache.
     pub caches: bool,
     /// Metrics of each of `config.routes`.

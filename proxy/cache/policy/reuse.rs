@@ -5,7 +5,7 @@
 
 use super::directives::Wish;
 use super::fresh::millis;
-use super::life::{Life, Millis};
+use super::life::{Life, Millis, Source};
 use crate::base::cached::Why;
 
 /// How long after its freshness an answer may be used when no node can be asked and nobody said anything about it, in
@@ -133,7 +133,11 @@ pub fn on_trouble(
         Trouble::Unreachable => life
             .stale_if_error
             .max(asked)
-            .unwrap_or(UNREACHABLE_AT_MOST),
+            // Nobody ever said that it may be used again without being asked about.
+            .unwrap_or(match life.source {
+                Source::Nothing => 0,
+                _ => UNREACHABLE_AT_MOST,
+            }),
     };
     now.saturating_sub(fresh_until) < window
 }

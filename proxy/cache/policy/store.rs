@@ -16,14 +16,8 @@ use super::merge;
 use super::targeted::{Governing, governing};
 use super::vary::Selection;
 use crate::base::cached::Why;
+use crate::cache::unkeyed::overrides_method;
 use crate::config::checked::{RouteCache, SetCookie};
-
-/// Fields by which some applications let a request have another method than its own.
-static METHOD_OVERRIDES: [HeaderName; 3] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-];
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +78,12 @@ pub fn storable(
     if asked.method == Method::POST && !answers_later_gets(asked, answer, &life) {
         return Err(Why::Method);
     }
-    let by_route = matches!(life.source, Source::Override | Source::Route);
+    let by_route = match life.source {
+        Source::Override | Source::Route => true,
+        // Not the origin's word either.
+        Source::Heuristic => rules.ttl.is_some(),
+        _ => false,
+    };
     if by_route && !deception::fits(asked.path, answer) {
         return Err(Why::ContentType);
     }
@@ -107,10 +106,7 @@ pub fn is_understood(status: StatusCode) -> bool {
 
 /// What the request has to say.
 fn asks_for_storable(asked: &Asked<'_>, rules: &RouteCache) -> Result<(), Why> {
-    if METHOD_OVERRIDES
-        .iter()
-        .any(|name| asked.headers.contains_key(name))
-    {
+    if overrides_method(asked.headers) {
         return Err(Why::MethodOverride);
     }
     if !matches!(*asked.method, Method::GET | Method::POST) {

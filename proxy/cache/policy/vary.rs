@@ -56,12 +56,34 @@ impl Selected {
     }
 }
 
+/// Fields that the proxy writes anew for every client: what the client sent there is not what the node chose by, and
+/// nobody else would send the same.
+const WRITTEN: [&str; 5] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-real-ip",
+    "x-request-id",
+];
+
 impl Selection {
     /// What selected an answer with these `answer` fields to a request with these `request` fields.
     ///
     /// # Errors
     /// [`Why::VaryAny`] for `*`, wherever it stands, and for what cannot name a field.
     pub fn of(answer: &HeaderMap, request: &HeaderMap) -> Result<Selection, Why> {
+        Selection::with(answer, request, &[])
+    }
+
+    /// The same, as if the answer's `Vary` named what is in `also` too: fields that decide where a request goes.
+    ///
+    /// # Errors
+    /// As [`Selection::of`].
+    pub fn with(
+        answer: &HeaderMap,
+        request: &HeaderMap,
+        also: &[HeaderName],
+    ) -> Result<Selection, Why> {
         let lines = answer.get_all(VARY).iter();
         let members = lines.flat_map(|line| Members::of(line.as_bytes()));
         let mut names: SmallVec<[HeaderName; 4]> = SmallVec::new();
@@ -70,8 +92,10 @@ impl Selection {
             let name = HeaderName::from_bytes(member)
                 .ok()
                 .filter(|_| member != b"*");
+            let name = name.filter(|name| !WRITTEN.contains(&name.as_str()));
             names.push(name.ok_or(Why::VaryAny)?);
         }
+        names.extend(also.iter().cloned());
         names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         names.dedup();
         if names.is_empty() {

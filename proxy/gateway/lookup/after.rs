@@ -13,9 +13,11 @@ use pingora::proxy::Session;
 use super::super::ctx::Ctx;
 use super::{asked, keep, told};
 use crate::base::cached::Why;
+use crate::base::path;
 use crate::cache::asks::tidied;
 use crate::cache::policy::invalidate::{invalidates, targets};
-use crate::cache::policy::store::{Answer, Asked, storable};
+use crate::cache::policy::store::{Answer, Asked, Plan, storable};
+use crate::cache::policy::vary::Selection;
 use crate::cache::unkeyed;
 use crate::config::checked::CacheKey;
 use crate::live::snapshot::Snapshot;
@@ -34,7 +36,7 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
     let Some(target) = request.uri.path_and_query() else {
         return;
     };
-    let origin = format!("{scheme}://{host}");
+    let origin = format!("{scheme}://{}", asked::seen(&host));
     for target in targets(&origin, target.as_str(), &answer.headers) {
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -69,7 +71,7 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
     if !(lately_not || is_kept) {
         return;
     }
-    let may_poison = |name| unkeyed::is_stripped(name, ctx.trusted);
+    let may_poison = |name| unkeyed::is_stripped(name, false);
     if is_post && request.headers.keys().any(may_poison) {
         return; // a fetch would have left them out
     }
@@ -84,13 +86,18 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
         method: &request.method,
         headers: &request.headers,
         path: target.path(),
-        origin: &format!("{scheme}://{host}"),
+        origin: &format!("{scheme}://{}", asked::seen(&host)),
         target: target.as_str(),
     };
     let (status, headers) = (answer.status, &answer.headers);
     let began = ctx.control.clock.at(ctx.at);
     let now = ctx.control.clock.now();
     let plan = storable(&asked, &Answer { status, headers }, rules, began, now);
+    let also = &snapshot.selecting;
+    let plan = plan.and_then(|plan| {
+        let selection = Selection::with(headers, asked.headers, also)?;
+        Ok(Plan { selection, ..plan })
+    });
     let plan = match plan {
         Ok(plan) => plan,
         Err(why) => {
@@ -111,6 +118,8 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
         .ok()
         .filter(|length| length.is_none_or(|l| l <= most))
         && is_post
+        && query.as_deref() == target.query()
+    // else it was asked something else than the key says
     {
         let cache = &ctx.control.cache;
         let mut filler = cache.alone(key);
@@ -131,10 +140,10 @@ pub fn more(body: Option<&Bytes>, ctx: &mut Ctx) {
 }
 
 /// What makes the key of a GET for this path.
-fn rules<'a>(snapshot: &'a Snapshot, ctx: &Ctx, path: &str) -> Option<&'a CacheKey> {
+fn rules<'a>(snapshot: &'a Snapshot, ctx: &Ctx, target: &str) -> Option<&'a CacheKey> {
     let at = snapshot.routes.find(&RouteAsk {
         host: ctx.head.host.as_ref()?.to_str().ok()?,
-        path,
+        path: &path::capital(target),
         method: &Method::GET,
         headers: &http::HeaderMap::new(),
     })?;

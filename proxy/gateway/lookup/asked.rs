@@ -18,7 +18,7 @@ use crate::cache::policy::directives::Wish;
 use crate::config::checked::{CacheKey, RouteCache};
 
 /// A request that the cache may answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Asked {
     /// What its answer is stored under.
     pub key: Arc<Key>,
@@ -28,18 +28,6 @@ pub struct Asked {
     pub is_head: bool,
     /// It wants a part that does not begin where the whole does.
     pub is_part: bool,
-}
-
-impl Asked {
-    /// The same for a fetch.
-    pub fn again(&self) -> Asked {
-        Asked {
-            key: self.key.clone(),
-            wish: self.wish,
-            is_head: self.is_head,
-            is_part: self.is_part,
-        }
-    }
 }
 
 /// What a request is to the cache.
@@ -91,17 +79,25 @@ pub fn scheme(fields: &HeaderMap, ctx: &Ctx) -> &'static str {
 /// so belongs to the key.
 pub fn host(fields: &HeaderMap, ctx: &Ctx) -> Option<String> {
     let own = ctx.head.host.as_ref()?.to_str().ok()?;
-    let said = match ctx.trusted {
-        true => fields
-            .get("x-forwarded-host")
-            .and_then(|said| said.to_str().ok()),
-        false => None,
-    };
-    let host = match said {
-        Some(said) if !said.eq_ignore_ascii_case(own) => format!("{said}>{own}"),
-        _ => own.to_string(),
+    let mut said = fields
+        .get_all("x-forwarded-host")
+        .iter()
+        .filter(|_| ctx.trusted);
+    let host = match (said.next(), said.next()) {
+        (None, _) => own.to_string(),
+        (Some(said), None) if said.as_bytes().eq_ignore_ascii_case(own.as_bytes()) => {
+            own.to_string()
+        }
+        (Some(said), None) => format!("{}>{own}", said.to_str().ok()?),
+        // The node would see all of them.
+        (Some(_), Some(_)) => return None,
     };
     (!host.is_empty()).then_some(host)
+}
+
+/// The host that clients see, of what [`host`] says.
+pub fn seen(host: &str) -> &str {
+    host.split('>').next().unwrap_or(host)
 }
 
 /// The key of a target.

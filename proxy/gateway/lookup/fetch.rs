@@ -42,6 +42,8 @@ pub struct Fetch {
     pub control: Arc<Control>,
     /// Its route.
     pub route: usize,
+    /// Who began it waits for it.
+    pub waits: bool,
     /// What is stored and may be confirmed.
     pub confirms: Option<Arc<Entry>>,
     /// What the nodes are asked.
@@ -70,7 +72,7 @@ pub struct Told {
     /// The nodes it tried, in order.
     pub nodes: Vec<Arc<str>>,
     /// The upstream that was asked.
-    pub upstream: Option<usize>,
+    pub upstream: Option<Arc<str>>,
     /// Time it waited for a place on a node.
     pub queued: Option<Duration>,
     /// Time to connect.
@@ -127,10 +129,17 @@ pub fn begin(
     let conn = Arc::new(conn.detached()); // the task ends by itself, whoever waits for it
     let limit = ctx.snapshot.config.timeouts.request;
     let fetch = Arc::new(Fetch {
-        request: request(session.req_header(), confirms.as_deref(), ctx),
+        request: request(
+            session.req_header(),
+            &asked,
+            confirms.as_deref(),
+            waits,
+            ctx,
+        ),
         snapshot: ctx.snapshot.clone(),
         control: ctx.control.clone(),
         route,
+        waits,
         confirms,
         asked,
         began: ctx.control.clock.now(),
@@ -184,7 +193,13 @@ async fn is_cut(fetch: &Fetch) {
 
 /// What the nodes are asked for: the whole of it, whatever part the client wants, and whether what is stored is still
 /// right.
-fn request(own: &RequestHeader, confirms: Option<&Entry>, ctx: &Ctx) -> RequestHeader {
+fn request(
+    own: &RequestHeader,
+    asked: &Asked,
+    confirms: Option<&Entry>,
+    waits: bool,
+    ctx: &Ctx,
+) -> RequestHeader {
     let mut request = own.clone();
     request.set_method(Method::GET); // behind an answer to HEAD
     for name in [
@@ -203,6 +218,17 @@ fn request(own: &RequestHeader, confirms: Option<&Entry>, ctx: &Ctx) -> RequestH
         .collect();
     for name in unkeyed {
         request.remove_header(&name);
+    }
+    if !waits {
+        // It is done for everybody: who happened to ask has no say in it.
+        for name in [header::AUTHORIZATION, header::CACHE_CONTROL, header::PRAGMA] {
+            request.remove_header(&name);
+        }
+    }
+    if ctx.trusted {
+        // As far as it is in the key, and no further. Both are valid values.
+        let _ = request.insert_header("X-Forwarded-Proto", asked.key.scheme());
+        let _ = request.insert_header("X-Forwarded-For", ctx.client.to_string());
     }
     request.set_version(Version::HTTP_11);
     if let Some(entry) = confirms {
@@ -276,7 +302,7 @@ impl Fetch {
     /// Notes what the log is to say of its way.
     pub fn note(&self, ctx: &Ctx) {
         let mut told = self.told.lock();
-        told.upstream = ctx.upstream;
+        told.upstream = ctx.upstream().map(|upstream| upstream.name.clone());
         told.queued = ctx.queued;
         told.connect = ctx.connect;
         told.nodes = super::super::finish::nodes(ctx).map(Arc::from).collect();

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use super::fetch::{Fetch, Handoff, Rest};
-use super::told;
+use super::{asked, told};
 use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
 use crate::cache::policy::condition::Validators;
@@ -24,11 +24,14 @@ use crate::cache::policy::merge::{confirms, is_of_one_connection, is_updated_by_
 use crate::cache::policy::reuse::{Trouble, on_trouble};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
 use crate::cache::policy::tags::tags;
+use crate::cache::policy::vary::Selection;
 use crate::cache::store::{Filler, Store};
 use crate::config::checked::RouteCache;
 
 /// How long requests for what turned out not to be storable go their own way.
 const MARKED: u64 = 60_000;
+/// How often a fetch whose beginner has left looks whether anybody else waits for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The same after an answer that says that something is wrong for a moment.
 const MARKED_BRIEFLY: u64 = 1_000;
 
@@ -40,7 +43,11 @@ pub async fn keep(
     hand_over: mpsc::Sender<Handoff>,
 ) {
     let head = loop {
-        match handle.rx.recv().await {
+        let task = tokio::select! {
+            task = handle.rx.recv() => task,
+            () = is_left(fetch, &filler, &hand_over) => return filler.fails(Why::Failed),
+        };
+        match task {
             Some(HttpTask::Header(head, _)) if head.status.is_informational() => {
                 // Nobody waits for it behind an answer.
                 let _ = hand_over.send(Handoff::Interim(head)).await;
@@ -80,6 +87,20 @@ pub async fn keep(
             hands_over(head, handle).await;
             filler.give_up(why);
         }
+    }
+}
+
+/// Waits until nobody is left who wants the answer, and too many such fetches run already.
+async fn is_left(fetch: &Fetch, filler: &Filler, hand_over: &mpsc::Sender<Handoff>) {
+    if !fetch.waits {
+        return std::future::pending().await;
+    }
+    hand_over.closed().await;
+    while filler.has_readers() {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    if let Ok(_place) = fetch.control.orphans.try_acquire() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -134,7 +155,8 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
     if length.is_some_and(|length| length > most) {
         return Fate::NotKept(Why::TooLarge);
     }
-    match plan(fetch, head.status, &head.headers, rules, now) {
+    let asker = (&fetch.request.headers, head.status);
+    match plan(fetch, asker, &head.headers, rules, now) {
         Ok(plan) => {
             fetch.keeps_apart(apart(head, &plan));
             let (head, tags) = shape(&fetch.control.cache, head, &plan, now);
@@ -210,7 +232,7 @@ pub fn length(head: &ResponseHeader) -> Result<Option<u64>, Why> {
 
 fn plan(
     fetch: &Fetch,
-    status: StatusCode,
+    (asker, status): (&HeaderMap, StatusCode),
     headers: &HeaderMap,
     rules: &RouteCache,
     now: Millis,
@@ -219,12 +241,17 @@ fn plan(
     let target = fetch.request.uri.path_and_query();
     let asked = Asked {
         method: &fetch.request.method,
-        headers: &fetch.request.headers,
+        headers: asker,
         path: key.path(),
-        origin: &format!("{}://{}", key.scheme(), key.host()),
+        origin: &format!("{}://{}", key.scheme(), asked::seen(key.host())),
         target: target.map_or("/", |target| target.as_str()),
     };
-    storable(&asked, &Answer { status, headers }, rules, fetch.began, now)
+    let mut plan = storable(&asked, &Answer { status, headers }, rules, fetch.began, now)?;
+    let also = &fetch.snapshot.selecting;
+    if !also.is_empty() {
+        plan.selection = Selection::with(headers, asker, also)?;
+    }
+    Ok(plan)
 }
 
 /// The fields of an answer in the letter case they came in.
@@ -296,7 +323,11 @@ fn confirm(
     let both = merged(&stored, &head.headers);
     let cache = &fetch.control.cache;
     let status = entry.head.status;
-    let planned = plan(fetch, status, &both, rules, now);
+    // That it may be stored was decided by another request than this one.
+    let mut asker = fetch.request.headers.clone();
+    asker.remove(header::AUTHORIZATION);
+    asker.remove(header::CACHE_CONTROL);
+    let planned = plan(fetch, (&asker, status), &both, rules, now);
     let plan = match planned {
         Ok(plan) => plan,
         Err(_) => {
@@ -385,11 +416,14 @@ fn not_kept(fetch: &Fetch, status: StatusCode, why: Why) {
     let now = fetch.control.clock.now();
     let briefly = status.is_server_error();
     // What only this request brought about says nothing of the next one.
-    if !matches!(why, Why::Authorization | Why::RequestNoStore) {
-        let until = now + if briefly { MARKED_BRIEFLY } else { MARKED };
-        cache.mark(&fetch.asked.key, until);
+    if matches!(why, Why::Authorization | Why::RequestNoStore) {
+        return;
     }
-    if let Some(entry) = fetch.confirms.as_ref().filter(|_| !briefly) {
+    let until = now + if briefly { MARKED_BRIEFLY } else { MARKED };
+    cache.mark(&fetch.asked.key, until);
+    // What is fresh stays in use, whatever is said to one of many.
+    let is_over = |entry: &&Arc<Entry>| now >= entry.life.fresh_until(entry.expired_at());
+    if let Some(entry) = fetch.confirms.as_ref().filter(|_| !briefly).filter(is_over) {
         cache.discard(entry);
     }
 }

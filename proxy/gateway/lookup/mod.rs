@@ -20,13 +20,13 @@ use http::StatusCode;
 use pingora::Result;
 use pingora::proxy::Session;
 
-use super::answer;
 use super::ctx::Ctx;
+use super::{answer, split};
 use crate::base::cached::{Outcome, Why};
 use crate::cache::entry::Entry;
 use crate::cache::key::Key;
 use crate::cache::policy::life::Millis;
-use crate::cache::policy::reuse::{Use, reuse};
+use crate::cache::policy::reuse::{Trouble, Use, reuse};
 use crate::cache::store::Joined;
 
 pub mod after;
@@ -68,6 +68,8 @@ pub struct Cached {
     pub node_said: Option<u16>,
     /// `Cache-Status` names the key.
     pub show_key: bool,
+    /// What is stored, for a request that is handed on, should the nodes fail it.
+    spare: Option<Box<(Stored, Asked)>>,
 }
 
 impl Cached {
@@ -103,6 +105,10 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
             return Ok(false);
         }
     };
+    if split::is_pinned(&session.req_header().headers, ctx) {
+        ctx.cached.did(Outcome::Bypass, Why::Pinned);
+        return Ok(false);
+    }
     ctx.cached.key = Some(asked.key.clone());
     let mut alone = false;
     for _ in 0..TRIES {
@@ -113,12 +119,28 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         };
         match wait::join(session, ctx, rules, &asked, stored, alone).await? {
             Step::Answered => return Ok(true),
-            Step::Direct => return Ok(false),
+            Step::Direct => {
+                ctx.fetched = None; // the log tells of the node that answers
+                return Ok(false);
+            }
             Step::Again => {}
             Step::Alone => alone = true,
         }
     }
     Ok(false)
+}
+
+/// Sends what is stored to a request that was handed on and that the nodes failed, where it may be used so. `true`: it is
+/// answered.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn rescues(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    let Some(spare) = ctx.cached.spare.take() else {
+        return Ok(false);
+    };
+    let (stored, asked) = *spare;
+    wait::instead(session, ctx, &asked, Some(&stored), Trouble::Unreachable).await
 }
 
 /// What a look into the store comes to.
@@ -172,6 +194,7 @@ async fn look(session: &mut Session, ctx: &mut Ctx, asked: &Asked) -> Result<Loo
     };
     if let Some(why) = direct {
         ctx.cached.not_stored = Some(why);
+        ctx.cached.spare = found.entry.map(|stored| Box::new((stored, asked.clone())));
         return Ok(Looked::Direct);
     }
     Ok(Looked::Fetch(found.entry))
@@ -205,7 +228,7 @@ fn refresh(session: &mut Session, ctx: &mut Ctx, asked: &Asked, entry: &Arc<Entr
         if let Some((new, _)) = wait::now_there(session, ctx, asked, Some(entry)) {
             return filler.confirmed(new);
         }
-        let asked = asked.again();
+        let asked = asked.clone();
         fetch::begin(session, ctx, asked, filler, Some(entry.clone()), false);
     }
 }

@@ -11,6 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use smallvec::SmallVec;
 
+use super::wait;
 use crate::base::cached::Why;
 use crate::cache::entry::Body;
 use crate::cache::store::Reader;
@@ -92,7 +93,7 @@ impl Parts {
     ///
     /// # Errors
     /// When a field cannot be set, which does not happen.
-    pub fn dress(&self, head: &mut ResponseHeader, _: Option<u64>) -> Result<()> {
+    pub fn dress(&self, head: &mut ResponseHeader) -> Result<()> {
         match self {
             Parts::Whole | Parts::NotModified => {}
             Parts::Beyond { length } => {
@@ -211,7 +212,11 @@ async fn send_some(
 ) -> Result<std::result::Result<(), Why>> {
     let mut left = most;
     while left > 0 {
-        match reader.next().await {
+        let next = tokio::select! {
+            next = reader.next() => next,
+            gone = wait::is_gone(session) => return Err(gone),
+        };
+        match next {
             Ok(Some(mut piece)) => {
                 piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                 left -= piece.len() as u64;

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorType, Result};
 use super::super::ctx::Ctx;
 use super::super::reply;
 use super::fetch::Rest;
-use super::{keep, status};
+use super::{keep, status, wait};
 use crate::base::reason::End;
 
 /// Passes an interim answer on.
@@ -55,7 +55,11 @@ pub async fn on(
         if left == Some(0) {
             return session.write_response_body(None, true).await;
         }
-        match rest.next().await {
+        let next = tokio::select! {
+            next = rest.next() => next,
+            gone = wait::is_gone(session) => return Err(gone),
+        };
+        match next {
             Some(HttpTask::Body(Some(piece), _)) if !piece.is_empty() => {
                 left = left.map(|left| left.saturating_sub(piece.len() as u64));
                 session.write_response_body(Some(piece), false).await?;

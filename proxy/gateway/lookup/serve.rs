@@ -207,7 +207,7 @@ fn dressed(
         head.insert_header("Age", age)?;
     }
     status::add(&mut head, ctx)?;
-    parts.dress(&mut head, offer.length)?;
+    parts.dress(&mut head)?;
     if !parts.is_bare() && matches!(parts, Parts::Whole) && !has_no_body(offer) {
         match offer.length {
             Some(length) => head.insert_header("Content-Length", length)?,

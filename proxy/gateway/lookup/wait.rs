@@ -50,8 +50,21 @@ pub async fn join(
     let cache = ctx.control.cache.clone();
     let headers = &session.req_header().headers;
     // Who shows who they are probably gets what is for them alone.
+    let (snapshot, wish) = (&ctx.snapshot, &asked.wish);
     let is_own = headers.contains_key(header::AUTHORIZATION)
+        // Or goes elsewhere, or wants to know for itself.
+        || snapshot.selecting.iter().any(|name| headers.contains_key(name))
+        || wish.no_cache
+        || wish.max_age == Some(0)
         || stored.as_ref().is_some_and(|(entry, _)| !is_shared(entry));
+    let has_terms = [
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::RANGE,
+    ];
+    if is_own && stored.is_none() && has_terms.iter().any(|name| headers.contains_key(name)) {
+        return Ok(Step::Direct); // a fetch would be for all of it, and probably for nobody else
+    }
     let joined = match is_own || rules.wait.is_zero() {
         true => Joined::Lead(cache.alone(asked.key.clone())),
         false => cache.join(asked.key.clone(), headers, alone),
@@ -64,7 +77,7 @@ pub async fn join(
             }
             let reader = filler.reader();
             let confirms = stored.as_ref().map(|(entry, _)| entry.clone());
-            let handed = fetch::begin(session, ctx, asked.again(), filler, confirms, true);
+            let handed = fetch::begin(session, ctx, asked.clone(), filler, confirms, true);
             lead(session, ctx, asked, stored, reader, handed).await
         }
         Joined::Follow(reader) => {
@@ -78,7 +91,11 @@ pub async fn join(
             let Ok(state) = state else {
                 ctx.cached.did(Outcome::Miss, Why::WaitTimeout);
                 ctx.cached.collapsed = false;
-                return Ok(Step::Direct);
+                let trouble = Trouble::Unreachable;
+                return match instead(session, ctx, asked, stored.as_ref(), trouble).await? {
+                    true => Ok(Step::Answered),
+                    false => Ok(Step::Direct),
+                };
             };
             let step = take(session, ctx, asked, stored, reader, state).await?;
             ctx.cached.collapsed &= matches!(step, Step::Answered);
@@ -185,10 +202,10 @@ async fn take(
             if !fits(&begun.selection, &session.req_header().headers) {
                 return Ok(Step::Alone);
             }
-            if follows && (begun.life.no_cache || begun.life.lifetime <= begun.life.initial_age) {
+            let now = ctx.control.clock.now();
+            if follows && reuse(&begun.life, &asked.wish, None, now) != Use::Fresh {
                 return Ok(Step::Direct);
             }
-            let now = ctx.control.clock.now();
             ctx.cached.stored = !follows;
             ctx.cached.ttl = Some(seconds_left(begun.life.fresh_until(None), now));
             let what = (&begun.head, &begun.life, begun.length);
@@ -199,7 +216,9 @@ async fn take(
             if !fits(&entry.selection, &session.req_header().headers) {
                 return Ok(Step::Alone);
             }
-            if follows && !is_shared(&entry) {
+            let now = ctx.control.clock.now();
+            let is_fresh = reuse(&entry.life, &asked.wish, entry.expired_at(), now) == Use::Fresh;
+            if follows && !is_fresh {
                 return Ok(Step::Direct);
             }
             ctx.cached.node_said = ctx.fetched.as_ref().and_then(|fetch| fetch.status());
@@ -230,7 +249,7 @@ async fn take(
 }
 
 /// Sends what is stored in place of a failure, where it may be used so.
-async fn instead(
+pub async fn instead(
     session: &mut Session,
     ctx: &mut Ctx,
     asked: &Asked,
@@ -251,7 +270,7 @@ async fn instead(
 }
 
 /// Waits until the client is gone.
-async fn is_gone(session: &mut Session) -> Box<Error> {
+pub async fn is_gone(session: &mut Session) -> Box<Error> {
     loop {
         match session.as_mut().read_body_or_idle(true).await {
             Err(error) => return error.into_down(),

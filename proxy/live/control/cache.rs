@@ -142,6 +142,7 @@ impl Control {
         // What is named may hold anything: it is shown escaped.
         match what {
             Purge::Url(key) => {
+                self.cache.unmark(key); // what was not storable may be now
                 let url = key.to_string();
                 tracing::info!("{who} purged the url {url:?} ({mode}): {purged} answers");
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::cache::key::Key;
 use crate::cache::store::Store;
@@ -46,6 +46,10 @@ pub use words::{LastReload, Leaving, Reloaded, VerbError};
 use names::Names;
 use nodes::has_node;
 
+/// Fetches whose clients have all left before a node answered and that go on all the same: enough that a page somebody
+/// gave up on is there for the next, few enough that who only comes and goes does not fill the nodes.
+const ORPHANS: usize = 64;
+
 /// Holds what is in use and changes it.
 #[derive(Debug)]
 pub struct Control {
@@ -67,6 +71,8 @@ pub struct Control {
     pub lately: Lately,
     /// The time it goes by.
     pub clock: Clock,
+    /// Room for fetches that nobody waits for any more.
+    pub orphans: Semaphore,
     source: Source,
     /// What only a restart changes.
     started_with: StartedWith,
@@ -159,6 +165,7 @@ impl Control {
             top: TopUrls::default(),
             lately: Lately::default(),
             clock: Clock::default(),
+            orphans: Semaphore::new(ORPHANS),
             source,
             reloading: Mutex::new(()),
             started_with,
