@@ -173,11 +173,11 @@ impl Entry {
         }
     }
 
-    /// The same answer with another life, to be sent and not to be stored.
-    pub fn as_if(&self, life: Life) -> Entry {
+    /// The same answer with another life and head, to be sent and not to be stored.
+    pub fn as_if(&self, life: Life, head: Head) -> Entry {
         Entry::new(
             self.key.clone(),
-            (life, self.head.clone(), self.body.clone()),
+            (life, head, self.body.clone()),
             self.selection.clone(),
             self.tags.clone(),
             self.begun,

@@ -4,7 +4,7 @@
 //! No internal word, no name of a program.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -90,8 +90,9 @@ async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Resu
         session.set_close_on_response_before_downstream_finish(false);
     }
     session.write_response_header(Box::new(head), false).await?;
-    // The session itself leaves a body out where a method has none.
-    session.write_response_body(Some(body), true).await
+    // Over HTTP/1 the session itself leaves a body out where a method has none.
+    let body = (session.req_header().method != Method::HEAD).then_some(body);
+    session.write_response_body(body, true).await
 }
 
 /// The field that says what to do about a status.

@@ -11,7 +11,8 @@ use super::condition::Validators;
 pub fn conditions<'a>(
     stored: &Validators<'a>,
 ) -> impl Iterator<Item = (HeaderName, &'a [u8])> + use<'a> {
-    let etag = stored.etag.map(|tag| (IF_NONE_MATCH, tag));
+    let etag = stored.etag.filter(|tag| !tag.is_empty());
+    let etag = etag.map(|tag| (IF_NONE_MATCH, tag));
     let modified = stored.last_modified.map(|at| (IF_MODIFIED_SINCE, at));
     etag.into_iter().chain(modified)
 }

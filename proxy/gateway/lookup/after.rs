@@ -2,6 +2,7 @@
 //!
 //! Asked for every answer of a node that no fetch waits for.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -42,6 +43,7 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
             Some((path, query)) => (path, Some(query)),
             None => (target.as_str(), None),
         };
+        let path = &*in_its_form(path, ctx.snapshot.rules.merge_slashes);
         let rules = rules(&ctx.snapshot, ctx, path);
         let query = match (query, rules) {
             (Some(query), Some(rules)) => tidied(query, rules),
@@ -136,6 +138,20 @@ pub fn more(body: Option<&Bytes>, ctx: &mut Ctx) {
         // Nobody reads along: there is nobody to wait for.
         let writing = pin!(filler.write(piece.clone()));
         let _ = writing.poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+/// A path in the form that requests have when they arrive; what has none stays as it is, and nothing is stored for it.
+fn in_its_form(path: &str, merge: bool) -> Cow<'_, str> {
+    let escapes = path.split('%').skip(1);
+    let is_whole = |escape: &str| {
+        let digits = escape.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let is_readable = path.starts_with('/') && { escapes }.all(is_whole);
+    match is_readable.then(|| path::is_normal(path.as_bytes(), merge)) {
+        Some(Ok(false)) => Cow::Owned(path::normal(path, merge)),
+        _ => Cow::Borrowed(path),
     }
 }
 

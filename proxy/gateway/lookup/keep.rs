@@ -283,9 +283,8 @@ fn kept_head<'a>(
     plan: &Plan,
 ) -> Head {
     let left_out = |name: &[u8]| {
-        const FRAMING: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"age"];
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        FRAMING.iter().any(|other| is(other))
+        is_framing(name)
             || plan
                 .leave_out
                 .iter()
@@ -293,6 +292,12 @@ fn kept_head<'a>(
     };
     let kept = fields.filter(|(name, _)| !left_out(name));
     Head::new(status, kept.map(|(name, value)| (name, value.as_bytes())))
+}
+
+/// Whether a field follows from the body and the time.
+fn is_framing(name: &[u8]) -> bool {
+    const FRAMING: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"age"];
+    FRAMING.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 fn hashes(cache: &Store, headers: &HeaderMap) -> Box<[u64]> {
@@ -320,7 +325,13 @@ fn confirm(
             stored.append(name, value);
         }
     }
-    let both = merged(&stored, &head.headers);
+    // A 304 without a time of its own was made now (RFC 9110 §6.6.1).
+    let received = received(now);
+    let mut fresh = head.headers.clone();
+    fresh
+        .entry(header::DATE)
+        .or_insert_with(|| received.clone());
+    let both = merged(&stored, &fresh);
     let cache = &fetch.control.cache;
     let status = entry.head.status;
     // That it may be stored was decided by another request than this one.
@@ -328,20 +339,9 @@ fn confirm(
     asker.remove(header::AUTHORIZATION);
     asker.remove(header::CACHE_CONTROL);
     let planned = plan(fetch, (&asker, status), &both, rules, now);
-    let plan = match planned {
-        Ok(plan) => plan,
-        Err(_) => {
-            // It is right this once and to be stored no more: who waits for it gets it, nobody after them.
-            cache.discard(entry);
-            let mut life = entry.life;
-            life.received = now;
-            life.no_cache = true;
-            return Arc::new(entry.as_if(life));
-        }
-    };
     let updates = |name: &[u8]| {
         HeaderName::from_bytes(name)
-            .is_ok_and(|name| is_updated_by_304(&name) && head.headers.contains_key(name))
+            .is_ok_and(|name| is_updated_by_304(&name) && fresh.contains_key(name))
     };
     let old: Vec<_> = entry.head.fields().collect();
     let old = old.iter().filter(|(name, _)| !updates(name));
@@ -351,8 +351,23 @@ fn confirm(
             Some((&name[..], value))
         })
         .collect();
-    let new = fields(head).filter(|(name, _)| updates(name));
+    let new = dated(head, &received).filter(|(name, _)| updates(name));
     let all = old.iter().map(|(name, value)| (*name, value)).chain(new);
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(why) => {
+            // It is right this once and to be stored no more: who waits for it gets it, nobody after them.
+            cache.discard(entry);
+            fetch.is_not_stored(why);
+            told::not_stored(fetch, why);
+            let mut life = entry.life;
+            (life.received, life.lifetime, life.no_cache) = (now, 0, true);
+            let all = all.filter(|(name, _)| !is_framing(name));
+            let sent = Head::new(status, all.map(|(name, value)| (name, value.as_bytes())));
+            return Arc::new(entry.as_if(life, sent));
+        }
+    };
+    fetch.keeps_apart(apart(head, &plan));
     let kept = kept_head(status, all, &plan);
     let tags = hashes(cache, &both);
     cache.renew(

@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use pingora::Result;
 use pingora::proxy::Session;
 
@@ -25,6 +25,7 @@ use super::{answer, split};
 use crate::base::cached::{Outcome, Why};
 use crate::cache::entry::Entry;
 use crate::cache::key::Key;
+use crate::cache::policy::directives::Wish;
 use crate::cache::policy::life::Millis;
 use crate::cache::policy::reuse::{Trouble, Use, reuse};
 use crate::cache::store::Joined;
@@ -102,6 +103,12 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         Ok(asked) => asked,
         Err(why) => {
             ctx.cached.did(Outcome::Bypass, why);
+            let is_read = matches!(ctx.head.method, Method::GET | Method::HEAD);
+            let fields = &session.req_header().headers;
+            let wish = Wish::of(fields, rules.ignore_client_cache_control);
+            if is_read && wish.only_if_cached {
+                return refuse_to_fetch(session, ctx).await.map(|()| true);
+            }
             return Ok(false);
         }
     };
@@ -176,9 +183,7 @@ async fn look(session: &mut Session, ctx: &mut Ctx, asked: &Asked) -> Result<Loo
     };
     ctx.cached.did(Outcome::Miss, why);
     if asked.wish.only_if_cached {
-        ctx.cached.not_stored = Some(Why::OnlyIfCached);
-        let more = status::more(ctx);
-        answer::send_with(session, StatusCode::GATEWAY_TIMEOUT, ctx.id(), &more).await?;
+        refuse_to_fetch(session, ctx).await?;
         return Ok(Looked::Answered);
     }
     let direct = if asked.is_head {
@@ -200,6 +205,13 @@ async fn look(session: &mut Session, ctx: &mut Ctx, asked: &Asked) -> Result<Loo
     Ok(Looked::Fetch(found.entry))
 }
 
+/// Answers who takes nothing but what is stored (RFC 9111 §5.2.1.7).
+async fn refuse_to_fetch(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    ctx.cached.not_stored = Some(Why::OnlyIfCached);
+    let more = status::more(ctx);
+    answer::send_with(session, StatusCode::GATEWAY_TIMEOUT, ctx.id(), &more).await
+}
+
 /// Sends what is stored.
 async fn stored(
     session: &mut Session,
@@ -217,7 +229,10 @@ async fn stored(
 
 fn seconds_left(until: Millis, now: Millis) -> i64 {
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    (signed(until) - signed(now)).div_euclid(1_000)
+    // No more digits than a structured integer has (RFC 9651 §3.3.1).
+    (signed(until) - signed(now))
+        .div_euclid(1_000)
+        .min(999_999_999_999_999)
 }
 
 /// Fetches behind an answer what was sent stale, unless somebody does already.

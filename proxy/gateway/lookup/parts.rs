@@ -181,25 +181,11 @@ pub async fn send_fetched(
 ) -> Result<std::result::Result<(), Why>> {
     match parts {
         Parts::NotModified | Parts::Beyond { .. } => Ok(Ok(())),
-        Parts::Whole => send_some(session, reader, u64::MAX).await,
+        // Of what is still coming nobody is sent several parts: it is read once, from front to back.
+        Parts::Whole | Parts::Many { .. } => send_some(session, reader, u64::MAX).await,
         Parts::One { range, .. } => {
             reader.seek(range.start);
             send_some(session, reader, range.end - range.start).await
-        }
-        Parts::Many { parts, end, .. } => {
-            for (head, range) in parts {
-                session
-                    .write_response_body(Some(head.clone()), false)
-                    .await?;
-                reader.seek(range.start);
-                if let Err(why) = send_some(session, reader, range.end - range.start).await? {
-                    return Ok(Err(why));
-                }
-            }
-            session
-                .write_response_body(Some(end.clone()), false)
-                .await?;
-            Ok(Ok(()))
         }
     }
 }

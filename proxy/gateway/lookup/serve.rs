@@ -73,6 +73,11 @@ async fn send(
         true => Parts::NotModified,
         false => wanted(&ctx.head.method, request, offer, &fields),
     };
+    // What is still coming is read once, from front to back.
+    let parts = match (parts, &from) {
+        (Parts::Many { .. }, From::Fetch(_)) => Parts::Whole,
+        (parts, _) => parts,
+    };
     let mut head = dressed(offer, &fields, &parts, ctx)?;
     reply::fit(session, &mut head, ctx);
     let is_bare = parts.is_bare() || ctx.head.method == Method::HEAD || has_no_body(offer);
@@ -170,7 +175,7 @@ fn wanted(method: &Method, request: &HeaderMap, offer: &Offer<'_>, fields: &Fiel
 fn has_no_body(offer: &Offer<'_>) -> bool {
     matches!(
         offer.head.status,
-        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     )
 }
 
@@ -187,7 +192,8 @@ fn dressed(
         let goes = match parts {
             Parts::NotModified => goes_with_304(&name, fields),
             Parts::Beyond { .. } => goes_with_416(&name),
-            Parts::Whole | Parts::One { .. } | Parts::Many { .. } => true,
+            Parts::Whole => true,
+            Parts::One { .. } | Parts::Many { .. } => !is_of_the_whole(&name),
         };
         if !goes {
             continue;
@@ -198,7 +204,8 @@ fn dressed(
         }
     }
     // Whose fetch it was gets what is not for others, too.
-    let own = ctx.fetched.as_ref().filter(|_| ctx.cached.stored);
+    let is_own = !ctx.cached.collapsed && ctx.cached.why != Some(Why::StaleIfError);
+    let own = ctx.fetched.as_ref().filter(|_| is_own);
     for (name, value) in own.map(|fetch| fetch.told().apart).unwrap_or_default() {
         head.append_header(name, value)?;
     }
@@ -220,6 +227,11 @@ fn dressed(
 /// Whether the answer was there before the request. One that was fetched for it is as old as the node says.
 fn is_reuse(ctx: &Ctx) -> bool {
     ctx.cached.is_answer() || ctx.cached.outcome == Some(Outcome::Revalidated)
+}
+
+/// Whether a field says something of the bytes that are sent, which is wrong of a part of them (RFC 9530 §2).
+fn is_of_the_whole(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-digest") || name.eq_ignore_ascii_case(b"content-md5")
 }
 
 /// What a 416 carries: nothing that would let somebody keep it, for the next request may be for another part.

@@ -221,8 +221,10 @@ async fn take(
             if follows && !is_fresh {
                 return Ok(Step::Direct);
             }
-            ctx.cached.node_said = ctx.fetched.as_ref().and_then(|fetch| fetch.status());
-            ctx.cached.stored = !follows;
+            let own = ctx.fetched.as_ref();
+            ctx.cached.node_said = own.and_then(|fetch| fetch.status());
+            ctx.cached.not_stored = own.and_then(|fetch| fetch.not_stored());
+            ctx.cached.stored = !follows && ctx.cached.not_stored.is_none();
             let why = ctx.cached.why.unwrap_or(Why::Expired);
             let outcome = match stored {
                 Some(_) => Outcome::Revalidated,
