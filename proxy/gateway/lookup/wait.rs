@@ -31,8 +31,8 @@ pub enum Step {
     Direct,
     /// What was waited for failed.
     Again,
-    /// It was for others.
-    Alone,
+    /// It was for others; where answers vary so, the request wants this one.
+    Variant(Selection),
 }
 
 /// Fetches, or waits for who does.
@@ -45,7 +45,7 @@ pub async fn join(
     rules: &RouteCache,
     asked: &Asked,
     stored: Option<Stored>,
-    alone: bool,
+    hint: Option<&Selection>,
 ) -> Result<Step> {
     let cache = ctx.control.cache.clone();
     let headers = &session.req_header().headers;
@@ -54,7 +54,7 @@ pub async fn join(
         || stored.as_ref().is_some_and(|(entry, _)| !is_shared(entry));
     let joined = match is_own || rules.wait.is_zero() {
         true => Joined::Lead(cache.alone(asked.key.clone())),
-        false => cache.join(asked.key.clone(), headers, alone),
+        false => cache.join(asked.key.clone(), headers, hint),
     };
     match joined {
         Joined::Lead(filler) => {
@@ -182,8 +182,9 @@ async fn take(
     let fits = |selection: &Selection, headers: &HeaderMap| !follows || selection.matches(headers);
     match state {
         State::Streaming(begun) => {
-            if !fits(&begun.selection, &session.req_header().headers) {
-                return Ok(Step::Alone);
+            let headers = &session.req_header().headers;
+            if !fits(&begun.selection, headers) {
+                return Ok(Step::Variant(begun.selection.wants(headers)));
             }
             if follows && (begun.life.no_cache || begun.life.lifetime <= begun.life.initial_age) {
                 return Ok(Step::Direct);
@@ -196,8 +197,9 @@ async fn take(
             Ok(Step::Answered)
         }
         State::Stored(entry) => {
-            if !fits(&entry.selection, &session.req_header().headers) {
-                return Ok(Step::Alone);
+            let headers = &session.req_header().headers;
+            if !fits(&entry.selection, headers) {
+                return Ok(Step::Variant(entry.selection.wants(headers)));
             }
             if follows && !is_shared(&entry) {
                 return Ok(Step::Direct);
