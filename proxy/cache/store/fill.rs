@@ -24,7 +24,7 @@ pub struct Begun {
     pub head: Head,
     /// What decides how long it may be used.
     pub life: Life,
-    /// Which requests it is for; a reader that is not among them joins again, `alone`.
+    /// Which requests it is for; a reader that is not among them joins again, with what it wants.
     pub selection: Selection,
     /// The length of its body, if announced.
     pub length: Option<u64>,

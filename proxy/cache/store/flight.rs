@@ -30,7 +30,7 @@ pub(super) struct Flight {
     pub(super) key: Arc<Key>,
     /// How many purges there had been when it began.
     pub(super) begun: u64,
-    /// Which requests the answer will probably be for, by what is stored of its key.
+    /// Which requests the answer will probably be for, by what is stored of its key or what another fetch of it brought.
     wanted: Option<Selection>,
     /// Its answer is for who began it alone: nobody joins.
     pub(super) is_alone: bool,
@@ -127,9 +127,10 @@ impl Flight {
         self.purged.load(Relaxed)
     }
 
-    /// Whether its answer may be for this request too, as far as is known before its head is.
-    pub(super) fn is_wanted_by(&self, request: &HeaderMap) -> bool {
-        (self.wanted.as_ref()).is_none_or(|wanted| wanted.wants(request) == *wanted)
+    /// Whether its answer will probably be for this request too; `None`: before its head is known nobody can tell.
+    pub(super) fn is_wanted_by(&self, request: &HeaderMap) -> Option<bool> {
+        let wanted = self.wanted.as_ref()?;
+        Some(wanted.wants(request) == *wanted)
     }
 
     pub(super) fn purge(&self) {

@@ -154,10 +154,14 @@ impl Store {
     }
 
     /// Takes part in a fetch of this key: in one that runs and whose answer may be for this request, else in a new one.
-    /// `alone`: the request took part in one before whose answer was for others, and does not guess again.
-    pub fn join(&self, key: Arc<Key>, request: &HeaderMap, alone: bool) -> Joined {
-        let wanted = self.wanted(&key, request);
-        let joins = |flight: &Arc<Flight>| self.joins(flight, request, alone);
+    /// `hint`: the request took part in one before whose answer was for others, and this is what it
+    /// [wants](Selection::wants) where answers vary as that one did. It does not guess again: of those whose head is
+    /// not known it joins none but one that was begun for the same.
+    pub fn join(&self, key: Arc<Key>, request: &HeaderMap, hint: Option<&Selection>) -> Joined {
+        let stored = || self.wanted(&key, request);
+        let wanted = hint.cloned().or_else(stored);
+        let guesses = hint.is_none();
+        let joins = |flight: &Arc<Flight>| self.joins(flight, request, guesses);
         self.take_part(key, wanted, false, joins)
     }
 
@@ -200,7 +204,7 @@ impl Store {
     }
 
     /// A reader of this fetch, if its answer may be for this request.
-    fn joins(&self, flight: &Arc<Flight>, request: &HeaderMap, alone: bool) -> Option<Reader> {
+    fn joins(&self, flight: &Arc<Flight>, request: &HeaderMap, guesses: bool) -> Option<Reader> {
         if flight.is_purged() || flight.is_alone {
             return None;
         }
@@ -210,7 +214,7 @@ impl Store {
             }
             let (tags, fits) = match &flow.begun {
                 Some(begun) => (Some(&*flow.tags), begun.selection.matches(request)),
-                None => (None, !alone && flight.is_wanted_by(request)),
+                None => (None, flight.is_wanted_by(request).unwrap_or(guesses)),
             };
             let judge = || (self.core.epochs).judge(&flight.key, tags, flight.begun);
             (fits && judge() == Verdict::Spared).then(|| flow.enter())

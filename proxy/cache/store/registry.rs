@@ -14,6 +14,8 @@ use crate::cache::key::Key;
 
 /// Fetches of one key at a time that others can join; those beyond are on their own.
 const PER_KEY: usize = 64;
+/// Fetches of one key at a time that nobody can join. They are here for purges to find; those beyond are not stored.
+const ALONE: usize = 1024;
 /// Locks; far more than threads.
 const PARTS: usize = 64;
 
@@ -30,8 +32,15 @@ pub(super) enum Place<T> {
     Taken(T),
     /// None; this one is registered.
     Registered(Arc<Flight>),
-    /// None, and too many already; this one is not registered.
+    /// None, and too many of its kind already; this one is not registered.
     Aside(Arc<Flight>),
+}
+
+/// Whether there are too many already of those that others can join, or of those that are alone. Each kind has its own
+/// bound: many who show who they are must not keep all others from sharing a fetch.
+fn is_full(flights: &Flights, is_alone: bool) -> bool {
+    let of_its_kind = flights.iter().filter(|other| other.is_alone == is_alone);
+    of_its_kind.count() >= if is_alone { ALONE } else { PER_KEY }
 }
 
 impl Registry {
@@ -59,7 +68,7 @@ impl Registry {
             return Place::Taken(joined);
         }
         let flight = new();
-        if flights.len() >= PER_KEY {
+        if is_full(flights, flight.is_alone) {
             return Place::Aside(flight);
         }
         flights.push(Arc::clone(&flight));

@@ -1,5 +1,6 @@
 //! Stories of the store: what is kept, what is shared, what is purged, and how much memory all of it takes.
 
+mod crowds;
 mod fills;
 mod hits;
 mod keeping;
@@ -78,7 +79,7 @@ fn any() -> HeaderMap {
 
 #[track_caller]
 fn lead(store: &Store, key: &Arc<Key>, request: &HeaderMap) -> Filler {
-    match store.join(Arc::clone(key), request, false) {
+    match store.join(Arc::clone(key), request, None) {
         Joined::Lead(filler) => filler,
         Joined::Follow(_) => panic!("somebody else fetches {key}"),
     }
@@ -86,7 +87,7 @@ fn lead(store: &Store, key: &Arc<Key>, request: &HeaderMap) -> Filler {
 
 #[track_caller]
 fn follow(store: &Store, key: &Arc<Key>, request: &HeaderMap) -> Reader {
-    match store.join(Arc::clone(key), request, false) {
+    match store.join(Arc::clone(key), request, None) {
         Joined::Follow(reader) => reader,
         Joined::Lead(_) => panic!("nobody else fetches {key}"),
     }

@@ -117,21 +117,21 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         return Ok(false);
     }
     ctx.cached.key = Some(asked.key.clone());
-    let mut alone = false;
+    let mut hint = None;
     for _ in 0..TRIES {
         let stored = match look(session, ctx, &asked).await? {
             Looked::Answered => return Ok(true),
             Looked::Direct => return Ok(false),
             Looked::Fetch(stored) => stored,
         };
-        match wait::join(session, ctx, rules, &asked, stored, alone).await? {
+        match wait::join(session, ctx, rules, &asked, stored, hint.as_ref()).await? {
             Step::Answered => return Ok(true),
             Step::Direct => {
                 ctx.fetched = None; // the log tells of the node that answers
                 return Ok(false);
             }
             Step::Again => {}
-            Step::Alone => alone = true,
+            Step::Variant(wanted) => hint = Some(wanted),
         }
     }
     Ok(false)
@@ -239,7 +239,7 @@ fn seconds_left(until: Millis, now: Millis) -> i64 {
 fn refresh(session: &mut Session, ctx: &mut Ctx, asked: &Asked, entry: &Arc<Entry>) {
     let headers = &session.req_header().headers;
     let cache = ctx.control.cache.clone();
-    if let Joined::Lead(filler) = cache.join(asked.key.clone(), headers, false) {
+    if let Joined::Lead(filler) = cache.join(asked.key.clone(), headers, None) {
         if let Some((new, _)) = wait::now_there(session, ctx, asked, Some(entry)) {
             return filler.confirmed(new);
         }

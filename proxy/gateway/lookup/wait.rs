@@ -31,8 +31,8 @@ pub enum Step {
     Direct,
     /// What was waited for failed.
     Again,
-    /// It was for others.
-    Alone,
+    /// It was for others; where answers vary so, the request wants this one.
+    Variant(Selection),
 }
 
 /// Fetches, or waits for who does.
@@ -45,7 +45,7 @@ pub async fn join(
     rules: &RouteCache,
     asked: &Asked,
     stored: Option<Stored>,
-    alone: bool,
+    hint: Option<&Selection>,
 ) -> Result<Step> {
     let cache = ctx.control.cache.clone();
     let headers = &session.req_header().headers;
@@ -67,7 +67,7 @@ pub async fn join(
     }
     let joined = match is_own || rules.wait.is_zero() {
         true => Joined::Lead(cache.alone(asked.key.clone())),
-        false => cache.join(asked.key.clone(), headers, alone),
+        false => cache.join(asked.key.clone(), headers, hint),
     };
     match joined {
         Joined::Lead(filler) => {
@@ -199,8 +199,9 @@ async fn take(
     let fits = |selection: &Selection, headers: &HeaderMap| !follows || selection.matches(headers);
     match state {
         State::Streaming(begun) => {
-            if !fits(&begun.selection, &session.req_header().headers) {
-                return Ok(Step::Alone);
+            let headers = &session.req_header().headers;
+            if !fits(&begun.selection, headers) {
+                return Ok(Step::Variant(begun.selection.wants(headers)));
             }
             let now = ctx.control.clock.now();
             if follows && reuse(&begun.life, &asked.wish, None, now) != Use::Fresh {
@@ -213,8 +214,9 @@ async fn take(
             Ok(Step::Answered)
         }
         State::Stored(entry) => {
-            if !fits(&entry.selection, &session.req_header().headers) {
-                return Ok(Step::Alone);
+            let headers = &session.req_header().headers;
+            if !fits(&entry.selection, headers) {
+                return Ok(Step::Variant(entry.selection.wants(headers)));
             }
             let now = ctx.control.clock.now();
             let is_fresh = reuse(&entry.life, &asked.wish, entry.expired_at(), now) == Use::Fresh;

@@ -145,12 +145,15 @@ async fn readers_are_told_when_there_is_nothing_for_them() {
 async fn requests_join_what_may_be_for_them_and_nothing_else() {
     let store = store();
     let key = url(&store, "/");
-    let join = |variant: &str, alone| store.join(Arc::clone(&key), &wants(variant), alone);
+    let knowing = |variant: &str| {
+        let hint = only(variant);
+        store.join(Arc::clone(&key), &wants(variant), Some(&hint))
+    };
     // Nothing is known yet: everybody hopes.
     let mut a = lead(&store, &key, &wants("a"));
     let hopeful = follow(&store, &key, &wants("b"));
     assert!(
-        matches!(join("b", true), Joined::Lead(_)),
+        matches!(knowing("b"), Joined::Lead(_)),
         "who hoped once does not again"
     );
     begun(&mut a, only("a"), None);
@@ -158,7 +161,7 @@ async fn requests_join_what_may_be_for_them_and_nothing_else() {
         panic!("it streams");
     };
     assert!(!head.selection.matches(&wants("b")));
-    assert!(matches!(join("a", true), Joined::Follow(_)));
+    assert!(matches!(knowing("a"), Joined::Follow(_)));
     let mut b = lead(&store, &key, &wants("b"));
     begun(&mut b, only("b"), None);
     // Two variants at once.
@@ -177,10 +180,13 @@ async fn requests_join_what_may_be_for_them_and_nothing_else() {
 async fn beyond_so_many_fetches_of_one_key_each_is_on_its_own_and_is_not_stored() {
     let store = store();
     let key = url(&store, "/");
-    let alone = || store.join(Arc::clone(&key), &any(), true);
-    let running: Vec<Joined> = (0..64).map(|_| alone()).collect();
-    let Joined::Lead(mut last) = alone() else {
-        panic!("it joins nobody whose head is not known");
+    let other = |n: usize| {
+        let (request, hint) = (wants(&n.to_string()), only(&n.to_string()));
+        store.join(Arc::clone(&key), &request, Some(&hint))
+    };
+    let running: Vec<Joined> = (0..64).map(other).collect();
+    let Joined::Lead(mut last) = other(64) else {
+        panic!("it joins nobody who wants another variant");
     };
     assert_eq!(store.stats().fills, 64);
     let mut reader = last.reader();

@@ -110,7 +110,7 @@ impl World {
 
     fn join(&mut self, at: u8, wanted: u8) {
         let key = url(&self.store, &path(at));
-        match self.store.join(key, &wants(&variant(wanted)), false) {
+        match self.store.join(key, &wants(&variant(wanted)), None) {
             Joined::Lead(filler) => {
                 self.ids += 1;
                 self.of.insert(self.ids, (path(at), wanted));

@@ -1,0 +1,92 @@
+//! Many at once: of several variants, of those who share nothing, and of those who are slow.
+
+use super::*;
+
+/// A request of a crowd: what it knows, and what it has come to.
+struct Asks {
+    variant: &'static str,
+    hint: Option<Selection>,
+    joined: Option<Joined>,
+}
+
+/// All who take part in nothing join. Returns how many of them fetch.
+fn join_all(store: &Store, key: &Arc<Key>, crowd: &mut [Asks]) -> usize {
+    let mut fetches = 0;
+    for asks in crowd.iter_mut().filter(|asks| asks.joined.is_none()) {
+        let joined = store.join(Arc::clone(key), &wants(asks.variant), asks.hint.as_ref());
+        fetches += usize::from(matches!(joined, Joined::Lead(_)));
+        asks.joined = Some(joined);
+    }
+    fetches
+}
+
+/// The heads of all fetches come. Who took part in one for others asks again, and knows what it wants.
+fn heads_come(crowd: &mut [Asks]) {
+    for asks in crowd.iter_mut() {
+        if let Some(Joined::Lead(filler)) = &mut asks.joined {
+            let what = (head(100), life(1000));
+            filler.begins(what, only(asks.variant), Box::default(), None);
+        }
+    }
+    for asks in crowd.iter_mut() {
+        let Some(Joined::Follow(reader)) = &asks.joined else {
+            continue;
+        };
+        let Some(State::Streaming(begun)) = now(reader.state()) else {
+            panic!("every head has come");
+        };
+        let request = wants(asks.variant);
+        if !begun.selection.matches(&request) {
+            asks.hint = Some(begun.selection.wants(&request));
+            asks.joined = None;
+        }
+    }
+}
+
+#[test]
+fn a_crowd_for_two_variants_of_what_nobody_knows_yet_makes_two_fetches() {
+    let store = store();
+    let key = url(&store, "/");
+    let asks = |n: usize| Asks {
+        variant: if n % 2 == 0 { "gzip" } else { "br" },
+        hint: None,
+        joined: None,
+    };
+    let mut crowd: Vec<Asks> = (0..200).map(asks).collect();
+    let mut fetches = Vec::new();
+    while crowd.iter().any(|asks| asks.joined.is_none()) {
+        fetches.push(join_all(&store, &key, &mut crowd));
+        heads_come(&mut crowd);
+    }
+    assert_eq!(fetches, [1, 1]);
+    for asks in &mut crowd {
+        if let Some(Joined::Lead(filler)) = asks.joined.take() {
+            filler.finish().unwrap();
+        }
+    }
+    assert_eq!(store.stats().entries, 2);
+}
+
+#[test]
+fn those_who_share_nothing_keep_nobody_else_from_sharing_a_fetch() {
+    let store = store();
+    let key = url(&store, "/");
+    let alone: Vec<Filler> = (0..200).map(|_| store.alone(Arc::clone(&key))).collect();
+    let mut filler = lead(&store, &key, &any());
+    let shared: Vec<Reader> = (0..10).map(|_| follow(&store, &key, &any())).collect();
+    let what = (head(100), life(1000));
+    filler.begins(what, Selection::default(), Box::default(), None);
+    filler.finish().unwrap();
+    assert!(stored(&store, "/").is_some());
+    drop((alone, shared));
+}
+
+#[test]
+fn beyond_a_thousand_who_share_nothing_their_answers_are_not_stored() {
+    let store = store();
+    let key = url(&store, "/");
+    let alone = || store.alone(Arc::clone(&key));
+    let _running: Vec<Filler> = (0..1024).map(|_| alone()).collect();
+    assert_eq!(alone().degraded(), Some(Why::NoRoom));
+    assert_eq!(store.stats().fills, 1024);
+}
