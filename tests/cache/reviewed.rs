@@ -251,6 +251,8 @@ async fn what_a_post_said_of_a_query_that_the_key_leaves_out_is_no_answer_to_a_g
     });
     let posted = stage.ask(&Request::post("/self?utm_x=EVIL", "x")).await;
     assert_eq!(posted.status, 200);
+    let in_flight = "tidegate_http_requests_in_flight";
+    stage.tide.metric_is(in_flight, &[], 0.0).await;
     for target in ["/self", "/self?utm_x=EVIL", "/self?utm_y=1"] {
         let got = stage.get(target).await;
         assert!(
