@@ -218,7 +218,7 @@ async fn the_command_purges_and_says_how_many() {
     assert_eq!(lines.len(), 3, "{}", done.all());
     assert_eq!(
         lines[2],
-        "tag p/b/1: 1 answers purged (soft: validated before their next use)"
+        "tag p/b/1: 1 answers purged (soft: stale from now on)"
     );
     assert_eq!(touched(&tide).await, [0, 1, 2]);
 

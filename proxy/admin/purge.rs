@@ -1,4 +1,4 @@
-//! `POST /api/v1/purge`: what is stored and no longer right is validated before its next use, or goes.
+//! `POST /api/v1/purge`: what is stored and no longer right is stale from now on, or goes.
 //!
 //! One purge or a list of them. A wrong one in a list says so in its place and stops none of the others.
 

@@ -145,6 +145,8 @@ why! {
     NoFreshness = "no_freshness",
     /// It is stale on arrival and cannot be validated.
     Stale = "stale_on_arrival",
+    /// It has more tags than are remembered, or too long ones: it could not be purged by all of them.
+    Tags = "tags",
     /// Its content type does not fit the path's extension (web cache deception).
     ContentType = "content_type",
     /// Its body ends with the connection: nobody knows whether it is whole.

@@ -4,6 +4,8 @@
 //! They are taken out of what a fetch asks, so that an answer cannot depend on them. Of what a proxy that we trust says
 //! of the client only that stays which is in the key; proxies pass on what they do not set.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName};
 
 /// Whole names.
@@ -139,11 +141,19 @@ const OF_TRUSTED: &[&str] = &["x-forwarded-for", "x-forwarded-host", "x-forwarde
 
 /// Whether a fetch leaves out a request's field of this name.
 pub fn is_stripped(name: &HeaderName, trusted: bool) -> bool {
-    let name = name.as_str();
+    let name = &*hyphened(name.as_str());
     if trusted && OF_TRUSTED.contains(&name) {
         return false;
     }
     NAMES.binary_search(&name).is_ok() || BEGINNINGS.iter().any(|start| name.starts_with(start))
+}
+
+/// A name with `-` for `_`, as applications behind CGI read it.
+fn hyphened(name: &str) -> Cow<'_, str> {
+    match name.contains('_') {
+        true => Cow::Owned(name.replace('_', "-")),
+        false => Cow::Borrowed(name),
+    }
 }
 
 /// Whether a request says that its method is another one, to applications that believe it.
@@ -154,7 +164,8 @@ pub fn overrides_method(request: &HeaderMap) -> bool {
         "x-method-override",
         "method-override",
     ];
-    NAMES.iter().any(|name| request.contains_key(*name))
+    let overrides = |name: &HeaderName| NAMES.contains(&&*hyphened(name.as_str()));
+    request.keys().any(overrides)
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ async fn wait(fields: &HeaderMap, ctx: &mut Ctx) -> Result<(usize, InFlight), No
 
 /// A request that no node has seen moves on to the generation in use, where its route and its upstream are there too: the
 /// operator may have made the room that it waits for.
-fn renew(fields: &HeaderMap, ctx: &mut Ctx) {
+pub fn renew(fields: &HeaderMap, ctx: &mut Ctx) {
     let own = ctx.snapshot.generation;
     if ctx.attempts() > 0 || ctx.control.hold.look(|now| now.generation == own) {
         return;

@@ -24,7 +24,8 @@ pub struct PurgeArgs {
     /// Everything.
     #[arg(long, conflicts_with_all = ["url", "tag", "prefix", "host"])]
     pub all: bool,
-    /// Remove it. Else it is validated before its next use, and still there when the nodes fail.
+    /// Remove it. Else it is stale from now on: validated, or used while it is refreshed or when the nodes fail, as far as the answer and
+    /// its route let stale answers be used.
     #[arg(long)]
     pub hard: bool,
     #[command(flatten)]

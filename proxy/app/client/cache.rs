@@ -68,7 +68,7 @@ fn tell(asked: &Value, result: &Value) {
             "{what}: {purged} answers purged ({})",
             match result["mode"] == "hard" {
                 true => "hard: they are gone",
-                false => "soft: validated before their next use",
+                false => "soft: stale from now on",
             }
         )),
         None => say::complain(format_args!(

@@ -275,6 +275,7 @@ pub fn because(why: Why) -> &'static str {
             "it says neither how long it is fresh nor how to validate it; `cache.ttl` of the route can"
         }
         Why::Stale => "it was stale on arrival and cannot be validated",
+        Why::Tags => "it has more tags than are remembered (128 of 256 bytes each)",
         Why::ContentType => "its content type does not fit the path's extension",
         Why::Unframed => "its body ends with the connection: nobody knows whether it is whole",
         Why::Incomplete => "its body was cut",

@@ -13,6 +13,7 @@ use super::fresh::{self, is_cacheable_by_default};
 use super::invalidate::names_itself;
 use super::life::{Life, Millis, Source};
 use super::merge;
+use super::tags;
 use super::targeted::{Governing, governing};
 use super::vary::Selection;
 use crate::base::cached::Why;
@@ -71,6 +72,9 @@ pub fn storable(
     asks_for_storable(asked, rules)?;
     let says = governing(answer.headers, rules.surrogate_control);
     is_allowed(asked, answer, &says.directives, rules)?;
+    if !tags::fit(answer.headers) {
+        return Err(Why::Tags);
+    }
     let selection = Selection::of(answer.headers, asked.headers)?;
     let head = (answer.status, answer.headers);
     let life = fresh::life(head, &says, rules, requested_at, received_at);

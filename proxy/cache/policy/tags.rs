@@ -1,12 +1,13 @@
 //! What an answer can be purged by.
 //!
-//! Takes a bounded number of tags of a bounded length; the rest is as if it were not there.
+//! Takes a bounded number of tags of a bounded length. An answer with more is not stored: a purge by a tag that is not
+//! remembered would miss it.
 
 use http::{HeaderMap, HeaderName};
 
 /// Tags of one answer.
 pub const TAGS_AT_MOST: usize = 128;
-/// Bytes of one tag; a longer one is none.
+/// Bytes of one tag.
 pub const TAG_AT_MOST: usize = 256;
 
 /// Fields that name tags, and whether commas separate them; else blanks do.
@@ -19,6 +20,18 @@ static FIELDS: [(HeaderName, bool); 3] = [
 /// The tags of an answer: of `Cache-Tag`, separated by commas; of `Surrogate-Key` and `xkey`, by blanks. Letter case
 /// counts, and what is named twice is handed out twice.
 pub fn tags(answer: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    all(answer)
+        .filter(|tag| tag.len() <= TAG_AT_MOST)
+        .take(TAGS_AT_MOST)
+}
+
+/// Whether all tags of an answer can be remembered.
+pub fn fit(answer: &HeaderMap) -> bool {
+    all(answer).take(TAGS_AT_MOST + 1).count() <= TAGS_AT_MOST
+        && all(answer).all(|tag| tag.len() <= TAG_AT_MOST)
+}
+
+fn all(answer: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = FIELDS.iter().flat_map(|(name, by_comma)| {
         answer
             .get_all(name)
@@ -35,8 +48,7 @@ pub fn tags(answer: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         })
     });
     all.map(|tag| tag.trim_ascii())
-        .filter(|tag| (1..=TAG_AT_MOST).contains(&tag.len()))
-        .take(TAGS_AT_MOST)
+        .filter(|tag| !tag.is_empty())
 }
 
 #[cfg(test)]

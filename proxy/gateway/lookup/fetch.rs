@@ -225,6 +225,12 @@ fn request(
             request.remove_header(&name);
         }
     }
+    // In the form that the key has: it is asked for everybody.
+    if let Some(host) = asked.key.host().rsplit('>').next()
+        && request.headers.contains_key(header::HOST)
+    {
+        let _ = request.insert_header("Host", host);
+    }
     if ctx.trusted {
         // As far as it is in the key, and no further. Both are valid values.
         let _ = request.insert_header("X-Forwarded-Proto", asked.key.scheme());

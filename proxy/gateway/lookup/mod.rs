@@ -21,7 +21,7 @@ use pingora::Result;
 use pingora::proxy::Session;
 
 use super::ctx::Ctx;
-use super::{answer, split};
+use super::{answer, line, split};
 use crate::base::cached::{Outcome, Why};
 use crate::cache::entry::Entry;
 use crate::cache::key::Key;
@@ -124,12 +124,15 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
             Looked::Direct => return Ok(false),
             Looked::Fetch(stored) => stored,
         };
-        match wait::join(session, ctx, rules, &asked, stored, hint.as_ref()).await? {
-            Step::Answered => return Ok(true),
-            Step::Direct => {
-                ctx.fetched = None; // the log tells of the node that answers
-                return Ok(false);
-            }
+        let step = wait::join(session, ctx, rules, &asked, stored, hint.as_ref()).await?;
+        if let Step::Answered = step {
+            return Ok(true);
+        }
+        // Time has passed, and no node has seen it: what was drained meanwhile gets nothing new.
+        ctx.fetched = None;
+        line::renew(&session.req_header().headers, ctx);
+        match step {
+            Step::Answered | Step::Direct => return Ok(false),
             Step::Again => {}
             Step::Variant(wanted) => hint = Some(wanted),
         }

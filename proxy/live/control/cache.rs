@@ -132,7 +132,7 @@ impl Control {
         })
     }
 
-    /// Purges: `hard` removes, else what is stored is validated before its next use. Returns how many answers it
+    /// Purges: `hard` removes, else what is stored is stale from now on. Returns how many answers it
     /// concerned. Nobody is given what it concerns from when this is called; it walks over all that is stored before
     /// it returns.
     pub fn purge(&self, what: &Purge, hard: bool, who: &str) -> u64 {
