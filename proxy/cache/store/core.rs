@@ -1,4 +1,14 @@
 //! What the store and the fetches in flight share.
+//!
+//! Locks are taken in one order, and one that comes earlier is never asked for under one that comes later:
+//!
+//! 1. a part of the `registry`: who joins looks at the fetches of its key one by one;
+//! 2. the flow of a `flight`, of one at a time: pieces that are put together under it may need room;
+//! 3. the door of a shard of the `shelf`, of one at a time: room is made there, entries come and go;
+//! 4. the shard itself, inside of `quick_cache`;
+//! 5. the tables of the `purge` epochs, read under any of these and written under none.
+//!
+//! None is held across an await, and readers are woken when none is held.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

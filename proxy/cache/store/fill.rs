@@ -1,11 +1,15 @@
 //! Both ends of a fetch in flight: one fills it, many read it.
 //!
 //! The filler never fails an answer for the store's sake: what cannot be stored is passed on to those who read it
-//! already, no faster than the slowest of them, and to nobody else. Readers come to a clean end only with a whole body.
+//! already, no faster than the slowest of them, and to nobody else. One that stands still where others wait for more is
+//! given up: nobody holds all others up for ever. Readers come to a clean end only with a whole body.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Sleep, sleep};
 
 use super::core::Core;
 use super::flight::{End, Flight, Passing};
@@ -16,6 +20,10 @@ use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
 use crate::cache::policy::life::Life;
 use crate::cache::policy::vary::Selection;
+
+/// How long a reader may stand still that keeps others waiting. A network that lost a few packets in a row moves again
+/// by then, and who waits for it does not yet take the answer for dead.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known of an answer when its head is.
 #[derive(Debug)]
@@ -48,12 +56,18 @@ pub enum State {
 pub struct Filler {
     core: Arc<Core>,
     flight: Arc<Flight>,
+    /// Of what will not be stored: until when nobody is given up. Set when somebody is first waited for.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Filler {
     pub(super) fn new(core: &Arc<Core>, flight: Arc<Flight>) -> Filler {
         let core = Arc::clone(core);
-        Filler { core, flight }
+        Filler {
+            core,
+            flight,
+            patience: None,
+        }
     }
 
     /// The [`super::Store::sequence`] when the fetch began.
@@ -102,8 +116,8 @@ impl Filler {
         });
     }
 
-    /// Appends a piece of the body. What will not be stored waits here for the slowest reader. Cancelled, it has not
-    /// been appended.
+    /// Appends a piece of the body. What will not be stored waits here for the slowest reader, as long as that one moves
+    /// or nobody else waits. Cancelled, it has not been appended.
     pub async fn write(&mut self, piece: Bytes) {
         if piece.is_empty() {
             return;
@@ -114,17 +128,31 @@ impl Filler {
                 Err(why) => self.degrade(why),
             }
         }
-        while let Passing::Wait = self.pass(&piece) {
-            self.flight.space().await;
+        while let Passing::Wait(until) = self.pass(&piece) {
+            self.wait(until).await;
+        }
+    }
+
+    /// Waits until the slowest reader may have moved, or those have been given up who should have come to `until`.
+    async fn wait(&mut self, until: u64) {
+        let flight = &self.flight;
+        let patience = self.patience.get_or_insert_with(|| {
+            flight.with(|flow| flow.be_patient());
+            Box::pin(sleep(PATIENCE))
+        });
+        tokio::select! {
+            biased; // who has just moved is not given up
+            () = flight.space() => {}
+            () = patience => {
+                flight.with(|flow| flow.give_up_slow(until));
+                self.patience = None;
+            }
         }
     }
 
     /// Appends a piece of what will be stored, in memory of our own: the one it came in may be a small part of a large
     /// buffer.
     fn keep(&self, piece: &Bytes) -> Result<(), Why> {
-        if self.is_purged() {
-            return Err(Why::PurgedMeanwhile);
-        }
         let (written, announced) = self.flight.with(|flow| {
             let begun = flow.begun.as_ref();
             (flow.written(), begun.and_then(|begun| begun.length))
@@ -192,7 +220,8 @@ impl Filler {
         let entry = pack::whole(&self.core, parts, (&begun.head, begun.life), &pieces)?;
         let entry = Arc::new(entry);
         let put = Arc::clone(&entry);
-        self.core.shelf.put(put, || !self.is_purged())?;
+        let may = || !self.is_purged_with(&entry.tags);
+        self.core.shelf.put(put, may)?;
         Ok(entry)
     }
 
@@ -213,18 +242,18 @@ impl Filler {
 
     /// What is fetched was purged meanwhile: it will not be stored, and nobody else joins.
     pub fn is_purged(&self) -> bool {
-        let Flight { key, begun, .. } = &*self.flight;
-        if self.flight.is_purged() {
-            return true;
-        }
-        if self.core.epochs.last() <= *begun {
-            return false;
-        }
-        let judge = |tags: &[u64]| self.core.epochs.judge(key, Some(tags), *begun);
-        self.flight.with(|flow| judge(&flow.tags)) != Verdict::Spared
+        self.flight.with(|flow| self.is_purged_with(&flow.tags))
     }
 
-    /// Why it will not be stored, if that is known by now: it is too large, there is no room, it was purged.
+    /// The same of an answer with these tags; takes no lock but that of the epochs.
+    fn is_purged_with(&self, tags: &[u64]) -> bool {
+        let Flight { key, begun, .. } = &*self.flight;
+        self.flight.is_purged()
+            || self.core.epochs.judge(key, Some(tags), *begun) != Verdict::Spared
+    }
+
+    /// Why it will not be stored, if that is known by now: it is too large, or there is no room. What was purged is kept
+    /// all the same for those who read it, and refused in the end.
     pub fn degraded(&self) -> Option<Why> {
         self.flight.with(|flow| flow.degraded)
     }
@@ -260,7 +289,8 @@ impl Reader {
     /// The next piece; `None` when the body is whole. Cancelled, nothing is lost.
     ///
     /// # Errors
-    /// Why it never will be.
+    /// Why it never will be: the fetch failed, or this reader stood still while others waited for what will not be
+    /// stored.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Why> {
         self.flight.next(self.number).await
     }

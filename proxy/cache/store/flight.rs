@@ -1,8 +1,9 @@
 //! A fetch in flight as all see it: what has come of the answer, who reads it and how far they are.
 //!
 //! Every piece stays until the end, for those who join late and for the entry it will be. A flight that will not be
-//! stored keeps what its slowest reader has not seen, and no more than a window. Readers go by their position in the
-//! body, so pieces may be put together behind them.
+//! stored keeps what its slowest reader has not seen, and no more than a window; a reader that hardly moves is given up
+//! where it would keep others waiting for ever. Readers go by their position in the body, so pieces may be put together
+//! behind them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ use crate::cache::policy::vary::Selection;
 
 /// Bytes that a flight keeps which will not be stored.
 const WINDOW: u64 = 1024 * 1024;
+/// What a reader that keeps others waiting has to read, each time they have been patient: if that takes it longer, it is
+/// not slow for a moment. Less than any piece of a usual size, so that one piece at a time is enough.
+const STEP: u64 = 16 * 1024;
 
 /// A fetch in flight.
 #[derive(Debug)]
@@ -51,12 +55,22 @@ pub(super) struct Flow {
     end: Option<End>,
     pieces: VecDeque<Piece>,
     written: u64,
-    /// Positions in the body.
-    readers: Slab<u64>,
+    readers: Slab<Place>,
     /// The position that `space` was waited for at.
     slowest: u64,
     /// Of the flight itself, its head and its list of pieces.
     pub(super) charge: Charge,
+}
+
+/// How far a reader is.
+#[derive(Debug, Default)]
+struct Place {
+    /// Its position in the body.
+    at: u64,
+    /// Where it has to be when patience with it ends.
+    due: u64,
+    /// Why it gets no more: it kept others waiting.
+    given_up: Option<Why>,
 }
 
 #[derive(Debug)]
@@ -88,8 +102,8 @@ pub(super) enum End {
 pub(super) enum Passing {
     /// It was passed on, or nobody is there to read it.
     Done,
-    /// Readers first have to come so far that there is room.
-    Wait,
+    /// Readers first have to come so far that there is room: to this position.
+    Wait(u64),
 }
 
 impl Flight {
@@ -156,7 +170,10 @@ impl Flight {
     }
 
     pub(super) fn seek(&self, reader: usize, position: u64) {
-        self.with(|flow| flow.readers[reader] = flow.readers[reader].max(position));
+        self.with(|flow| {
+            let place = &mut flow.readers[reader];
+            place.at = place.at.max(position);
+        });
         self.space.notify_one();
     }
 
@@ -196,7 +213,7 @@ impl Flight {
 impl Flow {
     /// Somebody reads from the beginning; its number.
     pub(super) fn enter(&mut self) -> usize {
-        self.readers.insert(0)
+        self.readers.insert(Place::default())
     }
 
     pub(super) fn state(&self) -> Option<State> {
@@ -212,12 +229,16 @@ impl Flow {
 
     /// The next piece for a reader, if there is one, and whether the filler may have waited for that.
     fn next(&mut self, reader: usize) -> (Option<Result<Option<Bytes>, Why>>, bool) {
-        let position = self.readers[reader];
+        let place = &mut self.readers[reader];
+        if let Some(why) = place.given_up {
+            return (Some(Err(why)), false);
+        }
+        let position = place.at;
         let after = self.pieces.partition_point(|piece| piece.at <= position);
         let piece = after.checked_sub(1).and_then(|at| self.pieces.get(at));
         if let Some(piece) = piece.filter(|piece| piece.end() > position) {
             let bytes = piece.bytes.slice((position - piece.at) as usize..);
-            self.readers[reader] = piece.end();
+            place.at = piece.end();
             let moved = self.degraded.is_some() && position <= self.slowest;
             return (Some(Ok(Some(bytes))), moved);
         }
@@ -262,23 +283,60 @@ impl Flow {
             .map_or(0, |piece| self.written - piece.at);
         let bytes = match held {
             0 => bytes.clone(),
-            _ if held + length > WINDOW => return Passing::Wait,
+            _ if held + length > WINDOW => return Passing::Wait(self.room_from(length)),
             _ => match take(super::room::cost(bytes.len())) {
                 Some(charge) => super::room::charged(bytes.clone(), charge),
-                None => return Passing::Wait,
+                None => return Passing::Wait(self.written),
             },
         };
         let at = self.written;
         self.written += length;
-        if !self.readers.is_empty() {
+        if self.has_readers() {
             self.pieces.push_back(Piece { at, bytes });
         }
         Passing::Done
     }
 
+    /// The position that all readers have to come to before there is room for a piece of this length.
+    fn room_from(&self, length: u64) -> u64 {
+        let stays = |piece: &&Piece| self.written - piece.at + length <= WINDOW;
+        self.pieces
+            .iter()
+            .find(stays)
+            .map_or(self.written, |p| p.at)
+    }
+
+    /// From now on there is patience with all readers, for a while.
+    pub(super) fn be_patient(&mut self) {
+        for (_, place) in &mut self.readers {
+            place.due = (place.at + STEP).min(self.written);
+        }
+    }
+
+    /// Patience has ended. Those who keep the filler from going on, by not having come to `until`, and who have hardly
+    /// moved meanwhile are given up, if there are others who wait for what is to come.
+    pub(super) fn give_up_slow(&mut self, until: u64) {
+        let Some(why) = self.degraded else { return };
+        if !self.reading().any(|place| place.at >= self.written) {
+            return;
+        }
+        for (_, place) in &mut self.readers {
+            if place.at < until.min(place.due) {
+                place.given_up = Some(why);
+            }
+        }
+        self.trim();
+    }
+
+    /// Those who read.
+    fn reading(&self) -> impl Iterator<Item = &Place> {
+        let places = self.readers.iter().map(|(_, place)| place);
+        places.filter(|place| place.given_up.is_none())
+    }
+
     /// Drops what all readers have seen.
     pub(super) fn trim(&mut self) {
-        let positions = self.readers.iter().map(|(_, at)| *at);
+        let positions = self.reading().map(|place| place.at);
         self.slowest = positions.min().unwrap_or(u64::MAX);
         while (self.pieces.front()).is_some_and(|piece| piece.end() <= self.slowest) {
             self.pieces.pop_front();
@@ -294,7 +352,7 @@ impl Flow {
     }
 
     pub(super) fn has_readers(&self) -> bool {
-        !self.readers.is_empty()
+        self.reading().next().is_some()
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -319,3 +377,6 @@ impl Flow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -257,6 +257,10 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..200),
     ) {
         let mut world = World::new();
+        // A fetch that waits for a reader sets a timer.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime without threads");
+        let _entered = runtime.enter();
         for step in steps {
             // What is in use when the cap shrinks cannot be taken back, but it is not added to.
             let before = world.store.stats().bytes;
