@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -16,11 +17,12 @@ use super::{asked, keep, told};
 use crate::base::cached::Why;
 use crate::base::path;
 use crate::cache::asks::tidied;
+use crate::cache::key::Key;
 use crate::cache::policy::invalidate::{invalidates, targets};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
 use crate::cache::policy::vary::Selection;
 use crate::cache::unkeyed;
-use crate::config::checked::CacheKey;
+use crate::config::checked::{CacheKey, RouteCache};
 use crate::live::snapshot::Snapshot;
 use crate::route::RouteAsk;
 
@@ -67,18 +69,12 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
     };
     let request = session.req_header();
     let is_post = request.method == Method::POST;
-    let says_whose = answer.headers.contains_key(header::CONTENT_LOCATION);
-    let lately_not = ctx.cached.not_stored == Some(Why::HitForMiss);
-    let is_kept = is_post && says_whose;
-    if !(lately_not || is_kept) {
-        return;
-    }
-    let may_poison = |name| unkeyed::is_stripped(name, false);
-    if is_post && request.headers.keys().any(may_poison) {
-        return; // a fetch would have left them out
-    }
+    let wanted = match is_post {
+        true => may_answer_gets(&request.headers, answer),
+        false => ctx.cached.not_stored == Some(Why::HitForMiss),
+    };
     let (Some(host), Some(target)) = (
-        asked::host(&request.headers, ctx),
+        asked::host(&request.headers, ctx).filter(|_| wanted),
         request.uri.path_and_query(),
     ) else {
         return;
@@ -91,45 +87,58 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
         origin: &format!("{scheme}://{}", asked::seen(&host)),
         target: target.as_str(),
     };
-    let (status, headers) = (answer.status, &answer.headers);
-    let began = ctx.control.clock.at(ctx.at);
-    let now = ctx.control.clock.now();
-    let plan = storable(&asked, &Answer { status, headers }, rules, began, now);
-    let also = &snapshot.selecting;
-    let plan = plan.and_then(|plan| {
-        let selection = Selection::with(headers, asked.headers, also)?;
-        Ok(Plan { selection, ..plan })
-    });
-    let plan = match plan {
+    let plan = match judge(&asked, answer, rules, ctx) {
         Ok(plan) => plan,
         Err(why) => {
             ctx.cached.not_stored = Some(why);
-            told::handed_on(ctx, why);
-            return;
+            return told::handed_on(ctx, why);
         }
     };
-    let query = match target.query() {
-        Some(query) => tidied(query, &rules.key),
-        None => None,
-    };
+    let query = target.query().and_then(|query| tidied(query, &rules.key));
     let key = asked::key(ctx, scheme, &host, target.path(), query.as_deref());
     ctx.control.cache.unmark(&key);
-    let length = keep::length(answer);
-    let most = snapshot.config.cache.max_object;
-    if let Some(length) = length
-        .ok()
-        .filter(|length| length.is_none_or(|l| l <= most))
-        && is_post
-        && query.as_deref() == target.query()
-    // else it was asked something else than the key says
-    {
-        let cache = &ctx.control.cache;
-        let mut filler = cache.alone(key);
-        let (head, tags) = keep::shape(cache, answer, &plan, now);
-        filler.begins((head, plan.life), plan.selection, tags, length);
-        ctx.cached.stored = true;
-        ctx.keeps = Some(filler);
+    // With another query than the key has it was asked for something else.
+    if is_post && query.as_deref() == target.query() {
+        keep_for_gets(key, answer, plan, ctx);
     }
+}
+
+/// Whether an answer to a POST may be one to GET, as far as its fields say. What a fetch would have left out of the
+/// request must not have been in it.
+fn may_answer_gets(request: &HeaderMap, answer: &ResponseHeader) -> bool {
+    let may_poison = |name| unkeyed::is_stripped(name, false);
+    answer.headers.contains_key(header::CONTENT_LOCATION) && !request.keys().any(may_poison)
+}
+
+/// Whether an answer that was handed on could be stored, and how.
+fn judge(
+    asked: &Asked<'_>,
+    answer: &ResponseHeader,
+    rules: &RouteCache,
+    ctx: &Ctx,
+) -> Result<Plan, Why> {
+    let (status, headers) = (answer.status, &answer.headers);
+    let clock = &ctx.control.clock;
+    let (began, now) = (clock.at(ctx.at), clock.now());
+    let plan = storable(asked, &Answer { status, headers }, rules, began, now)?;
+    let selection = Selection::with(headers, asked.headers, &ctx.snapshot.selecting)?;
+    Ok(Plan { selection, ..plan })
+}
+
+/// Begins to keep an answer to a POST.
+fn keep_for_gets(key: Arc<Key>, answer: &ResponseHeader, plan: Plan, ctx: &mut Ctx) {
+    let Ok(length) = keep::length(answer) else {
+        return;
+    };
+    if length.is_some_and(|length| length > ctx.snapshot.config.cache.max_object) {
+        return;
+    }
+    let cache = &ctx.control.cache;
+    let mut filler = cache.alone(key);
+    let (head, tags) = keep::shape(cache, answer, &plan, ctx.control.clock.now());
+    filler.begins((head, plan.life), plan.selection, tags, length);
+    ctx.cached.stored = true;
+    ctx.keeps = Some(filler);
 }
 
 /// More of an answer that is kept.
@@ -161,7 +170,7 @@ fn rules<'a>(snapshot: &'a Snapshot, ctx: &Ctx, target: &str) -> Option<&'a Cach
         host: ctx.head.host.as_ref()?.to_str().ok()?,
         path: &path::capital(target),
         method: &Method::GET,
-        headers: &http::HeaderMap::new(),
+        headers: &HeaderMap::new(),
     })?;
     let cache = snapshot.config.routes[at].cache.as_ref()?;
     Some(&cache.key)

@@ -174,17 +174,18 @@ pub fn begin(
         let kept = keep::keep(&fetch, filler, handle, hand_over);
         tokio::select! {
             _ = async { tokio::join!(prepared.run(), kept) } => {}
-            () = is_cut(&fetch) => fetch.fails(End::DrainTimeout),
+            () = is_cut(&fetch) => {}
         }
     });
     Some(handed)
 }
 
-/// Waits until the drain of the fetch's node is over.
+/// Waits until the drain of the fetch's node is over, which then fails.
 async fn is_cut(fetch: &Fetch) {
     let mut cuts = fetch.control.cuts();
     while cuts.changed().await.is_ok() {
         if fetch.conn.is_to_be_cut() {
+            fetch.fails(End::DrainTimeout);
             return;
         }
     }

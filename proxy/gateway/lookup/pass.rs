@@ -72,6 +72,7 @@ pub async fn on(
             Some(_) => {}
         }
     }
-    ctx.end.get_or_insert(End::UpstreamReset);
+    let failed = ctx.fetched.as_ref().and_then(|fetch| fetch.failed());
+    ctx.end.get_or_insert(failed.unwrap_or(End::UpstreamReset));
     Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up())
 }

@@ -4,7 +4,7 @@
 //! Never writes a byte after a body that was cut; the client must see that it was.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -68,10 +68,16 @@ async fn send(
     from: From<'_>,
 ) -> Result<()> {
     let request = &session.req_header().headers;
-    let fields = Fields::of(offer.head);
-    let parts = match is_held(request, offer, &fields) {
-        true => Parts::NotModified,
-        false => wanted(&ctx.head.method, request, offer, &fields),
+    // Most requests have no terms, and what would be judged by is not looked for.
+    let has_terms = TERMS.iter().any(|name| request.contains_key(name));
+    let fields = match has_terms {
+        true => Fields::of(offer.head),
+        false => Fields::default(),
+    };
+    let parts = match has_terms {
+        false => Parts::Whole,
+        true if is_held(request, offer, &fields) => Parts::NotModified,
+        true => wanted(&ctx.head.method, request, offer, &fields),
     };
     // What is still coming is read once, from front to back.
     let parts = match (parts, &from) {
@@ -98,12 +104,21 @@ async fn send(
 
 /// The body that was being sent ended too early.
 fn cut(ctx: &mut Ctx, why: Why) -> Box<Error> {
-    ctx.end.get_or_insert(End::UpstreamReset);
+    let failed = ctx.fetched.as_ref().and_then(|fetch| fetch.failed());
+    ctx.end.get_or_insert(failed.unwrap_or(End::UpstreamReset));
     let error = Error::explain(ErrorType::ConnectionClosed, why.as_str());
     error.into_up()
 }
 
+/// Request fields by which less than the whole is sent.
+const TERMS: [HeaderName; 3] = [
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::RANGE,
+];
+
 /// The fields of a stored head that decide something.
+#[derive(Default)]
 struct Fields {
     etag: Option<Bytes>,
     last_modified: Option<Bytes>,
@@ -113,12 +128,7 @@ struct Fields {
 
 impl Fields {
     fn of(head: &Head) -> Fields {
-        let mut found = Fields {
-            etag: None,
-            last_modified: None,
-            date: None,
-            content_type: None,
-        };
+        let mut found = Fields::default();
         for (name, value) in head.fields() {
             let place = match name.len() {
                 4 if name.eq_ignore_ascii_case(b"etag") => &mut found.etag,
