@@ -7,7 +7,7 @@
 //! | how many requests share one fetch | `registry`, `flight`, `fill` |
 //! | how a purge takes effect at once | `purge` |
 //!
-//! A request [finds](Store::find); if there is nothing it may use, it [joins](Store::join): it reads what another one
+//! A request finds; if there is nothing it may use, it joins: it reads what another one
 //! fetches, or fetches itself and fills. The store knows neither the rules of HTTP, which are `policy`'s, nor a clock,
 //! and it never fails an answer: what it cannot keep is passed on.
 
