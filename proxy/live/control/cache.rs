@@ -206,7 +206,15 @@ impl Control {
     ) -> Result<Explained, Unclear> {
         let snapshot = self.hold.load();
         let site = Site::of(url, snapshot.config.requests.merge_slashes)?;
-        let (key, at) = self.key_of(&snapshot, &ask(&site, headers));
+        let own = ask(&site, headers);
+        let (key, _) = self.key_of(&snapshot, &own);
+        // Its route is that of its own method; what is stored is stored for GET.
+        let at = snapshot.routes.find(&RouteAsk {
+            host: own.host,
+            path: &path::capital(own.target.path),
+            method,
+            headers,
+        });
         let now = self.clock.now();
         let mut variants = Vec::new();
         self.cache.for_each(|entry| {
