@@ -29,6 +29,12 @@ async fn what_a_request_wants_of_what_is_stored_is_honoured() {
         (
             "no-store leaves what is fresh",
             50,
+            "Cache-Control: no-store",
+            used,
+        ),
+        (
+            "max-stale of what is fresh",
+            50,
             "Cache-Control: max-stale",
             used,
         ),

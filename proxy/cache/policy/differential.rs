@@ -78,6 +78,7 @@ fn ours(case: &Case) -> Result<Plan, Why> {
         path: "/a",
         origin: "http://shop.example",
         target: "/a",
+        selecting: &[],
     };
     let answer = Answer {
         status: StatusCode::from_u16(case.status).unwrap(),

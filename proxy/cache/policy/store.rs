@@ -33,6 +33,8 @@ pub struct Asked<'a> {
     pub origin: &'a str,
     /// Its path and query, as they are forwarded.
     pub target: &'a str,
+    /// Fields that decide where it goes: answers are kept apart by them as if `Vary` named them.
+    pub selecting: &'a [HeaderName],
 }
 
 /// What was answered.
@@ -75,7 +77,7 @@ pub fn storable(
     if !tags::fit(answer.headers) {
         return Err(Why::Tags);
     }
-    let selection = Selection::of(answer.headers, asked.headers)?;
+    let selection = Selection::with(answer.headers, asked.headers, asked.selecting)?;
     let head = (answer.status, answer.headers);
     let life = fresh::life(head, &says, rules, requested_at, received_at);
     is_of_use(answer.status, &says, &life)?;

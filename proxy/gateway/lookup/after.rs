@@ -17,14 +17,12 @@ use super::{asked, keep, told};
 use crate::base::cached::Why;
 use crate::base::path;
 use crate::cache::asks::tidied;
-use crate::cache::key::Key;
+use crate::cache::key::{Key, Target};
 use crate::cache::policy::invalidate::{invalidates, targets};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
-use crate::cache::policy::vary::Selection;
 use crate::cache::unkeyed;
-use crate::config::checked::{CacheKey, RouteCache};
-use crate::live::snapshot::Snapshot;
-use crate::route::RouteAsk;
+use crate::config::checked::RouteCache;
+use crate::live::control::Ask;
 
 /// A write went well: what is stored of its target, and of those that its answer names, is wrong (RFC 9111 §4.4).
 pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
@@ -46,12 +44,17 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
             None => (target.as_str(), None),
         };
         let path = &*in_its_form(path, ctx.snapshot.rules.merge_slashes);
-        let rules = rules(&ctx.snapshot, ctx, path);
-        let query = match (query, rules) {
-            (Some(query), Some(rules)) => tidied(query, rules),
-            (query, _) => query.map(str::to_string),
+        let ask = Ask {
+            target: Target {
+                scheme,
+                host: &host,
+                path,
+                query,
+            },
+            host: ctx.host(),
+            headers: &HeaderMap::new(),
         };
-        let key = asked::key(ctx, scheme, &host, path, query.as_deref());
+        let (key, _) = ctx.control.key_of(&ctx.snapshot, &ask);
         ctx.control.cache.invalidate(&key);
     }
 }
@@ -86,6 +89,7 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
         path: target.path(),
         origin: &format!("{scheme}://{}", asked::seen(&host)),
         target: target.as_str(),
+        selecting: &snapshot.selecting,
     };
     let plan = match judge(&asked, answer, rules, ctx) {
         Ok(plan) => plan,
@@ -120,9 +124,7 @@ fn judge(
     let (status, headers) = (answer.status, &answer.headers);
     let clock = &ctx.control.clock;
     let (began, now) = (clock.at(ctx.at), clock.now());
-    let plan = storable(asked, &Answer { status, headers }, rules, began, now)?;
-    let selection = Selection::with(headers, asked.headers, &ctx.snapshot.selecting)?;
-    Ok(Plan { selection, ..plan })
+    storable(asked, &Answer { status, headers }, rules, began, now)
 }
 
 /// Begins to keep an answer to a POST.
@@ -162,16 +164,4 @@ fn in_its_form(path: &str, merge: bool) -> Cow<'_, str> {
         Some(Ok(false)) => Cow::Owned(path::normal(path, merge)),
         _ => Cow::Borrowed(path),
     }
-}
-
-/// What makes the key of a GET for this path.
-fn rules<'a>(snapshot: &'a Snapshot, ctx: &Ctx, target: &str) -> Option<&'a CacheKey> {
-    let at = snapshot.routes.find(&RouteAsk {
-        host: ctx.head.host.as_ref()?.to_str().ok()?,
-        path: &path::capital(target),
-        method: &Method::GET,
-        headers: &HeaderMap::new(),
-    })?;
-    let cache = snapshot.config.routes[at].cache.as_ref()?;
-    Some(&cache.key)
 }

@@ -24,7 +24,6 @@ use crate::cache::policy::merge::{confirms, is_of_one_connection, is_updated_by_
 use crate::cache::policy::reuse::{Trouble, on_trouble};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
 use crate::cache::policy::tags::tags;
-use crate::cache::policy::vary::Selection;
 use crate::cache::store::{Filler, Store};
 use crate::config::checked::RouteCache;
 
@@ -245,13 +244,9 @@ fn plan(
         path: key.path(),
         origin: &format!("{}://{}", key.scheme(), asked::seen(key.host())),
         target: target.map_or("/", |target| target.as_str()),
+        selecting: &fetch.snapshot.selecting,
     };
-    let mut plan = storable(&asked, &Answer { status, headers }, rules, fetch.began, now)?;
-    let also = &fetch.snapshot.selecting;
-    if !also.is_empty() {
-        plan.selection = Selection::with(headers, asker, also)?;
-    }
-    Ok(plan)
+    storable(&asked, &Answer { status, headers }, rules, fetch.began, now)
 }
 
 /// The fields of an answer in the letter case they came in.

@@ -3,7 +3,7 @@
 //! Only where the file says `cache.purge_token_file`; else it is a method as any other. Never reaches a node, and
 //! without the token never the store.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use pingora::Result;
 use pingora::proxy::Session;
 use serde_json::json;
@@ -54,14 +54,8 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     };
     let (key, route) = ctx.control.key_of(&ctx.snapshot, &ask);
     ctx.route = route;
-    let (control, who) = (ctx.control.clone(), ctx.client.to_string());
-    // It walks over all that is stored.
-    let purging = move || control.purge(&Purge::Url(key), hard, &who);
-    let Ok(purged) = tokio::task::spawn_blocking(purging).await else {
-        // The walk panicked; what it had to purge was purged before it began.
-        answer::send(session, StatusCode::INTERNAL_SERVER_ERROR, ctx.id()).await?;
-        return Ok(true);
-    };
+    let who = ctx.client.to_string();
+    let purged = ctx.control.purge(&Purge::Url(key), hard, &who);
     let said = json!({ "purged": purged, "mode": mode(hard) });
     answer::json(session, &said).await?;
     Ok(true)

@@ -69,7 +69,7 @@ async fn send(
 ) -> Result<()> {
     let request = &session.req_header().headers;
     // Most requests have no terms, and what would be judged by is not looked for.
-    let has_terms = TERMS.iter().any(|name| request.contains_key(name));
+    let has_terms = has_terms(request);
     let fields = match has_terms {
         true => Fields::of(offer.head),
         false => Fields::default(),
@@ -110,12 +110,15 @@ fn cut(ctx: &mut Ctx, why: Why) -> Box<Error> {
     error.into_up()
 }
 
-/// Request fields by which less than the whole is sent.
-const TERMS: [HeaderName; 3] = [
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::RANGE,
-];
+/// Whether a request has fields by which less than the whole is sent.
+pub fn has_terms(request: &HeaderMap) -> bool {
+    const TERMS: [HeaderName; 3] = [
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::RANGE,
+    ];
+    TERMS.iter().any(|name| request.contains_key(name))
+}
 
 /// The fields of a stored head that decide something.
 #[derive(Default)]

@@ -57,12 +57,7 @@ pub async fn join(
         || wish.no_cache
         || wish.max_age == Some(0)
         || stored.as_ref().is_some_and(|(entry, _)| !is_shared(entry));
-    let has_terms = [
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::RANGE,
-    ];
-    if is_own && stored.is_none() && has_terms.iter().any(|name| headers.contains_key(name)) {
+    if is_own && stored.is_none() && serve::has_terms(headers) {
         return Ok(Step::Direct); // a fetch would be for all of it, and probably for nobody else
     }
     let joined = match is_own || rules.wait.is_zero() {

@@ -81,12 +81,7 @@ pub struct Variant {
 impl Control {
     /// The key of a GET for this target, and its route.
     pub fn key_of(&self, snapshot: &Snapshot, ask: &Ask<'_>) -> (Key, Option<usize>) {
-        let at = snapshot.routes.find(&RouteAsk {
-            host: ask.host,
-            path: &path::capital(ask.target.path),
-            method: &Method::GET,
-            headers: ask.headers,
-        });
+        let at = route_of(snapshot, ask, &Method::GET);
         let rules = at.and_then(|at| snapshot.config.routes[at].cache.as_ref());
         let query = match (ask.target.query, rules) {
             (Some(query), Some(rules)) => tidied(query, &rules.key),
@@ -209,12 +204,7 @@ impl Control {
         let own = ask(&site, headers);
         let (key, _) = self.key_of(&snapshot, &own);
         // Its route is that of its own method; what is stored is stored for GET.
-        let at = snapshot.routes.find(&RouteAsk {
-            host: own.host,
-            path: &path::capital(own.target.path),
-            method,
-            headers,
-        });
+        let at = route_of(&snapshot, &own, method);
         let now = self.clock.now();
         let mut variants = Vec::new();
         self.cache.for_each(|entry| {
@@ -267,6 +257,16 @@ impl Control {
         // The low half: the store finds by the whole, so that both halves are as good.
         key.hash() as u64
     }
+}
+
+/// The route of a request with this method.
+fn route_of(snapshot: &Snapshot, ask: &Ask<'_>, method: &Method) -> Option<usize> {
+    snapshot.routes.find(&RouteAsk {
+        host: ask.host,
+        path: &path::capital(ask.target.path),
+        method,
+        headers: ask.headers,
+    })
 }
 
 /// What is asked by who names a URL and nothing else.

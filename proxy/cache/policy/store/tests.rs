@@ -39,6 +39,7 @@ impl Case<'_> {
             path: self.path,
             origin: "http://shop.example",
             target: self.path,
+            selecting: &[],
         };
         let answer = Answer {
             status: StatusCode::from_u16(self.status).unwrap(),
