@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use tidegate::config::checked::{
-    Access, Action, HostPattern, Match, PathPattern, RateKey, RateLimit, Route,
+    Access, Action, HostPattern, Match, Minify, PathPattern, RateKey, RateLimit, Route,
 };
 use tidegate::guard::rate::Rate;
 use tidegate::live::control::Control;
@@ -132,6 +132,8 @@ fn route(host: Option<HostPattern>, prefix: &str) -> Route {
         action: Action::Proxy(0),
         split: None,
         cache: None,
+        compress: None,
+        minify: Minify::default(),
     }
 }
 

@@ -24,6 +24,8 @@ pub mod upstream;
 
 pub mod telemetry;
 
+pub mod transform;
+
 // -- floor 3: what is in use now
 pub mod live;
 

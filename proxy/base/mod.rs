@@ -9,6 +9,8 @@ pub mod backoff;
 pub mod budget;
 /// What the cache does with a request, and why.
 pub mod cached;
+/// How bodies are written.
+pub mod coding;
 /// What is said of a node.
 pub mod node;
 /// A set of node positions, small enough to live on the stack.

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use regex::Regex;
 
 mod cache;
+mod compress;
 mod dns;
 mod failure;
 mod health;
@@ -20,6 +21,7 @@ mod sticky;
 mod upstream;
 
 pub use cache::{Cache, CacheKey, RouteCache, SetCookie};
+pub use compress::{AcceptEncoding, Compress, Decode, Minify, Recompress};
 pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
 pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};
@@ -213,6 +215,10 @@ pub struct Route {
     pub split: Option<Split>,
     /// What is stored of its answers; `None`: nothing. Only where it hands requests to an upstream.
     pub cache: Option<RouteCache>,
+    /// How its answers are compressed; `None`: they are left as they come.
+    pub compress: Option<Compress>,
+    /// What of its stored answers is made smaller.
+    pub minify: Minify,
     /// Which clients may use it.
     pub access: Access,
     /// How often a client may.

@@ -10,9 +10,10 @@ use http::HeaderName;
 
 use super::checked::{
     AccessLog, Balance, Breaker, Cache, ClientTimeouts, Family, InitialHealth, Limits, LogFormat,
-    LogPath, NodeTimeouts, Outlier, Queue, Requests, Retry, RetryOn, SameSite, Secure, Shutdown,
-    Underscores,
+    LogPath, NodeTimeouts, Outlier, Queue, Recompress, Requests, Retry, RetryOn, SameSite, Secure,
+    Shutdown, Underscores,
 };
+use crate::base::coding::{Coding, PerCoding};
 
 /// The stats port: loopback only, because it can drain nodes and has no passwords yet.
 pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9900));
@@ -117,6 +118,73 @@ pub const CACHE: Cache = Cache {
     variants: 32,
     // Whoever may purge can overload the nodes: nobody, unless told.
     purge_token: None,
+    // What is compressed at all is worth the best there is when many ask for it.
+    recompress: Some(RECOMPRESS),
+};
+
+/// What is offered: the quickest to read first.
+pub const ENCODINGS: [Coding; 4] = [Coding::Zstd, Coding::Brotli, Coding::Gzip, Coding::Deflate];
+
+/// Media types that compress well: text in all its forms. Pictures, films, archives and the newer fonts are compressed
+/// already.
+pub const COMPRESSED_TYPES: [&str; 17] = [
+    "text/*",
+    "*/*+json",
+    "*/*+xml",
+    "*/*+text",
+    "application/json",
+    "application/javascript",
+    "application/xml",
+    "application/x-javascript",
+    "application/x-ndjson",
+    "application/wasm",
+    "application/graphql",
+    "application/vnd.ms-fontobject",
+    "application/x-font-ttf",
+    "font/ttf",
+    "font/otf",
+    "image/bmp",
+    "image/x-icon",
+];
+
+/// Bytes of the smallest body that is compressed: less fits into one packet as it is.
+pub const COMPRESS_MIN_SIZE: u64 = 1024;
+
+/// Levels while a client waits: where each gives most for its time.
+pub const LEVEL: PerCoding<u32> = PerCoding {
+    zstd: 3,
+    br: 4,
+    gzip: 5,
+    deflate: 5,
+};
+
+/// Levels behind the answers: the best that every client can read.
+pub const STORED_LEVEL: PerCoding<u32> = PerCoding {
+    zstd: 19,
+    br: 11,
+    gzip: 9,
+    deflate: 9,
+};
+
+/// How busy a worker may be, in hundredths, before answers are compressed less: bytes are cheaper than waiting.
+pub const COMPRESS_MAX_CPU: u32 = 80;
+
+/// Bytes that a body may have once it is decoded.
+pub const DECODE_MAX_SIZE: u64 = 256 * 1024 * 1024;
+
+/// Times its encoded size, in bytes: honest bodies stay far below, bombs are ten times above.
+pub const DECODE_MAX_RATIO: u64 = 100;
+
+/// What is asked for again and again is compressed better.
+pub const RECOMPRESS: Recompress = Recompress {
+    // It competes with the requests, if only for what they leave.
+    threads: 1,
+    queue: 256,
+    // Asked for once more after it was made, and then again.
+    after: 3,
+    max_size: 2 * 1024 * 1024,
+    cpu: 50,
+    time: Duration::from_secs(20),
 };
 
 /// How long a request waits for another one's fetch of the same thing: most pages are there by then, and of a node that

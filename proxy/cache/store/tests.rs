@@ -23,6 +23,7 @@ fn rules(memory: u64, max_object: u64) -> Cache {
         memory,
         max_object,
         variants: 32,
+        recompress: None,
         purge_token: None,
     }
 }

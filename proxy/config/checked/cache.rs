@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::compress::Recompress;
 use super::sticky::KeyFile;
 use crate::config::defaults;
 
@@ -16,6 +17,8 @@ pub struct Cache {
     pub variants: usize,
     /// What a `PURGE` request must bring as its bearer token; `None`: the method is handed on as any other.
     pub purge_token: Option<KeyFile>,
+    /// What is compressed better behind the answers; `None`: nothing is.
+    pub recompress: Option<Recompress>,
 }
 
 /// What a route does with the cache.

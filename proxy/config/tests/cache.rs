@@ -89,6 +89,7 @@ fn the_cache_is_as_large_as_the_file_says() {
         memory: 1_024 * MIB,
         max_object: 256 * MIB,
         variants: 256,
+        recompress: crate::config::defaults::CACHE.recompress,
         purge_token: None,
     };
     assert_eq!(all, expected);

@@ -47,6 +47,7 @@ pub fn check(all: &Gathered, problems: &mut Problems) -> Cache {
         memory: memory.unwrap_or(default.memory),
         max_object,
         variants: variants as usize,
+        recompress: default.recompress,
         purge_token: token.and_then(|file| token_of(file, &at.key("purge_token_file"), problems)),
     }
 }

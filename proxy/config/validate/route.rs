@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 use http::StatusCode;
 
 use super::{addr, cache, matcher, nets, rate, split, words};
-use crate::config::checked::{Access, Action, HostPattern, Match, PathPattern, Route, Upstream};
+use crate::config::checked::{
+    Access, Action, HostPattern, Match, Minify, PathPattern, Route, Upstream,
+};
 use crate::config::defaults;
 use crate::config::files::{Gathered, RawUpstream};
 use crate::config::fit::shorten;
@@ -74,6 +76,8 @@ pub fn check_all(
                     action,
                     split,
                     cache,
+                    compress: None,
+                    minify: Minify::default(),
                     access,
                     rate_limit,
                     slow: (!slow.is_zero()).then_some(slow),
@@ -98,6 +102,8 @@ fn catch_all(only: &RawUpstream, at: &At, problems: &mut Problems) -> (Route, At
         action: Action::Proxy(0),
         split: None,
         cache: None,
+        compress: None,
+        minify: Minify::default(),
         access: Access::default(),
         rate_limit: None,
         slow: Some(defaults::SLOW),

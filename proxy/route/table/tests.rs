@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::*;
-use crate::config::checked::{Access, Action};
+use crate::config::checked::{Access, Action, Minify};
 
 fn route(hosts: &[&str], path: PathPattern) -> Route {
     Route {
@@ -18,6 +18,8 @@ fn route(hosts: &[&str], path: PathPattern) -> Route {
         action: Action::Proxy(0),
         split: None,
         cache: None,
+        compress: None,
+        minify: Minify::default(),
         access: Access::default(),
         rate_limit: None,
         slow: None,

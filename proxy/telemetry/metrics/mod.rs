@@ -19,6 +19,8 @@ use crate::base::reason::Refusal;
 
 mod cache;
 mod codes;
+/// What is counted of compression.
+mod compression;
 mod names;
 mod nodes;
 mod reloads;
@@ -27,6 +29,7 @@ mod sticky;
 mod upstreams;
 
 pub use cache::{CacheGauges, CacheMetrics, LOOKUPS_PER_SAMPLE};
+pub use compression::CompressionMetrics;
 pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
@@ -62,6 +65,8 @@ pub struct Metrics {
     sticky: StickyFamilies,
     /// The cache.
     pub cache: CacheMetrics,
+    /// Compression.
+    pub compression: CompressionMetrics,
     /// Reloads, by result.
     pub reloads: ReloadMetrics,
     /// Access log lines dropped because the writer was behind.
@@ -177,6 +182,7 @@ impl Metrics {
             names: NameMetrics::new(r),
             sticky: StickyFamilies::new(r),
             cache: CacheMetrics::new(r),
+            compression: CompressionMetrics::new(r),
             reloads: ReloadMetrics::new(r),
             log_dropped: register(r, dropped),
             routes: Mutex::default(),
