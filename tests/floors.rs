@@ -64,6 +64,21 @@ const HOMES: &[Home] = &[
         instead: "ask a `guard/rate`, which is told the time and remembers a bounded number of clients",
     },
     Home {
+        name: "brotli",
+        homes: &["transform"],
+        instead: "bodies are coded and decoded by `transform/compress`, which knows the levels and the limits",
+    },
+    Home {
+        name: "flate2",
+        homes: &["transform"],
+        instead: "bodies are coded and decoded by `transform/compress`, which knows the levels and the limits",
+    },
+    Home {
+        name: "zstd",
+        homes: &["transform"],
+        instead: "bodies are coded and decoded by `transform/compress`, which knows the levels and the limits",
+    },
+    Home {
         name: "hickory_resolver",
         homes: &["jobs/resolve"],
         instead: "names are resolved in the background alone; everybody else sees addresses",

@@ -2,3 +2,9 @@
 //!
 //! Pure: bytes and fields in, bytes and verdicts out. Knows no connection and no clock, and never sends a client what it
 //! refused.
+
+pub mod compress;
+pub mod eligible;
+pub mod etag;
+pub mod guard;
+pub mod negotiate;
