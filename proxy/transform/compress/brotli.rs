@@ -81,8 +81,10 @@ impl Writer {
 
 impl Encoder for Writer {
     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        self.is_open |= !piece.is_empty();
-        self.run(piece, Operation::BROTLI_OPERATION_PROCESS, out);
+        if !piece.is_empty() {
+            self.is_open = true;
+            self.run(piece, Operation::BROTLI_OPERATION_PROCESS, out);
+        }
     }
 
     fn flush(&mut self, out: &mut Vec<u8>) {

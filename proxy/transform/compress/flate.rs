@@ -36,6 +36,8 @@ pub(super) struct Writer {
     context: Option<Context>,
     /// Something was written since the last flush.
     is_open: bool,
+    /// The end was given.
+    is_over: bool,
 }
 
 impl Writer {
@@ -57,6 +59,7 @@ impl Writer {
         Writer {
             context: Some(context),
             is_open: false,
+            is_over: false,
         }
     }
 
@@ -72,6 +75,7 @@ impl Writer {
             let status = stream.compress_vec(piece, out, flush);
             let used = usize::try_from(stream.total_in() - before).unwrap_or(usize::MAX);
             piece = piece.get(used..).unwrap_or_default();
+            self.is_over = matches!(status, Ok(Status::StreamEnd));
             // Room that is left says that there was nothing more to give.
             let is_done = piece.is_empty() && out.len() < out.capacity();
             if is_done || !matches!(status, Ok(Status::Ok)) && out.len() < out.capacity() {
@@ -84,8 +88,10 @@ impl Writer {
 
 impl Encoder for Writer {
     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        self.is_open |= !piece.is_empty();
-        self.run(piece, FlushCompress::None, out);
+        if !piece.is_empty() {
+            self.is_open = true;
+            self.run(piece, FlushCompress::None, out);
+        }
     }
 
     fn flush(&mut self, out: &mut Vec<u8>) {
@@ -101,7 +107,8 @@ impl Encoder for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Some(mut context) = self.context.take() {
+        // A reset forgets all but one thing, zlib-ng's block that is open at level 1: only what ended is used again.
+        if let Some(mut context) = self.context.take().filter(|_| self.is_over) {
             context.stream.reset();
             kept::give(&KEPT, context);
         }

@@ -11,6 +11,9 @@ use super::decode::{Broken, Reader};
 use super::kept::{self, Kept};
 use super::{Encoder, room};
 
+/// What a frame begins with; within a frame, a block that is too long.
+const MAGIC: u32 = 0xfd2f_b528;
+
 /// Bits of the largest window that clients must have.
 const MAX_WINDOW: u32 = 23;
 
@@ -68,6 +71,8 @@ impl Writer {
             let mut output = OutBuffer::around_pos(out, at);
             let left = context.compress_stream2(&mut output, &mut input, end);
             let Ok(left) = left else {
+                // Else a client could take what it has, or nothing, for the whole.
+                out.extend_from_slice(&MAGIC.to_le_bytes());
                 self.is_broken = true;
                 return;
             };
@@ -81,8 +86,10 @@ impl Writer {
 
 impl Encoder for Writer {
     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        self.is_open |= !piece.is_empty();
-        self.run(piece, End::ZSTD_e_continue, out);
+        if !piece.is_empty() {
+            self.is_open = true;
+            self.run(piece, End::ZSTD_e_continue, out);
+        }
     }
 
     fn flush(&mut self, out: &mut Vec<u8>) {
@@ -147,7 +154,7 @@ impl Unzstd {
             return Ok(false);
         }
         match u32::from_le_bytes(self.magic) {
-            0xfd2f_b528 | 0x184d_2a50..=0x184d_2a5f => {
+            MAGIC | 0x184d_2a50..=0x184d_2a5f => {
                 let magic = self.magic;
                 self.run(&mut &magic[..], room)?;
                 Ok(true)
