@@ -5,9 +5,11 @@
 //! libFuzzer makes of them, for as long as asked (`engine/`). Whatever was found stays as a seed in the folder of its
 //! target, named after what it broke. A target never tells a parser what is right by asking the parser.
 
+mod accept;
 mod answer;
 mod chunks;
 mod client;
+mod coded;
 mod control;
 mod head;
 #[cfg(test)]
@@ -70,6 +72,14 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "tags",
         run: tags::run,
+    },
+    Target {
+        name: "accept",
+        run: accept::run,
+    },
+    Target {
+        name: "coded",
+        run: coded::run,
     },
 ];
 
@@ -164,6 +174,16 @@ mod tests {
     #[test]
     fn entity_tags_are_found_among_others() {
         holds("tags");
+    }
+
+    #[test]
+    fn what_a_client_refuses_is_not_sent() {
+        holds("accept");
+    }
+
+    #[test]
+    fn coded_bodies_are_whole_or_broken() {
+        holds("coded");
     }
 
     #[test]

@@ -9,6 +9,16 @@ extern crate self as tidegate;
 
 #[path = "../../../proxy/base/mod.rs"]
 pub mod base;
+#[path = "../../../proxy/cache"]
+pub mod cache {
+    pub mod policy;
+    pub mod unkeyed;
+}
+#[path = "../../../proxy/config"]
+pub mod config {
+    pub mod checked;
+    pub mod defaults;
+}
 #[path = "../mod.rs"]
 mod fuzz;
 #[path = "../../../proxy/guard"]
@@ -22,6 +32,8 @@ mod support {
     pub mod policy;
     pub mod strict;
 }
+#[path = "../../../proxy/transform/mod.rs"]
+pub mod transform;
 #[path = "../../../proxy/wire/mod.rs"]
 pub mod wire;
 
