@@ -4,6 +4,7 @@
 //! Numbers are only comparable on one machine. Nothing here may measure the network or wait.
 
 mod bytes;
+mod coding;
 mod picks;
 
 use std::hint::black_box;
@@ -23,6 +24,10 @@ use tidegate::live::source::Source;
 use tidegate::route::{RouteAsk, Table};
 use tidegate::telemetry::metrics::Metrics;
 
+/// The program's own: what a context costs is mostly memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 // The macro makes public functions without a word of their own.
 #[allow(missing_docs, reason = "made by the macro")]
 mod groups {
@@ -33,6 +38,9 @@ mod groups {
         bytes::chunks,
         bytes::paths,
         bytes::preludes,
+        coding::negotiation,
+        coding::encoding,
+        coding::decoding,
         rate_ask,
         route_match,
         picks::alone,
