@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::*;
+use crate::base::cached::Why;
 use crate::cache::policy::life::Source;
 
 const MIB: u64 = 1024 * 1024;
