@@ -2,8 +2,10 @@
 
 mod crowds;
 mod fills;
+mod forms;
 mod hits;
 mod keeping;
+mod makings;
 mod memory;
 mod model;
 mod purges;
