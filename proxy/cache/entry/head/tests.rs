@@ -62,7 +62,8 @@ fn what_stands_beyond_64_kib_is_found_too() {
 
 #[test]
 fn one_coding_is_known_and_several_are_not() {
-    let cases: [(&[(&str, &str)], Option<Coding>); 6] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<Coding>);
+    let cases: [Case; 6] = [
         (&[("Content-Encoding", "br")], Some(Coding::Brotli)),
         (&[("content-encoding", " X-GZIP ")], Some(Coding::Gzip)),
         (&[("content-encoding", "")], Some(Coding::Identity)),
