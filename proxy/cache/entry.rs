@@ -1,7 +1,15 @@
-//! A stored answer: immutable but for the moment it was purged softly, and how far purges are known not to concern it.
+//! A stored answer: immutable but for the moment it was purged softly, how far purges are known not to concern it, and
+//! how often its forms were used.
 //!
 //! Bytes are shared with every connection that sends them and copied for none. A confirmed answer (304) is a new entry
-//! with the same body.
+//! with the same body; one whose body was made in one more coding is a new entry of the same answer.
+
+/// The bytes of an answer.
+mod body;
+/// The same in other codings.
+mod form;
+/// Status and fields.
+mod head;
 
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -9,105 +17,18 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use bytes::Bytes;
-use http::StatusCode;
-
 use super::key::Key;
 use super::policy::life::{Life, Millis};
 use super::policy::vary::Selection;
 use super::store::room::Charge;
+use crate::base::coding::Coding;
 
-/// A response head as it is kept: its lines as they are sent, `Name: value` each, CRLF included.
-#[derive(Debug, Clone)]
-pub struct Head {
-    /// Status.
-    pub status: StatusCode,
-    lines: Bytes,
-}
+pub use body::Body;
+pub use form::Form;
+pub use head::Head;
 
-impl Head {
-    /// A head of these fields, names in the letter case they came in.
-    pub fn new<'a>(
-        status: StatusCode,
-        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Head {
-        let mut lines = Vec::new();
-        for (name, value) in fields {
-            lines.extend_from_slice(name);
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value);
-            lines.extend_from_slice(b"\r\n");
-        }
-        lines.shrink_to_fit();
-        Head {
-            status,
-            lines: lines.into(),
-        }
-    }
-
-    /// Its fields, name and value, without a copy.
-    pub fn fields(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
-        let mut rest = self.lines.clone();
-        std::iter::from_fn(move || {
-            // No name has a `:`, and no name or value a CR.
-            let name = memchr::memchr(b':', &rest)?;
-            let end = memchr::memchr(b'\r', &rest)?;
-            let mut line = rest.split_to(end + 2);
-            line.truncate(end);
-            let value = line.split_off((name + 2).min(end));
-            line.truncate(name);
-            Some((line, value))
-        })
-    }
-
-    /// The value of its first field of this name.
-    pub fn field(&self, name: &str) -> Option<Bytes> {
-        let same = |field: &(Bytes, Bytes)| field.0.eq_ignore_ascii_case(name.as_bytes());
-        self.fields().find(same).map(|(_, value)| value)
-    }
-
-    /// Its lines as they are sent.
-    pub fn lines(&self) -> &Bytes {
-        &self.lines
-    }
-
-    /// The same in other memory.
-    pub fn with_lines(&self, lines: Bytes) -> Head {
-        Head {
-            status: self.status,
-            lines,
-        }
-    }
-}
-
-/// A whole body, in as many pieces as it is kept in.
-#[derive(Debug, Clone)]
-pub enum Body {
-    /// In one.
-    One(Bytes),
-    /// In several, none of them empty.
-    Many(Arc<[Bytes]>),
-}
-
-impl Body {
-    /// Its pieces, in order.
-    pub fn pieces(&self) -> &[Bytes] {
-        match self {
-            Body::One(piece) => std::slice::from_ref(piece),
-            Body::Many(pieces) => pieces,
-        }
-    }
-
-    /// How many bytes it has.
-    pub fn len(&self) -> u64 {
-        self.pieces().iter().map(|piece| piece.len() as u64).sum()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+pub(super) use body::BodyId;
+pub(super) use form::{Forms, with as with_form};
 
 /// Not purged.
 const NEVER: u64 = u64::MAX;
@@ -136,6 +57,8 @@ pub struct Entry {
     /// Purges up to this one either do not concern it or are in `expired`.
     judged: AtomicU64,
     held: Option<Held>,
+    /// Its body in other codings; almost none has any.
+    forms: Option<Arc<Forms>>,
 }
 
 /// The memory of an entry that may be stored.
@@ -170,18 +93,46 @@ impl Entry {
             expired_by: AtomicU64::new(0),
             judged: AtomicU64::new(begun),
             held: None,
+            forms: None,
         }
     }
 
     /// The same answer with another life and head, to be sent and not to be stored.
     pub fn as_if(&self, life: Life, head: Head) -> Entry {
-        Entry::new(
-            self.key.clone(),
-            (life, head, self.body.clone()),
-            self.selection.clone(),
-            self.tags.clone(),
-            self.begun,
-        )
+        let what = (life, head, self.body.clone());
+        let (key, selection) = (self.key.clone(), self.selection.clone());
+        let new = Entry::new(key, what, selection, self.tags.clone(), self.begun);
+        new.beside(self.shared_forms())
+    }
+
+    /// The body in this coding, if it was ever made.
+    pub fn form(&self, coding: Coding) -> Option<&Form> {
+        self.forms().iter().find(|form| form.coding == coding)
+    }
+
+    /// The body in other codings, in no order.
+    pub fn forms(&self) -> &[Form] {
+        self.forms.as_ref().map_or(&[], |forms| forms.list())
+    }
+
+    /// Whether both are one answer as it was fetched or confirmed once, with whatever forms by now. One that was
+    /// confirmed since is another one.
+    pub fn is_same_answer(&self, other: &Entry) -> bool {
+        std::ptr::eq(self, other)
+            || self.body.is_same(&other.body)
+                && self.head.lines().as_ptr() == other.head.lines().as_ptr()
+                && (self.life, self.begun) == (other.life, other.begun)
+    }
+
+    /// The forms, to be those of another entry with this body too.
+    pub(super) fn shared_forms(&self) -> Option<Arc<Forms>> {
+        self.forms.clone()
+    }
+
+    /// The same, with these forms.
+    pub(super) fn beside(mut self, forms: Option<Arc<Forms>>) -> Entry {
+        self.forms = forms;
+        self
     }
 
     /// The same, with the memory it takes accounted for.
@@ -192,12 +143,23 @@ impl Entry {
 
     /// Bytes it takes, all in all.
     pub(super) fn weight(&self) -> u64 {
-        (self.held.as_ref()).map_or(0, |held| held.own.bytes() + held.head + held.body)
+        let held = self.held.as_ref();
+        held.map_or(0, |held| held.own.bytes() + held.head + held.body) + self.forms_weight()
+    }
+
+    /// Bytes its head takes, where they are not in the memory of its body.
+    pub(super) fn head_weight(&self) -> u64 {
+        self.held.as_ref().map_or(0, |held| held.head)
     }
 
     /// Bytes its body takes.
     pub(super) fn body_weight(&self) -> u64 {
         self.held.as_ref().map_or(0, |held| held.body)
+    }
+
+    /// Bytes its forms take.
+    pub(super) fn forms_weight(&self) -> u64 {
+        self.forms.as_ref().map_or(0, |forms| forms.weight())
     }
 
     /// When it was purged softly.
@@ -232,27 +194,12 @@ impl Entry {
     pub(super) fn set_judged(&self, purge: u64) {
         self.judged.fetch_max(purge, Release);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_is_read_back_as_it_was_written() {
-        let fields = [
-            (&b"ETag"[..], &b"\"a:b\""[..]),
-            (b"X-Empty", b""),
-            (b"x-two", b"1"),
-            (b"x-two", b"2"),
-        ];
-        let head = Head::new(StatusCode::OK, fields);
-        let back: Vec<(Bytes, Bytes)> = head.fields().collect();
-        assert_eq!(back.len(), 4);
-        for ((name, value), (n, v)) in fields.iter().zip(&back) {
-            assert_eq!((*name, *value), (&n[..], &v[..]));
-        }
-        assert_eq!(head.field("etag").as_deref(), Some(&b"\"a:b\""[..]));
-        assert_eq!(head.field("x-none"), None);
+    /// Whatever purges have made of the other one is true of this one too. To be asked for while none is judged.
+    pub(super) fn share_purges(&self, other: &Entry) {
+        let judged = other.judged();
+        self.expired.fetch_min(other.expired.load(Relaxed), Relaxed);
+        self.expired_by.fetch_max(other.expired_by(), Relaxed);
+        self.set_judged(judged);
     }
 }

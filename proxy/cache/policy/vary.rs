@@ -155,5 +155,11 @@ impl Selection {
     }
 }
 
+/// Whether this line of `Vary` names `Accept-Encoding`, or everything there is.
+pub fn names_encoding(line: &[u8]) -> bool {
+    let is = |member: &[u8]| member == b"*" || member.eq_ignore_ascii_case(b"accept-encoding");
+    Members::of(line).any(is)
+}
+
 #[cfg(test)]
 mod tests;

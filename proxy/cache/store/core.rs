@@ -2,8 +2,10 @@
 //!
 //! Locks are taken in one order, and one that comes earlier is never asked for under one that comes later:
 //!
-//! 1. a part of the `registry`: who joins looks at the fetches of its key one by one;
-//! 2. the flow of a `flight`, of one at a time: pieces that are put together under it may need room;
+//! 1. a part of the `registry`: who joins looks at the flights of its key one by one, and who wants a form at what is
+//!    stored with it too;
+//! 2. the flow of a `flight`, of one at a time, that of a form never together with that of what it is made of: pieces
+//!    that are put together under it may need room;
 //! 3. the door of a shard of the `shelf`, of one at a time: room is made there, entries come and go;
 //! 4. the shard itself, inside of `quick_cache`;
 //! 5. the tables of the `purge` epochs, read under any of these and written under none.

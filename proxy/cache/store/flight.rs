@@ -16,9 +16,10 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::fill::{Begun, State};
+use super::make::Making;
 use super::room::Charge;
 use crate::base::cached::Why;
-use crate::cache::entry::Entry;
+use crate::cache::entry::{Body, Entry};
 use crate::cache::key::Key;
 use crate::cache::policy::vary::Selection;
 
@@ -28,16 +29,25 @@ const WINDOW: u64 = 1024 * 1024;
 /// not slow for a moment. Less than any piece of a usual size, so that one piece at a time is enough.
 const STEP: u64 = 16 * 1024;
 
-/// A fetch in flight.
+/// What comes in a flight, and for whom.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// An answer that others may join. Which requests it will probably be for, by what is stored of its key or what
+    /// another fetch of it brought.
+    Shared(Option<Selection>),
+    /// An answer for who began it alone: nobody joins.
+    Alone,
+    /// A form of an answer that is there already, or comes in another flight.
+    Making(Making),
+}
+
+/// A fetch in flight, or the making of a form.
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) key: Arc<Key>,
     /// How many purges there had been when it began.
     pub(super) begun: u64,
-    /// Which requests the answer will probably be for, by what is stored of its key or what another fetch of it brought.
-    wanted: Option<Selection>,
-    /// Its answer is for who began it alone: nobody joins.
-    pub(super) is_alone: bool,
+    pub(super) kind: Kind,
     purged: AtomicBool,
     /// For readers: something has come.
     news: Notify,
@@ -53,6 +63,8 @@ pub(super) struct Flow {
     pub(super) tags: Box<[u64]>,
     pub(super) degraded: Option<Why>,
     end: Option<End>,
+    /// What it is as a stored answer. No more memory than the pieces have: they are of this body from the end on.
+    body: Option<Body>,
     pieces: VecDeque<Piece>,
     written: u64,
     readers: Slab<Place>,
@@ -107,18 +119,11 @@ pub(super) enum Passing {
 }
 
 impl Flight {
-    pub(super) fn new(
-        key: Arc<Key>,
-        begun: u64,
-        wanted: Option<Selection>,
-        is_alone: bool,
-        charge: Charge,
-    ) -> Flight {
+    pub(super) fn new(key: Arc<Key>, begun: u64, kind: Kind, charge: Charge) -> Flight {
         Flight {
             key,
             begun,
-            wanted,
-            is_alone,
+            kind,
             purged: AtomicBool::new(false),
             news: Notify::new(),
             space: Notify::new(),
@@ -127,6 +132,7 @@ impl Flight {
                 tags: Box::default(),
                 degraded: None,
                 end: None,
+                body: None,
                 pieces: VecDeque::new(),
                 written: 0,
                 readers: Slab::new(),
@@ -143,7 +149,9 @@ impl Flight {
 
     /// Whether its answer will probably be for this request too; `None`: before its head is known nobody can tell.
     pub(super) fn is_wanted_by(&self, request: &HeaderMap) -> Option<bool> {
-        let wanted = self.wanted.as_ref()?;
+        let Kind::Shared(Some(wanted)) = &self.kind else {
+            return None;
+        };
         Some(wanted.wants(request) == *wanted)
     }
 
@@ -214,6 +222,27 @@ impl Flow {
     /// Somebody reads from the beginning; its number.
     pub(super) fn enter(&mut self) -> usize {
         self.readers.insert(Place::default())
+    }
+
+    /// The same once it has come a way, if nothing of the beginning is lost and it has not failed.
+    pub(super) fn enter_late(&mut self) -> Option<usize> {
+        let has_beginning =
+            self.written == 0 || self.pieces.front().is_some_and(|piece| piece.at == 0);
+        let may_end_well = matches!(self.end, None | Some(End::Whole));
+        (has_beginning && may_end_well).then(|| self.enter())
+    }
+
+    /// It is about to be stored with this body; `None`: it was not after all.
+    pub(super) fn becomes(&mut self, body: Option<&Body>) {
+        self.body = body.cloned();
+    }
+
+    /// The body that it was stored with, or that was confirmed.
+    pub(super) fn body(&self) -> Option<Body> {
+        match &self.end {
+            Some(End::Stored(entry)) => Some(entry.body.clone()),
+            _ => self.body.clone(),
+        }
     }
 
     pub(super) fn state(&self) -> Option<State> {
@@ -349,6 +378,11 @@ impl Flow {
 
     pub(super) fn has_ended(&self) -> bool {
         self.end.is_some()
+    }
+
+    /// Whether all of it is there.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.end, Some(End::Whole | End::Stored(_)))
     }
 
     pub(super) fn has_readers(&self) -> bool {

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | where entries are and which give way | `shelf`, `slot` |
 //! | what is counted, and that it is never more than the cap | `room`, `pack` |
-//! | how many requests share one fetch | `registry`, `flight`, `fill` |
+//! | how many requests share one fetch | `registry`, `flight`, `feed`, `fill` |
+//! | how many requests share one encoding of a body | `make` |
 //! | how a purge takes effect at once | `purge` |
 //!
 //! A request finds; if there is nothing it may use, it joins: it reads what another one
@@ -13,10 +14,14 @@
 
 /// What the store and the fetches share.
 mod core;
+/// The writing end of a flight.
+mod feed;
 /// Both ends of a fetch in flight.
 pub mod fill;
 /// A fetch in flight as all see it.
 mod flight;
+/// Bodies in other codings.
+pub mod make;
 /// Makes entries.
 mod pack;
 /// What is purged, and how a lookup knows.
@@ -37,32 +42,34 @@ mod tests;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache as Quick, DefaultLifecycle};
 
 use self::core::Core;
-use self::flight::Flight;
+use self::feed::{Feed, Part};
+use self::flight::{Flight, Kind};
+use self::make::{Role, Source};
 use self::purge::Verdict;
-use self::registry::Place;
-use self::room::{Charge, allocated};
-use self::shelf::{AsIs, At};
+use self::shelf::{AsIs, At, Replaced};
 use self::stats::Gone;
 use super::entry::{Entry, Head};
 use super::key::{Key, Target};
 use super::policy::life::{Life, Millis};
 use super::policy::vary::Selection;
-use crate::base::cached::Why;
+use crate::base::coding::Coding;
 use crate::config::checked::Cache;
 
 pub use fill::{Begun, Filler, Reader, State};
+pub use make::{Deriving, DerivingStored, Maker};
 pub use purge::Purge;
 pub use stats::Stats;
 
 /// Keys that are remembered as not storable; some forty bytes each, beside the cap.
 const MARKS: usize = 32_768;
-/// Bytes of a fetch in flight besides its key and itself: its place in the registry, the lists of its pieces and readers.
-const FLIGHT: u64 = 512;
+/// Times that an entry is renewed in place of what is stored by then; it has got another form each time before.
+const TRIES: usize = 16;
 
 /// Stored answers and the fetches that will become some. One a process; told of every new configuration.
 #[derive(Debug)]
@@ -147,7 +154,7 @@ impl Store {
 
     /// A fetch that nobody else takes part in.
     pub fn alone(&self, key: Arc<Key>) -> Filler {
-        match self.take_part(key, None, true, |_| None) {
+        match self.take_part(key, Kind::Alone, |_| None) {
             Joined::Lead(filler) => filler,
             Joined::Follow(_) => unreachable!("invariant: it follows nobody"),
         }
@@ -162,36 +169,19 @@ impl Store {
         let wanted = hint.cloned().or_else(stored);
         let guesses = hint.is_none();
         let joins = |flight: &Arc<Flight>| self.joins(flight, request, guesses);
-        self.take_part(key, wanted, false, joins)
+        self.take_part(key, Kind::Shared(wanted), joins)
     }
 
     /// Takes part in the first fetch of this key that `joins`, else in a new one.
     fn take_part(
         &self,
         key: Arc<Key>,
-        wanted: Option<Selection>,
-        is_alone: bool,
+        kind: Kind,
         joins: impl FnMut(&Arc<Flight>) -> Option<Reader>,
     ) -> Joined {
-        let core = &self.core;
-        let begun = core.epochs.count();
-        // Room is made before the registry is locked: that may take a while.
-        let bytes = allocated(size_of::<Flight>()) + allocated(key.size()) + FLIGHT;
-        let charge = core.take(bytes);
-        let new = || {
-            let degraded = charge.is_none().then_some(Why::NoRoom);
-            let charge = charge.unwrap_or_else(|| Charge::none(&core.room));
-            let flight = Flight::new(Arc::clone(&key), begun, wanted, is_alone, charge);
-            flight.with(|flow| flow.degraded = degraded);
-            Arc::new(flight)
-        };
-        match core.registry.join(&key, joins, new) {
-            Place::Taken(reader) => Joined::Follow(reader),
-            Place::Registered(flight) => Joined::Lead(Filler::new(core, flight)),
-            Place::Aside(flight) => {
-                flight.with(|flow| flow.degraded = Some(Why::NoRoom));
-                Joined::Lead(Filler::new(core, flight))
-            }
+        match Feed::or_join(&self.core, key, kind, joins, || None) {
+            Part::Feeds(feed) => Joined::Lead(Filler::new(feed)),
+            Part::Joins(reader) => Joined::Follow(reader),
         }
     }
 
@@ -205,7 +195,7 @@ impl Store {
 
     /// A reader of this fetch, if its answer may be for this request.
     fn joins(&self, flight: &Arc<Flight>, request: &HeaderMap, guesses: bool) -> Option<Reader> {
-        if flight.is_purged() || flight.is_alone {
+        if flight.is_purged() || !matches!(flight.kind, Kind::Shared(_)) {
             return None;
         }
         let number = flight.with(|flow| {
@@ -219,7 +209,7 @@ impl Store {
             let judge = || (self.core.epochs).judge(&flight.key, tags, flight.begun);
             (fits && judge() == Verdict::Spared).then(|| flow.enter())
         })?;
-        Some(Reader::new(flight, number))
+        Some(Reader::new(&self.core, flight, number))
     }
 
     /// A new entry with the body of `old`, in its place if that is still stored and nothing was purged since `begun`,
@@ -232,20 +222,87 @@ impl Store {
         tags: Box<[u64]>,
         begun: u64,
     ) -> Arc<Entry> {
+        for _ in 0..TRIES {
+            let (what, selection) = ((life, head.clone()), selection.clone());
+            match self.try_renew(old, what, selection, tags.clone(), begun) {
+                (_, Replaced::Missing) => {} // it has got a form since it was looked at
+                (new, _) => return new,
+            }
+        }
+        Arc::new(old.as_if(life, head))
+    }
+
+    /// The same, if what is stored stays as it is meanwhile.
+    fn try_renew(
+        &self,
+        old: &Arc<Entry>,
+        (life, head): (Life, Head),
+        selection: Selection,
+        tags: Box<[u64]>,
+        begun: u64,
+    ) -> (Arc<Entry>, Replaced) {
         let core = &self.core;
+        let stored = core.shelf.same(old);
+        let old = stored.as_ref().unwrap_or(old);
         let parts = (Arc::clone(&old.key), selection, tags, begun);
         let new = match pack::renewed(core, parts, (head, life), old) {
             Ok(new) => Arc::new(new),
-            Err(bare) => return Arc::new(*bare),
+            Err(bare) => return (Arc::new(*bare), Replaced::Refused),
         };
+        if stored.is_none() {
+            return (new, Replaced::Refused);
+        }
         let is_spared = || {
             let judge = |tags| core.epochs.judge(&old.key, Some(tags), begun);
             old.expired_by() <= begun
                 && judge(&old.tags) == Verdict::Spared
                 && judge(&new.tags) == Verdict::Spared
         };
-        core.shelf.replace(old, &new, is_spared);
-        new
+        let done = core.shelf.replace(old, &new, is_spared);
+        if done == Replaced::Done {
+            core.shelf.counts.add(Gone::Replaced, 1);
+        }
+        (new, done)
+    }
+
+    /// Takes part in making this form of a stored answer: one at a time for each body and coding, the others read along.
+    pub fn derive(&self, entry: &Arc<Entry>, coding: Coding) -> DerivingStored {
+        if entry.form(coding).is_some() {
+            return DerivingStored::Ready(Arc::clone(entry));
+        }
+        let source = Source::Stored(Arc::clone(entry));
+        match make::derive(&self.core, &entry.key, source, coding) {
+            Role::Lead(maker) => DerivingStored::Lead(maker),
+            Role::Follow(reader) => DerivingStored::Follow(reader),
+            Role::Ready(entry) => DerivingStored::Ready(entry),
+        }
+    }
+
+    /// Puts a form of these pieces, which are copied, beside the body of this entry, whatever was confirmed or put beside
+    /// it meanwhile. Of two forms in one coding the smaller stays, and none that is not final takes the place of one that
+    /// is. One no smaller than the body itself is remembered as not worth having, unless it is the body decoded.
+    ///
+    /// Returns the entry as it is stored then; `None`: it is not any more, the form is larger than what is stored at all,
+    /// or there is no room.
+    pub fn put_form(
+        &self,
+        entry: &Arc<Entry>,
+        coding: Coding,
+        pieces: &[Bytes],
+        is_final: bool,
+    ) -> Option<Arc<Entry>> {
+        make::put_form(&self.core, entry, coding, pieces, is_final)
+    }
+
+    /// Remembers that the body of this entry is sent rather than this form of it: that would be no smaller. Returns what
+    /// [`Store::put_form`] does.
+    pub fn put_no_gain(
+        &self,
+        entry: &Arc<Entry>,
+        coding: Coding,
+        is_final: bool,
+    ) -> Option<Arc<Entry>> {
+        make::put_no_gain(&self.core, entry, coding, is_final)
     }
 
     /// How many purges there have been.
@@ -260,7 +317,7 @@ impl Store {
         self.core.shelf.remove(key)
     }
 
-    /// Removes this entry, if it is still stored.
+    /// Removes this entry, if it is still stored, with whatever forms by now.
     pub fn discard(&self, entry: &Arc<Entry>) {
         self.core.shelf.discard(entry, Gone::Replaced);
     }
@@ -303,13 +360,21 @@ impl Store {
     /// What it holds and what it did.
     pub fn stats(&self) -> Stats {
         let core = &self.core;
-        let mut entries = 0;
-        core.shelf.for_each(|_| entries += 1);
+        let (mut entries, mut forms, mut form_bytes) = (0, 0, 0);
+        core.shelf.for_each(|entry| {
+            entries += 1;
+            forms += entry.forms().iter().filter(|f| f.body.is_some()).count() as u64;
+            form_bytes += entry.forms_weight();
+        });
+        let (fills, makings) = core.registry.counts();
         Stats {
             entries,
+            forms,
+            form_bytes,
             bytes: core.room.used(),
             capacity: core.room.cap(),
-            fills: core.registry.len() as u64,
+            fills,
+            makings,
             evicted: core.shelf.counts.evicted(),
             marks: self.marks.len() as u64,
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::core::Core;
 use super::room::{allocated, charged, cost};
 use crate::base::cached::Why;
-use crate::cache::entry::{Body, Entry, Head, Held};
+use crate::cache::entry::{Body, Entry, Form, Forms, Head, Held};
 use crate::cache::key::Key;
 use crate::cache::policy::life::Life;
 use crate::cache::policy::vary::Selection;
@@ -82,7 +82,79 @@ pub(super) fn renewed(
     };
     let weights = (cost(lines.len()), old.body_weight());
     let what = (life, head.with_lines(lines), body.clone());
-    entry(core, parts.clone(), what, weights).map_err(|_| bare(parts, head, body))
+    match entry(core, parts.clone(), what, weights) {
+        Ok(new) => Ok(new.beside(old.shared_forms())),
+        Err(_) => Err(bare(parts, head, body)),
+    }
+}
+
+/// The same answer with these forms, whose bodies are charged already. What purges made of it is to be shared when it
+/// takes its place.
+///
+/// # Errors
+/// [`Why::NoRoom`].
+pub(super) fn with_forms(core: &Core, old: &Entry, forms: Box<[Form]>) -> Result<Entry, Why> {
+    let bodies = || forms.iter().filter_map(|form| form.body.as_ref());
+    let own = allocated(COUNTS + size_of::<Forms>())
+        + allocated(size_of_val(&*forms))
+        + bodies().map(list_size).sum::<u64>();
+    let pieces = bodies().flat_map(Body::pieces);
+    let bytes = pieces.map(|piece| cost(piece.len())).sum();
+    let own = core.take(own).ok_or(Why::NoRoom)?;
+    let (key, selection) = (Arc::clone(&old.key), old.selection.clone());
+    let parts = (key, selection, old.tags.clone(), old.begun);
+    let what = (old.life, old.head.clone(), old.body.clone());
+    let weights = (old.head_weight(), old.body_weight());
+    let new = entry(core, parts, what, weights)?;
+    Ok(new.beside(Some(Arc::new(Forms::new(forms, own, bytes)))))
+}
+
+/// The body of a form, of pieces in memory that is charged already.
+///
+/// # Errors
+/// [`Why::NoRoom`].
+pub(super) fn form(core: &Core, pieces: &[Bytes]) -> Result<Body, Why> {
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    match pieces {
+        [one] => Ok(Body::One(one.clone())),
+        _ if length <= BLOCK => Ok(Body::One(join(core, pieces)?)),
+        _ => Ok(Body::Many(pieces.into())),
+    }
+}
+
+/// A copy of these pieces in blocks.
+///
+/// # Errors
+/// [`Why::NoRoom`].
+pub(super) fn blocks(core: &Core, pieces: &[Bytes]) -> Result<Vec<Bytes>, Why> {
+    let mut blocks = Vec::new();
+    let mut block: Vec<Bytes> = Vec::new();
+    let mut room = BLOCK;
+    for piece in pieces {
+        let mut rest = piece.clone();
+        while !rest.is_empty() {
+            let part = rest.split_to(rest.len().min(room));
+            room -= part.len();
+            block.push(part);
+            if room == 0 {
+                blocks.push(join(core, &block)?);
+                block.clear();
+                room = BLOCK;
+            }
+        }
+    }
+    if !block.is_empty() {
+        blocks.push(join(core, &block)?);
+    }
+    Ok(blocks)
+}
+
+/// Bytes of a body's list of pieces.
+fn list_size(body: &Body) -> u64 {
+    match body {
+        Body::One(_) => 0,
+        Body::Many(pieces) => allocated(COUNTS + size_of_val(&**pieces)),
+    }
 }
 
 /// An entry of parts that are charged already.
@@ -92,11 +164,8 @@ fn entry(
     what: (Life, Head, Body),
     (head, body): (u64, u64),
 ) -> Result<Entry, Why> {
-    let list = match &what.2 {
-        Body::One(_) => 0,
-        Body::Many(pieces) => allocated(COUNTS + size_of_val(&**pieces)),
-    };
-    let own = allocated(COUNTS + size_of::<Entry>())
+    let own = list_size(&what.2)
+        + allocated(COUNTS + size_of::<Entry>())
         + allocated(COUNTS + size_of::<Key>())
         + allocated(key.size())
         + allocated(size_of_val(&*tags))
@@ -105,7 +174,7 @@ fn entry(
         } else {
             PLACE + allocated(selection.size())
         };
-    let own = core.take(own + list).ok_or(Why::NoRoom)?;
+    let own = core.take(own).ok_or(Why::NoRoom)?;
     let held = Held { own, head, body };
     Ok(Entry::new(key, what, selection, tags, begun).holding(held))
 }

@@ -1,18 +1,20 @@
-//! Who fetches what: at most one fetch of the same answer at a time.
+//! Who fetches what, and who makes which form of it: at most one at a time of each.
 //!
-//! A fetch is here from its first moment until its entry is stored or it has failed, never shorter: who finds neither is
-//! the next to fetch.
+//! A flight is here from its first moment until what came of it is stored or it has failed, never shorter: who finds
+//! neither is the next one.
 
 use std::collections::HashMap;
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::flight::Flight;
+use super::flight::{Flight, Kind};
 use crate::cache::key::Key;
 
-/// Fetches of one key at a time that others can join; those beyond are on their own.
+/// Fetches of one key at a time that others can join, and forms of its answers that are made; those beyond are on their
+/// own.
 const PER_KEY: usize = 64;
 /// Fetches of one key at a time that nobody can join. They are here for purges to find; those beyond are not stored.
 const ALONE: usize = 1024;
@@ -36,11 +38,16 @@ pub(super) enum Place<T> {
     Aside(Arc<Flight>),
 }
 
-/// Whether there are too many already of those that others can join, or of those that are alone. Each kind has its own
-/// bound: many who show who they are must not keep all others from sharing a fetch.
-fn is_full(flights: &Flights, is_alone: bool) -> bool {
-    let of_its_kind = flights.iter().filter(|other| other.is_alone == is_alone);
-    of_its_kind.count() >= if is_alone { ALONE } else { PER_KEY }
+/// Whether there are too many of this kind already. Each has its own bound: many who show who they are must not keep all
+/// others from sharing a fetch.
+fn is_full(flights: &Flights, kind: &Kind) -> bool {
+    let of = discriminant(kind);
+    let same = flights.iter().filter(|o| discriminant(&o.kind) == of);
+    let most = match kind {
+        Kind::Alone => ALONE,
+        Kind::Shared(_) | Kind::Making(_) => PER_KEY,
+    };
+    same.count() >= most
 }
 
 impl Registry {
@@ -54,21 +61,25 @@ impl Registry {
         &self.parts[key.hash() as usize % PARTS]
     }
 
-    /// The first fetch of this key that `joins`, or a new one.
+    /// The first flight of this key that `joins`, or a new one, or what there is instead (`Err`).
     pub(super) fn join<T>(
         &self,
         key: &Key,
         joins: impl FnMut(&Arc<Flight>) -> Option<T>,
-        new: impl FnOnce() -> Arc<Flight>,
+        new: impl FnOnce() -> Result<Arc<Flight>, T>,
     ) -> Place<T> {
         let mut part = self.part(key).lock();
-        let flights = part.entry(key.hash()).or_default();
-        let same = flights.iter().filter(|flight| *flight.key == *key);
+        let there = part.get(&key.hash()).into_iter().flatten();
+        let same = there.filter(|flight| *flight.key == *key);
         if let Some(joined) = same.map(joins).find_map(|joined| joined) {
             return Place::Taken(joined);
         }
-        let flight = new();
-        if is_full(flights, flight.is_alone) {
+        let flight = match new() {
+            Ok(flight) => flight,
+            Err(instead) => return Place::Taken(instead),
+        };
+        let flights = part.entry(key.hash()).or_default();
+        if is_full(flights, &flight.kind) {
             return Place::Aside(flight);
         }
         flights.push(Arc::clone(&flight));
@@ -102,11 +113,17 @@ impl Registry {
         }
     }
 
-    /// How many fetches there are.
-    pub(super) fn len(&self) -> usize {
-        let of = |part: &Mutex<HashMap<u128, Flights>>| -> usize {
-            part.lock().values().map(|flights| flights.len()).sum()
-        };
-        self.parts.iter().map(of).sum()
+    /// How many fetches there are, and how many forms are being made.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let (mut fetches, mut makings) = (0, 0);
+        for part in &self.parts {
+            for flight in part.lock().values().flatten() {
+                match flight.kind {
+                    Kind::Making(_) => makings += 1,
+                    Kind::Shared(_) | Kind::Alone => fetches += 1,
+                }
+            }
+        }
+        (fetches, makings)
     }
 }

@@ -110,6 +110,17 @@ const BESIDE: u64 = 32;
 /// Thrown out at once at least, so that not every piece of a body has to make its own room.
 const BATCH: u64 = 64 * 1024;
 
+/// What became of an entry that was to take another one's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replaced {
+    /// It has it.
+    Done,
+    /// The other one was not there any more.
+    Missing,
+    /// It may not have it, or is too heavy.
+    Refused,
+}
+
 /// All shards.
 #[derive(Debug)]
 pub(super) struct Shelf {
@@ -213,33 +224,39 @@ impl Shelf {
         Ok(())
     }
 
-    /// Puts `new` in the place of `old`, if that is still stored and `may` says yes by then.
+    /// The entry that is stored by now of the same answer as this one: it may have got forms.
+    pub(super) fn same(&self, entry: &Entry) -> Option<Arc<Entry>> {
+        let slot = self.peek(&entry.key)?;
+        slot.same(entry).map(Arc::clone)
+    }
+
+    /// Puts `new` in the place of `old`, if that very entry is still stored and `may` says yes by then.
     pub(super) fn replace(
         &self,
         old: &Arc<Entry>,
         new: &Arc<Entry>,
         may: impl FnOnce() -> bool,
-    ) -> bool {
+    ) -> Replaced {
         let at = At::by(&old.key);
         let shard = self.shard(at);
         let _thrown;
         let mut door = shard.door.lock();
         let is_there = |slot: &Slot| slot.entries().iter().any(|e| Arc::ptr_eq(e, old));
         let Some(slot) = shard.cache.peek(&at).filter(is_there) else {
-            return false;
+            return Replaced::Missing;
         };
         let heaviest = (shard.cache.capacity() as f64 * HOT) as u64;
-        if !may() || new.weight() > heaviest {
-            return false;
+        if new.weight() > heaviest || !may() {
+            return Replaced::Refused;
         }
         let beside = slot.without(old);
         let beside = beside.as_ref().map_or(&[][..], Slot::entries);
         let most = self.variants.load(Relaxed);
         let (slot, counts) = Slot::with(beside, Arc::clone(new), most, heaviest);
-        self.counts.add(Gone::Replaced, 1 + counts.replaced);
+        self.counts.add(Gone::Replaced, counts.replaced);
         self.counts.add(Gone::Variants, counts.too_many);
         _thrown = self.insert(shard, &mut door, at, slot);
-        true
+        Replaced::Done
     }
 
     /// Inserts what is lighter than a shard can take, and charges what the shard's tables have grown.
@@ -287,7 +304,7 @@ impl Shelf {
         slot.entries().len()
     }
 
-    /// Removes this entry, if it is still stored.
+    /// Removes this answer, if it is still stored, with all its forms.
     pub(super) fn discard(&self, entry: &Arc<Entry>, why: Gone) -> bool {
         let at = At::by(&entry.key);
         let shard = self.shard(at);
@@ -296,7 +313,7 @@ impl Shelf {
         let Some(slot) = shard.cache.peek(&at) else {
             return false;
         };
-        if !slot.entries().iter().any(|e| Arc::ptr_eq(e, entry)) {
+        if slot.same(entry).is_none() {
             return false;
         }
         self.counts.add(why, 1);

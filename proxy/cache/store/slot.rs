@@ -72,9 +72,14 @@ impl Slot {
         (Slot::of(kept).unwrap_or(Slot::One(entry)), went)
     }
 
-    /// What is left without this entry.
-    pub(super) fn without(&self, entry: &Arc<Entry>) -> Option<Slot> {
-        let others = self.entries().iter().filter(|e| !Arc::ptr_eq(e, entry));
+    /// The entry of the same answer as this one, with the forms it has by now.
+    pub(super) fn same(&self, entry: &Entry) -> Option<&Arc<Entry>> {
+        self.entries().iter().find(|e| e.is_same_answer(entry))
+    }
+
+    /// What is left without this answer.
+    pub(super) fn without(&self, entry: &Entry) -> Option<Slot> {
+        let others = self.entries().iter().filter(|e| !e.is_same_answer(entry));
         Slot::of(others.cloned().collect())
     }
 

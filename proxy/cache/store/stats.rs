@@ -7,12 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Stats {
     /// Entries stored.
     pub entries: u64,
+    /// Bodies in other codings beside them.
+    pub forms: u64,
+    /// Bytes that those take; part of `bytes`.
+    pub form_bytes: u64,
     /// Bytes taken: entries, fetches in flight, what is still being sent, tables.
     pub bytes: u64,
     /// Bytes that may be: `cache.memory` less what the allocator needs for itself.
     pub capacity: u64,
     /// Fetches in flight.
     pub fills: u64,
+    /// Forms that are being made.
+    pub makings: u64,
     /// Entries removed so far, by reason: `capacity`, `replaced`, `purged`, `variants`.
     pub evicted: [(&'static str, u64); 4],
     /// Keys whose answers were not storable a moment ago.

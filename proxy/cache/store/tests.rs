@@ -2,8 +2,10 @@
 
 mod crowds;
 mod fills;
+mod forms;
 mod hits;
 mod keeping;
+mod makings;
 mod memory;
 mod model;
 mod purges;
@@ -14,6 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::*;
+use crate::base::cached::Why;
 use crate::cache::policy::life::Source;
 
 const MIB: u64 = 1024 * 1024;

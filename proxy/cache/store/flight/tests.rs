@@ -22,7 +22,7 @@ impl Full {
             query: None,
         };
         let (key, room) = (Arc::new(Key::new(target, 7)), Room::new(cap));
-        let flight = Flight::new(key, 0, None, false, Charge::none(&room));
+        let flight = Flight::new(key, 0, Kind::Alone, Charge::none(&room));
         flight.with(|flow| {
             flow.degraded = Some(Why::TooLarge);
             (0..readers).for_each(|n| assert_eq!(flow.enter(), n));

@@ -140,3 +140,99 @@ async fn what_is_purged_meanwhile_is_kept_for_the_slow_and_waits_for_nobody() {
         assert!(read(reader).await.unwrap() == body.concat());
     }
 }
+
+/// As if it had been compressed.
+fn halved(piece: &[u8]) -> Bytes {
+    piece.chunks(2).map(|pair| pair[0]).collect()
+}
+
+fn form_of(entry: &Entry) -> Vec<u8> {
+    let body = entry.form(Coding::Brotli).unwrap().body.as_ref();
+    body.unwrap().pieces().concat()
+}
+
+/// What one of a crowd gets of a form, and whether it made it.
+type Got = (Result<Vec<u8>, Why>, bool);
+
+async fn makes(mut maker: Maker, piece: &[u8]) -> Maker {
+    maker.write(halved(piece)).await;
+    tokio::task::yield_now().await;
+    maker
+}
+
+async fn reads_fetch(reader: Reader) -> Got {
+    match reader.derive(Coding::Brotli) {
+        Deriving::Ready(entry) => (Ok(form_of(&entry)), false),
+        Deriving::Follow(mut reader) => (read(&mut reader).await, false),
+        Deriving::Lead(mut maker, mut source) => {
+            let mut own = maker.reader();
+            while let Some(piece) = source.next().await.unwrap() {
+                maker = makes(maker, &piece).await;
+            }
+            maker.finish(false).unwrap();
+            (read(&mut own).await, true)
+        }
+    }
+}
+
+async fn finds_entry(store: &Store) -> Got {
+    let entry = loop {
+        match stored(store, "/") {
+            Some(entry) => break entry,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    match store.derive(&entry, Coding::Brotli) {
+        DerivingStored::Ready(entry) => (Ok(form_of(&entry)), false),
+        DerivingStored::Follow(mut reader) => (read(&mut reader).await, false),
+        DerivingStored::Lead(mut maker) => {
+            let mut own = maker.reader();
+            for piece in entry.body.pieces() {
+                maker = makes(maker, piece).await;
+            }
+            maker.finish(false).unwrap();
+            (read(&mut own).await, true)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crowd_that_comes_while_something_is_fetched_and_after_that_makes_a_form_of_it_once() {
+    let store = Arc::new(store());
+    for round in 0..40 {
+        let mut filler = answer("/", 0).begin(&store);
+        let body: Vec<Bytes> = (0..40).map(|n: u8| vec![n ^ round; 5_000].into()).collect();
+        let (whole, last) = (halved(&body.concat()), filler.reader());
+        // In every other round those who read the fetch come late too.
+        let is_late = round % 2 == 0;
+        let one = |n: u32| {
+            let (store, reader) = (Arc::clone(&store), filler.reader());
+            tokio::spawn(async move {
+                while is_late && stored(&store, "/").is_none() {
+                    tokio::task::yield_now().await;
+                }
+                match n % 2 {
+                    0 => reads_fetch(reader).await,
+                    _ => finds_entry(&store).await,
+                }
+            })
+        };
+        let crowd: Vec<_> = (0..60).map(one).collect();
+        for piece in body {
+            filler.write(piece).await;
+            tokio::task::yield_now().await;
+        }
+        drop(filler.finish().unwrap());
+        let mut makers = 0;
+        for one in crowd {
+            let got = timeout(Duration::from_secs(20), one).await;
+            let (got, made) = got.expect("it comes soon").unwrap();
+            assert!(got.unwrap() == whole);
+            makers += u32::from(made);
+        }
+        assert_eq!(makers, 1, "round {round}");
+        assert!(matches!(last.derive(Coding::Brotli), Deriving::Ready(_)));
+        assert_eq!(store.stats().makings, 0);
+        assert_eq!(store.invalidate(&url(&store, "/")), 1);
+    }
+}

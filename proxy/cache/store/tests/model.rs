@@ -1,29 +1,86 @@
 //! Any order of operations: never a byte of another answer, never more than the cap, all that is counted is alive.
 
+mod forms;
+
 use std::collections::HashMap;
 
 use proptest::num::u8::ANY as N;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_oneof, proptest};
 
+use self::forms::Makes;
 use super::*;
+use crate::cache::entry::Body;
 
 /// One thing that happens; numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Join { path: u8, variant: u8 },
-    Begin { fill: u8, tag: u8 },
-    Write { fill: u8, size: usize },
-    Read { reader: u8 },
-    Finish { fill: u8 },
-    Drop { fill: u8 },
-    Leave { reader: u8 },
-    Find { path: u8, variant: u8 },
-    Hold { path: u8 },
+    Join {
+        path: u8,
+        variant: u8,
+    },
+    Begin {
+        fill: u8,
+        tag: u8,
+    },
+    Write {
+        fill: u8,
+        size: usize,
+    },
+    Read {
+        reader: u8,
+    },
+    Finish {
+        fill: u8,
+    },
+    Drop {
+        fill: u8,
+    },
+    Leave {
+        reader: u8,
+    },
+    Find {
+        path: u8,
+        variant: u8,
+    },
+    Hold {
+        path: u8,
+    },
     Release,
     Renew,
-    Invalidate { path: u8 },
-    Purge { tag: u8, hard: bool },
-    Memory { mib: u64 },
+    Invalidate {
+        path: u8,
+    },
+    Purge {
+        tag: u8,
+        hard: bool,
+    },
+    Memory {
+        mib: u64,
+    },
+    PutForm {
+        path: u8,
+        coding: u8,
+        size: usize,
+        is_final: bool,
+    },
+    Derive {
+        path: u8,
+        coding: u8,
+    },
+    DeriveFrom {
+        reader: u8,
+        coding: u8,
+    },
+    WriteForm {
+        making: u8,
+        size: usize,
+    },
+    FinishForm {
+        making: u8,
+    },
+    DropForm {
+        making: u8,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -44,6 +101,14 @@ fn step() -> impl Strategy<Value = Step> {
         1 => small().prop_map(|path| Invalidate { path }),
         1 => (0..3_u8, proptest::bool::ANY).prop_map(|(tag, hard)| Purge { tag, hard }),
         1 => (1..6_u64).prop_map(|mib| Memory { mib }),
+        4 => (small(), 1..5_u8, 0..60_000_usize, proptest::bool::ANY).prop_map(
+            |(path, coding, size, is_final)| PutForm { path, coding, size, is_final }
+        ),
+        4 => (small(), 1..5_u8).prop_map(|(path, coding)| Derive { path, coding }),
+        4 => (n(), 1..5_u8).prop_map(|(reader, coding)| DeriveFrom { reader, coding }),
+        8 => (n(), 0..60_000_usize).prop_map(|(making, size)| WriteForm { making, size }),
+        4 => n().prop_map(|making| FinishForm { making }),
+        1 => n().prop_map(|making| DropForm { making }),
     ]
 }
 
@@ -58,18 +123,31 @@ struct Fill {
 struct Reads {
     reader: Reader,
     id: u64,
+    coding: Coding,
     at: usize,
 }
 
-/// The body of an answer says whose it is: every byte follows from the fetch and the place.
-fn byte(id: u64, at: usize) -> u8 {
-    (id.wrapping_mul(37) as usize + at / 3) as u8
+/// The body of an answer says whose it is: every byte follows from the fetch, the coding and the place.
+fn byte(id: u64, coding: Coding, at: usize) -> u8 {
+    (id.wrapping_mul(37) as usize + coding as usize * 101 + at / 3) as u8
 }
+
+fn bytes(id: u64, coding: Coding, from: usize, size: usize) -> Bytes {
+    (from..from + size).map(|at| byte(id, coding, at)).collect()
+}
+
+fn is_of(body: &Body, id: u64, coding: Coding) -> bool {
+    let body = body.pieces().concat();
+    (body.iter().enumerate()).all(|(at, b)| *b == byte(id, coding, at))
+}
+
+const IDENTITY: Coding = Coding::Identity;
 
 struct World {
     store: Store,
     fills: Vec<Fill>,
     readers: Vec<Reads>,
+    makings: Vec<Makes>,
     held: Vec<Arc<Entry>>,
     /// The key and the variant of every fetch.
     of: HashMap<u64, (String, u8)>,
@@ -91,6 +169,7 @@ impl World {
             store: Store::new(&rules(2 * MIB, MIB / 2), 7),
             fills: Vec::new(),
             readers: Vec::new(),
+            makings: Vec::new(),
             held: Vec::new(),
             of: HashMap::new(),
             ids: 0,
@@ -115,7 +194,7 @@ impl World {
                 self.ids += 1;
                 self.of.insert(self.ids, (path(at), wanted));
                 let (id, reader) = (self.ids, filler.reader());
-                self.readers.push(Reads { reader, id, at: 0 });
+                self.reads(reader, id, IDENTITY);
                 self.fills.push(Fill {
                     filler,
                     id,
@@ -130,10 +209,20 @@ impl World {
                     assert!(begun.selection.matches(&wants(&variant(wanted))));
                     let id = begun.life.received;
                     assert_eq!(self.of[&id], (path(at), wanted));
-                    self.readers.push(Reads { reader, id, at: 0 });
+                    self.reads(reader, id, IDENTITY);
                 }
             }
         }
+    }
+
+    fn reads(&mut self, reader: Reader, id: u64, coding: Coding) {
+        let at = 0;
+        self.readers.push(Reads {
+            reader,
+            id,
+            coding,
+            at,
+        });
     }
 
     fn begin(&mut self, n: u8, tag: u8) {
@@ -149,8 +238,8 @@ impl World {
     fn write(&mut self, n: u8, size: usize) {
         if let Some(fill) = self.fill(n).filter(|fill| fill.begun) {
             let from = fill.written;
-            let body: Vec<u8> = (from..from + size).map(|at| byte(fill.id, at)).collect();
-            if now(fill.filler.write(body.into())).is_some() {
+            let body = bytes(fill.id, IDENTITY, from, size);
+            if now(fill.filler.write(body)).is_some() {
                 fill.written += size;
             }
         }
@@ -162,8 +251,7 @@ impl World {
         };
         let reads = &mut self.readers[at];
         if let Some(Ok(Some(piece))) = now(reads.reader.next()) {
-            let right = (reads.at..).map(|at| byte(reads.id, at));
-            assert!(piece.iter().copied().eq(right.take(piece.len())));
+            assert!(piece == bytes(reads.id, reads.coding, reads.at, piece.len()));
             reads.at += piece.len();
         }
     }
@@ -180,8 +268,11 @@ impl World {
     fn check(&self, entry: &Entry, of: (String, u8)) {
         let id = entry.life.received;
         assert_eq!(self.of[&id], of, "it is of this key and for these requests");
-        let body = body_of(entry);
-        assert!(body.iter().enumerate().all(|(at, b)| *b == byte(id, at)));
+        assert!(is_of(&entry.body, id, IDENTITY));
+        for form in entry.forms() {
+            let Some(body) = &form.body else { continue };
+            assert!(is_of(body, id, form.coding) && body.len() < entry.body.len());
+        }
     }
 
     fn find(&self, at: u8, wanted: u8) -> Option<Arc<Entry>> {
@@ -232,6 +323,25 @@ impl World {
                 });
             }
             Step::Memory { mib } => self.store.set_rules(&rules(mib * MIB, MIB / 2)),
+            Step::PutForm {
+                path,
+                coding,
+                size,
+                is_final,
+            } => {
+                self.put_form(path, Coding::ALL[usize::from(coding)], size, is_final);
+            }
+            Step::Derive { path, coding } => self.derive(path, Coding::ALL[usize::from(coding)]),
+            Step::DeriveFrom { reader, coding } => {
+                self.derive_from(reader, Coding::ALL[usize::from(coding)]);
+            }
+            Step::WriteForm { making, size } => self.write_form(making, size),
+            Step::FinishForm { making } => self.finish_form(making),
+            Step::DropForm { making } => {
+                if let Some(at) = usize::from(making).checked_rem(self.makings.len()) {
+                    self.makings.swap_remove(at);
+                }
+            }
         }
     }
 
@@ -239,11 +349,12 @@ impl World {
     fn settle(mut self) {
         self.fills.clear();
         self.readers.clear();
+        self.makings.clear();
         self.held.clear();
         let mut alive = self.store.core.shelf.tables();
         self.store.for_each(|entry| alive += entry.weight());
-        let Stats { bytes, fills, .. } = self.store.stats();
-        assert_eq!((bytes, fills), (alive, 0));
+        let stats = self.store.stats();
+        assert_eq!((stats.bytes, stats.fills, stats.makings), (alive, 0, 0));
         self.store.purge(&Purge::All, true, self.time);
         assert_eq!(self.store.stats().bytes, self.store.core.shelf.tables());
     }
