@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use super::{addr, cache, matcher, nets, rate, split, words};
+use super::{addr, cache, compress, matcher, minify, nets, rate, split, words};
 use crate::config::checked::{
     Access, Action, HostPattern, Match, Minify, PathPattern, Route, Upstream,
 };
@@ -67,6 +67,18 @@ pub fn check_all(
             &at.key("cache"),
             problems,
         );
+        let compress = compress::check(
+            keys.compress.as_ref(),
+            action.as_ref(),
+            &at.either("compress", "compression"),
+            problems,
+        );
+        let minify = minify::check(
+            keys.minify.as_deref(),
+            (action.as_ref(), cache.is_some()),
+            &at.key("minify"),
+            problems,
+        );
         if let Some(action) = action {
             let name = keys.name.clone().unwrap_or_else(|| names.make(&matcher));
             out.push((
@@ -76,8 +88,8 @@ pub fn check_all(
                     action,
                     split,
                     cache,
-                    compress: None,
-                    minify: Minify::default(),
+                    compress,
+                    minify,
                     access,
                     rate_limit,
                     slow: (!slow.is_zero()).then_some(slow),
