@@ -17,6 +17,7 @@ use serde::{Serialize, Serializer};
 
 use super::finished::Finished;
 use crate::base::cached::{Outcome, Why};
+use crate::base::coding::Coding;
 use crate::base::reason::Refusal;
 use crate::config::checked::{self, LogFormat, LogPath};
 
@@ -283,6 +284,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<&'static str>,
     end: &'static str,
 }
@@ -339,6 +342,7 @@ impl<'a> From<&'a Finished<'a>> for Line<'a> {
             nodes: f.nodes,
             cache: f.cache.map(Outcome::as_str),
             cache_reason: f.cache_reason.map(Why::as_str),
+            encoding: (f.encoding.filter(|c| *c != Coding::Identity)).map(Coding::as_str),
             dry_run: f.dry_run.map(Refusal::as_str),
             end: f.end.as_str(),
         }
@@ -396,6 +400,23 @@ mod tests {
         assert_eq!(asked["cache_reason"], "set_cookie");
         let plain = line(&Finished::example("/", &[]));
         assert!(plain.get("cache").is_none() && plain.get("cache_reason").is_none());
+    }
+
+    #[test]
+    fn a_line_names_the_encoding_and_nothing_where_the_body_went_as_it_is() {
+        let of = |encoding| {
+            let finished = Finished {
+                encoding,
+                ..Finished::example("/", &[])
+            };
+            let line = written(&finished).unwrap();
+            let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            line.get("encoding").cloned()
+        };
+        assert_eq!(of(Some(Coding::Brotli)), Some("br".into()));
+        assert_eq!(of(Some(Coding::Zstd)), Some("zstd".into()));
+        assert_eq!(of(Some(Coding::Identity)), None);
+        assert_eq!(of(None), None);
     }
 
     #[test]

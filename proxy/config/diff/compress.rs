@@ -49,7 +49,7 @@ fn told(compress: &Compress) -> [(&'static str, String); 10] {
     let told = ACCEPT_ENCODINGS.word(compress.accept_encoding);
     [
         ("encodings", names.join(" ")),
-        ("types", compress.types.join(" ")),
+        ("types", types(&compress.types)),
         ("min_size", show_size(compress.min_size)),
         ("level", levels(&compress.level)),
         ("stored_level", levels(&compress.stored_level)),
@@ -59,6 +59,13 @@ fn told(compress: &Compress) -> [(&'static str, String); 10] {
         ("decode", decode.unwrap_or_else(|| "false".into())),
         ("max_cpu", format!("{}%", compress.max_cpu)),
     ]
+}
+
+fn types(types: &[String]) -> String {
+    match types == defaults::COMPRESSED_TYPES {
+        true => "the usual".into(),
+        false => types.join(" "),
+    }
 }
 
 fn levels(levels: &PerCoding<u32>) -> String {
@@ -75,7 +82,8 @@ pub(super) fn minify(route: &Route) -> String {
     }
 }
 
-/// Tells what is different in `recompress:` of the cache. Its threads are there from the start of the process, or not.
+/// Tells what is different in `recompress:` of the cache. Its threads and their queue are there from the
+/// start of the process, or not at all.
 pub(super) fn recompress(out: &mut Changes, was: Option<&Recompress>, is: Option<&Recompress>) {
     const WHAT: &str = "cache.recompress";
     let (was, is) = match (was, is) {
@@ -89,7 +97,7 @@ pub(super) fn recompress(out: &mut Changes, was: Option<&Recompress>, is: Option
     for ((key, was), (_, is)) in work(was).into_iter().zip(work(is)) {
         let what = format!("{WHAT}.{key}");
         match key {
-            "threads" => out.restart(&what, &was, &is),
+            "threads" | "queue" => out.restart(&what, &was, &is),
             _ => out.shown(&what, &was, &is),
         }
     }

@@ -112,7 +112,9 @@ fn every_key_of_compress_is_what_the_file_says() {
     let told = of("accept_encoding: identity").accept_encoding;
     assert_eq!(told, AcceptEncoding::Identity);
     assert_eq!(of("encodings: br").encodings, [Coding::Brotli]);
-    assert_eq!(of("types: \"*/*\"").types, ["*"]);
+    for everything in ["\"*\"", "\"*/*\""] {
+        assert_eq!(of(&format!("types: {everything}")).types, ["*/*"]);
+    }
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn what_gains_nothing_from_compression_is_told_of() {
         compress("{ types: [text/css, \"*\"] }")
             .expect("it does")
             .types,
-        ["*"]
+        ["*/*"]
     );
     warned(&types("text/*, image/svg+xml, font/ttf, \"*/*+json\""), &[]);
     warned(&types("\"*\""), &[]);

@@ -9,8 +9,8 @@ use crate::config::problem::{Problem, Problems};
 /// The most entries: every answer is compared with each.
 const MOST: usize = 64;
 
-/// Everything.
-const ALL: &str = "*";
+/// Everything; `*` is short for it.
+const ALL: &str = "*/*";
 
 /// What people write in place of a media type, and what they mean.
 const MEANT: [(&str, &str); 12] = [
@@ -82,7 +82,7 @@ pub(super) fn check(words: &[Option<String>], at: &At, problems: &mut Problems) 
             continue;
         };
         let plain = word.to_ascii_lowercase();
-        let plain = if plain == "*/*" { ALL.into() } else { plain };
+        let plain = if plain == "*" { ALL.into() } else { plain };
         if let Err((what, help)) = read(&plain, word) {
             problems.push(Problem::error(here.place(), what).help(help));
         } else if !out.contains(&plain) {
@@ -123,10 +123,9 @@ fn read(plain: &str, word: &str) -> Result<(), (String, String)> {
             None => refused("", FORMS),
         };
     };
-    let fine = match (kind, sub) {
-        ("*", sub) => sub.strip_prefix("*+").is_some_and(is_token),
-        (kind, "*") => is_token(kind),
-        (kind, sub) => is_token(kind) && is_token(sub),
+    let fine = match sub.strip_prefix("*+") {
+        Some(suffix) => (kind == "*" || is_token(kind)) && is_token(suffix),
+        None => is_token(kind) && (sub == "*" || is_token(sub)),
     };
     match fine {
         true => Ok(()),
