@@ -384,7 +384,9 @@ async fn every_promised_family_is_there() {
         upstream_requests_in_flight upstream_connection_reuse_total node_state node_health \
         node_effective_weight upstream_nodes_available config_reloads_total \
         config_last_reload_successful config_last_reload_success_timestamp_seconds \
-        config_generation config_drift"
+        config_generation config_drift compression_bytes_in_total compression_bytes_out_total \
+        compression_duration_seconds compression_stored_total compression_skipped_total \
+        compression_decode_failed_total recompress_queue_entries recompress_dropped_total"
         .split_whitespace()
     {
         let name = format!("tidegate_{family}");

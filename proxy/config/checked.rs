@@ -238,6 +238,11 @@ impl Route {
             .into_iter()
             .chain(self.split.as_ref().map(|split| split.reads))
     }
+
+    /// Whether answers are kept compressed beside what is stored of them.
+    pub fn stores_compressed(&self) -> bool {
+        self.cache.is_some() && self.compress.is_some()
+    }
 }
 
 /// How often a client may use a route (GCRA).

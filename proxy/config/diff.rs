@@ -17,6 +17,7 @@ use super::validate::{rate, top::LOG_FORMATS};
 use crate::base::units::{show_duration, show_size};
 
 mod cache;
+mod compress;
 mod dns;
 mod health;
 mod sticky;
@@ -259,6 +260,12 @@ fn routes(out: &mut Changes, old: &Config, new: &Config) {
                     &sticky::split(is, new),
                 );
                 cache::route(out, what, was.cache.as_ref(), is.cache.as_ref());
+                compress::compress(out, what, was.compress.as_ref(), is.compress.as_ref());
+                out.shown(
+                    &what("minify"),
+                    &compress::minify(was),
+                    &compress::minify(is),
+                );
                 access(out, what, &was.access, &is.access);
                 out.shown(&what("rate_limit"), &rate_limit(was), &rate_limit(is));
                 out.shown(&what("slow"), &limit(was.slow), &limit(is.slow));

@@ -19,6 +19,7 @@ use super::validate::{self, rate, top};
 use crate::base::units::{show_duration, show_size};
 
 mod cache;
+mod compress;
 mod dns;
 mod health;
 mod sticky;
@@ -225,6 +226,8 @@ fn one_route(out: &mut Writer, route: &Route, at: &At, upstreams: &[Upstream]) {
                 sticky::split(out, split, &at.key("split"), upstreams);
             }
             cache::route(out, route.cache.as_ref(), at);
+            compress::compress(out, route.compress.as_ref(), at);
+            compress::minify(out, route, at);
         }
         Action::Redirect { to, status } => {
             let at = at.key("redirect");

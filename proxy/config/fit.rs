@@ -175,6 +175,12 @@ impl Fit<'_> {
     fn known(&mut self, name: &str, outer: &At, keys: &'static [Key]) -> Option<&'static Key> {
         let place = outer.key(name).key_place();
         if let Some(key) = keys.iter().find(|k| k.name == name) {
+            if let Shape::Elsewhere(instead) = key.shape {
+                let what = format!("`{name}` is a key of other proxies");
+                self.problems
+                    .push(Problem::error(place, what).help(instead));
+                return None;
+            }
             if !key.supported() {
                 let problem = Problem::error(place, format!("`{name}` is not supported yet"))
                     .help(format!("remove `{name}`: this version cannot do it, and would mislead you by ignoring it"));
@@ -249,7 +255,7 @@ impl Fit<'_> {
             Shape::Map(_) | Shape::Named(_) => "a mapping (`key: value` lines)",
             Shape::List(_) => "a list",
             Shape::WordOr(_) => "a value or a mapping",
-            Shape::Later => "removed",
+            Shape::Later | Shape::Elsewhere(_) => "removed",
         };
         let found = match value {
             Value::Mapping(_) => "a mapping",

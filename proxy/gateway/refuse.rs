@@ -101,6 +101,7 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         nodes: &[],
         cache: None,
         cache_reason: None,
+        encoding: None,
         dry_run: None,
         end: End::Refused(why),
     });

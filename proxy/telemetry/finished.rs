@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, Version};
 
 use crate::base::cached::{Outcome, Why};
+use crate::base::coding::Coding;
 use crate::base::reason::{End, Refusal};
 
 /// A finished request, as the access log tells it. Borrowed: it lives as long as one call.
@@ -53,6 +54,8 @@ pub struct Finished<'a> {
     pub cache: Option<Outcome>,
     /// Why.
     pub cache_reason: Option<Why>,
+    /// How the body that the client got is written; `None`: as it is.
+    pub encoding: Option<Coding>,
     /// Why it would not have been taken in, were that not only counted.
     pub dry_run: Option<Refusal>,
     /// How it ended.
@@ -85,6 +88,7 @@ impl<'a> Finished<'a> {
             nodes,
             cache: None,
             cache_reason: None,
+            encoding: None,
             dry_run: None,
             end: End::Ok,
         }

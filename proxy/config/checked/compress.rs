@@ -11,7 +11,7 @@ pub struct Compress {
     /// What is offered, the most wanted first; never [`Coding::Identity`], none twice, at least one.
     pub encodings: Vec<Coding>,
     /// Media types that are compressed, in lower case without parameters: `text/html`, or `text/*`, or `*/*+json` for a
-    /// suffix.
+    /// suffix, or `*/*` for everything.
     pub types: Vec<String>,
     /// Bytes of the smallest body that is compressed, as far as its length is known.
     pub min_size: u64,
@@ -70,7 +70,7 @@ pub struct Minify {
 pub struct Recompress {
     /// Threads, of the lowest priority; set when the process starts.
     pub threads: usize,
-    /// Answers that wait for it, at most.
+    /// Answers that wait for it, at most; set when the process starts.
     pub queue: usize,
     /// An answer is asked for this often in one encoding before it is worth it.
     pub after: u32,
@@ -110,6 +110,14 @@ impl Default for Decode {
 }
 
 impl Minify {
+    /// What this build can: the crates of all but JSON come with features of cargo.
+    pub const AVAILABLE: Minify = Minify {
+        json: true,
+        html: cfg!(feature = "minify-html"),
+        css: cfg!(feature = "minify-css"),
+        js: cfg!(feature = "minify-js"),
+    };
+
     /// Whether there is anything to do.
     pub fn is_off(self) -> bool {
         self == Minify::default()

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Changes;
+use super::{Changes, compress};
 use crate::base::units::{show_duration, show_size};
 use crate::config::checked::{Cache, RouteCache};
 use crate::config::validate::cache::route::SET_COOKIES;
@@ -29,6 +29,7 @@ pub(super) fn cache(out: &mut Changes, was: &Cache, is: &Cache) {
     {
         out.say("the token of PURGE changed".into());
     }
+    compress::recompress(out, was.recompress.as_ref(), is.recompress.as_ref());
 }
 
 /// Tells what is different in `cache:` of a route.

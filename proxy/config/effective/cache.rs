@@ -3,9 +3,9 @@
 //! Of a token only its file is told. Keys that do nothing are left out: they would be warned of when the text is
 //! loaded.
 
-use super::{Writer, list, quoted, yes_no};
+use super::{Writer, compress, list, quoted, yes_no};
 use crate::base::units::{show_duration, show_size};
-use crate::config::checked::{CacheKey, Config, RouteCache};
+use crate::config::checked::{CacheKey, Config, Route, RouteCache};
 use crate::config::index::At;
 use crate::config::validate::cache::route::SET_COOKIES;
 
@@ -22,6 +22,10 @@ pub(super) fn cache(out: &mut Writer, config: &Config, at: &At) {
     if let Some(file) = &cache.purge_token {
         let path = quoted(&file.path.to_string_lossy());
         out.value(at, "purge_token_file", &path);
+    }
+    let recompress = at.key("recompress");
+    if recompress.given() || config.routes.iter().any(Route::stores_compressed) {
+        compress::recompress(out, cache.recompress.as_ref(), at);
     }
     out.close();
 }

@@ -4,6 +4,8 @@
 
 use serde::Deserialize;
 
+use super::compress::{RECOMPRESS, Recompress};
+use super::failure::WordOr;
 use super::shape::{Key, Shape};
 
 /// `cache:` at the top of the file.
@@ -18,6 +20,8 @@ pub struct Cache {
     pub variants: Option<String>,
     /// A file with the token of the method `PURGE`.
     pub purge_token_file: Option<String>,
+    /// What is compressed better behind the answers.
+    pub recompress: Option<WordOr<Recompress>>,
 }
 
 /// `cache:` of a route, a mapping, or a word for yes or no.
@@ -76,6 +80,7 @@ pub const CACHE: Shape = Shape::Map(&[
         Shape::Word,
         "purge_token_file: purge.token",
     ),
+    RECOMPRESS,
     Key::later("redis"),
 ]);
 

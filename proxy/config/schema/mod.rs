@@ -18,6 +18,8 @@ pub mod access_log;
 pub mod admin;
 /// `cache:`
 pub mod cache;
+/// `compress:`, `minify:` and `recompress:`
+pub mod compress;
 /// `dns:`
 pub mod dns;
 /// What an upstream does about nodes that fail.
@@ -139,6 +141,9 @@ pub const FILE: Shape = Shape::Map(&[
     ),
     Key::new("include", Shape::Words, "include: conf.d/*.yaml"),
     Key::new("cache", cache::CACHE, "cache: { memory: 256MiB }"),
+    compress::GZIP,
+    compress::BROTLI,
+    compress::ENCODE,
 ]);
 
 /// An included file.

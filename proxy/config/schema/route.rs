@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::Named;
 use super::access::{ALLOW, DENY};
 use super::cache::{ROUTE_CACHE, RouteCache};
+use super::compress::{BROTLI, COMPRESS, Compress, ENCODE, GZIP, MINIFY};
+use super::failure::WordOr;
 use super::shape::{Key, Shape};
 use super::split::{SPLIT, Split};
 
@@ -24,6 +26,10 @@ pub struct Route {
     pub split: Option<Split>,
     /// What is stored of its answers.
     pub cache: Option<RouteCache>,
+    /// How its answers are compressed.
+    pub compress: Option<WordOr<Box<Compress>>>,
+    /// What of its stored answers is made smaller.
+    pub minify: Option<Vec<Option<String>>>,
     /// Or where the client is sent.
     pub redirect: Option<Redirect>,
     /// Only these clients.
@@ -94,7 +100,11 @@ pub const ROUTE: Shape = Shape::Map(&[
     Key::new("rate_limit", RATE_LIMIT, "rate_limit: { rate: 100/s }"),
     Key::new("slow", Shape::Word, "slow: 1s"),
     Key::new("cache", ROUTE_CACHE, "cache: { ttl: 1h }"),
-    Key::later("compress"),
+    COMPRESS,
+    MINIFY,
+    GZIP,
+    BROTLI,
+    ENCODE,
 ]);
 
 /// The keys of [`Match`].

@@ -21,6 +21,8 @@ pub enum Shape {
     WordOr(&'static Shape),
     /// Known, but not supported yet.
     Later,
+    /// Known from elsewhere, and what stands in its place here.
+    Elsewhere(&'static str),
 }
 
 /// A key of a mapping.
@@ -58,9 +60,14 @@ impl Key {
         Key::new(name, Shape::Later, "")
     }
 
+    /// A key of other proxies: refused with what does the same here.
+    pub const fn elsewhere(name: &'static str, instead: &'static str) -> Key {
+        Key::new(name, Shape::Elsewhere(instead), "")
+    }
+
     /// Whether it can be used.
     pub fn supported(&self) -> bool {
-        !matches!(self.shape, Shape::Later)
+        !matches!(self.shape, Shape::Later | Shape::Elsewhere(_))
     }
 }
 
@@ -75,6 +82,6 @@ pub fn home_of(key: &str, shape: &Shape) -> Option<String> {
         }),
         Shape::Named(inner) => home_of(key, inner).map(|below| format!("NAME.{below}")),
         Shape::List(inner) | Shape::WordOr(inner) => home_of(key, inner),
-        Shape::Word | Shape::Words | Shape::Later => None,
+        Shape::Word | Shape::Words | Shape::Later | Shape::Elsewhere(_) => None,
     }
 }

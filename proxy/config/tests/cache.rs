@@ -9,7 +9,7 @@ use crate::config::checked::{Cache, CacheKey, RouteCache, SetCookie};
 const MIB: u64 = 1 << 20;
 
 /// A configuration with this section at the top, and one route with this value of `cache`.
-fn cached(top: &str, route: &str) -> Loaded {
+pub(super) fn cached(top: &str, route: &str) -> Loaded {
     with(&format!(
         "{top}\nupstreams: {{ web: {{ health: off, nodes: [10.0.0.1:80, 10.0.0.2:80] }} }}
 routes: [{{ upstream: web, cache: {route} }}]\n"
@@ -27,7 +27,7 @@ fn seconds(n: u64) -> Option<Duration> {
 
 /// Exactly this is warned of.
 #[track_caller]
-fn warned(loaded: &Loaded, of: &[&str]) {
+pub(super) fn warned(loaded: &Loaded, of: &[&str]) {
     good(loaded);
     let all: Vec<&str> = loaded.warnings().map(|w| w.message.as_str()).collect();
     let fits = all.len() == of.len() && all.iter().zip(of).all(|(is, of)| is.contains(of));

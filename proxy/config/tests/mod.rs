@@ -8,6 +8,8 @@ mod broken;
 mod cache;
 /// What checked configurations look like.
 mod checked;
+/// The keys of compression.
+mod compress;
 /// Include, nodes_file, what to watch.
 mod files;
 /// Hints on what was probably not meant.

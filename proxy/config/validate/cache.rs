@@ -4,13 +4,15 @@
 
 use super::{Origins, limits, words};
 use crate::base::units::show_size;
-use crate::config::checked::{Cache, Config, KeyFile, Secret};
+use crate::config::checked::{Cache, Config, KeyFile, Route, Secret};
 use crate::config::defaults;
 use crate::config::files::{Gathered, MAKE_TOKEN};
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
 use crate::config::schema::cache::Cache as Keys;
 
+/// `recompress:`
+mod recompress;
 /// `cache:` of a route.
 pub mod route;
 
@@ -47,7 +49,12 @@ pub fn check(all: &Gathered, problems: &mut Problems) -> Cache {
         memory: memory.unwrap_or(default.memory),
         max_object,
         variants: variants as usize,
-        recompress: default.recompress,
+        recompress: recompress::check(
+            keys.recompress.as_ref(),
+            max_object,
+            &at.key("recompress"),
+            problems,
+        ),
         purge_token: token.and_then(|file| token_of(file, &at.key("purge_token_file"), problems)),
     }
 }
@@ -132,12 +139,21 @@ fn token_of(file: &KeyFile, at: &At, problems: &mut Problems) -> Option<KeyFile>
     None
 }
 
-/// A cache that no route uses.
+/// A cache that no route uses, or nothing in it to compress.
 pub fn hints(config: &Config, origins: &Origins, problems: &mut Problems) {
     let at = origins.root.key("cache");
     if at.given() && !at.is_blank() && config.routes.iter().all(|route| route.cache.is_none()) {
         let what = "`cache` has no effect: no route stores anything";
         let help = "add `cache: true` to the routes whose answers may be stored, or remove it";
+        problems.push(Problem::warning(at.key_place(), what).help(help));
+    }
+    let at = at.key("recompress");
+    if at.given()
+        && config.cache.recompress.is_some()
+        && !config.routes.iter().any(Route::stores_compressed)
+    {
+        let what = "`recompress` has no effect: no route both stores and compresses";
+        let help = "add `compress: true` to a route with `cache`, or remove it";
         problems.push(Problem::warning(at.key_place(), what).help(help));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
-use super::{Origins, cache, sticky};
+use super::{Origins, cache, compress, sticky};
 use crate::base::node::Intent;
 use crate::config::checked::{
     Access, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
@@ -49,6 +49,7 @@ pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
     }
     sticky::hints(config, origins, problems);
     cache::hints(config, origins, problems);
+    compress::hints(config, origins, problems);
     shadows(&config.routes, &origins.routes, problems);
 }
 

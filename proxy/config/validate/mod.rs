@@ -8,6 +8,8 @@
 pub mod addr;
 /// `cache:`
 pub mod cache;
+/// `compress:`
+pub mod compress;
 /// `dns:`
 pub mod dns;
 /// What is done about nodes that fail, are new, or are full.
@@ -24,6 +26,8 @@ mod hints;
 pub mod limits;
 /// `match:`
 mod matcher;
+/// `minify:`
+pub mod minify;
 /// Ranges of addresses.
 mod nets;
 /// `nodes:`

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use super::{addr, cache, matcher, nets, rate, split, words};
+use super::{addr, cache, compress, matcher, minify, nets, rate, split, words};
 use crate::config::checked::{
     Access, Action, HostPattern, Match, Minify, PathPattern, Route, Upstream,
 };
@@ -41,52 +41,61 @@ pub fn check_all(
     let upstreams = &Pools::new(upstreams);
     let mut names = Names::default();
     names.take_given(all, problems);
-    let mut out = Vec::new();
-    for (keys, at) in &all.routes {
-        let Some(keys) = keys else { continue };
-        let matcher = matcher::check(keys.r#match.as_ref(), &at.key("match"), problems);
-        let access = nets::access(keys.allow.as_deref(), keys.deny.as_deref(), at, problems);
-        let rate_limit = rate::check(keys.rate_limit.as_ref(), &at.key("rate_limit"), problems);
-        let slow = words::duration(
-            keys.slow.as_deref(),
-            &at.key("slow"),
-            defaults::SLOW,
-            problems,
-        );
-        let action = action(keys, at, upstreams, problems);
-        let split = split::check(
-            keys.split.as_ref(),
-            (&matcher, action.as_ref()),
-            &at.key("split"),
-            upstreams,
-            problems,
-        );
-        let cache = cache::route::check(
-            keys.cache.as_ref(),
-            (&matcher, action.as_ref()),
-            &at.key("cache"),
-            problems,
-        );
-        if let Some(action) = action {
-            let name = keys.name.clone().unwrap_or_else(|| names.make(&matcher));
-            out.push((
-                Route {
-                    name,
-                    matcher,
-                    action,
-                    split,
-                    cache,
-                    compress: None,
-                    minify: Minify::default(),
-                    access,
-                    rate_limit,
-                    slow: (!slow.is_zero()).then_some(slow),
-                },
-                at.clone(),
-            ));
-        }
-    }
-    out
+    let read = |(keys, at): &(Option<Keys>, At)| {
+        let route = one(keys.as_ref()?, at, upstreams, &mut names, problems)?;
+        Some((route, at.clone()))
+    };
+    all.routes.iter().filter_map(read).collect()
+}
+
+/// Reads a route; `None`: it goes nowhere, which is told.
+fn one(
+    keys: &Keys,
+    at: &At,
+    upstreams: &Pools<'_>,
+    names: &mut Names,
+    problems: &mut Problems,
+) -> Option<Route> {
+    let matcher = matcher::check(keys.r#match.as_ref(), &at.key("match"), problems);
+    let access = nets::access(keys.allow.as_deref(), keys.deny.as_deref(), at, problems);
+    let rate_limit = rate::check(keys.rate_limit.as_ref(), &at.key("rate_limit"), problems);
+    let (word, here) = (keys.slow.as_deref(), at.key("slow"));
+    let slow = words::duration(word, &here, defaults::SLOW, problems);
+    let action = action(keys, at, upstreams, problems);
+    let split = split::check(
+        keys.split.as_ref(),
+        (&matcher, action.as_ref()),
+        &at.key("split"),
+        upstreams,
+        problems,
+    );
+    let cache = cache::route::check(
+        keys.cache.as_ref(),
+        (&matcher, action.as_ref()),
+        &at.key("cache"),
+        problems,
+    );
+    let here = at.either("compress", "compression");
+    let compress = compress::check(keys.compress.as_ref(), action.as_ref(), &here, problems);
+    let minify = minify::check(
+        keys.minify.as_deref(),
+        (action.as_ref(), cache.is_some()),
+        &at.key("minify"),
+        problems,
+    );
+    let action = action?;
+    Some(Route {
+        name: keys.name.clone().unwrap_or_else(|| names.make(&matcher)),
+        matcher,
+        action,
+        split,
+        cache,
+        compress,
+        minify,
+        access,
+        rate_limit,
+        slow: (!slow.is_zero()).then_some(slow),
+    })
 }
 
 /// The only upstream serves everything when there are no routes.
