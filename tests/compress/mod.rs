@@ -33,6 +33,13 @@ routes:
         Stage { app, tide }
     }
 
+    /// The origin answers everything with this JSON and its length.
+    fn says(&self, body: &[u8]) {
+        let body = body.to_vec();
+        self.app
+            .answers(move |_| as_json(Reply::text(body.clone())));
+    }
+
     /// Where somebody finds this.
     fn url(&self, target: &str) -> String {
         format!("http://{}{target}", self.tide.addr())

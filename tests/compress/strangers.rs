@@ -57,10 +57,7 @@ async fn all_read_of_one_fetch(stage: &Stage, target: &str, body: &[u8]) {
 async fn a_stored_answer_is_read_by_all_in_every_encoding() {
     let stage = Stage::open().await;
     let body = json(SMALL);
-    let says = body.clone();
-    stage
-        .app
-        .answers(move |_| as_json(Reply::text(says.clone())));
+    stage.says(&body);
     all_read_of_one_fetch(&stage, "/small.json", &body).await;
 }
 
@@ -95,10 +92,7 @@ async fn an_answer_that_is_not_stored_is_read_by_all_in_every_encoding() {
 async fn a_head_says_what_a_get_says_and_nobody_waits_for_its_body() {
     let stage = Stage::open().await;
     let body = json(SMALL);
-    let says = body.clone();
-    stage
-        .app
-        .answers(move |_| as_json(Reply::text(says.clone())));
+    stage.says(&body);
     let url = stage.url("/small.json");
     for stranger in Decoder::ALL {
         for encoding in stranger.takes().iter().copied().chain([NOTHING]) {
@@ -110,6 +104,53 @@ async fn a_head_says_what_a_get_says_and_nobody_waits_for_its_body() {
             for name in ["content-encoding", "content-type", "etag", "vary"] {
                 let (head, get) = (head.head.get(name), get.head.get(name));
                 assert_eq!(head, get, "{stranger:?} in {encoding}: {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_a_form_is_told_that_it_is_still_good() {
+    let stage = Stage::open().await;
+    let body = json(SMALL);
+    stage.says(&body);
+    let url = stage.url("/small.json");
+    for stranger in Decoder::ALL {
+        for encoding in stranger.takes().iter().copied().chain([NOTHING]) {
+            let what = format!("{stranger:?} in {encoding}");
+            let has = stranger.get(&url, encoding, &[]).await;
+            assert_eq!(has.encoding().unwrap_or(NOTHING), encoding, "{what}");
+            let tag = has.head.get("etag").expect("the origin has one");
+            let known = [("If-None-Match", tag)];
+            let again = stranger.get(&url, encoding, &known).await;
+            assert_eq!((again.status, again.body.len()), (304, 0), "{what}");
+            assert_eq!(again.head.get("etag"), Some(tag), "{what}");
+            let known = [("If-None-Match", "\"v0\"")];
+            let other = stranger.get(&url, encoding, &known).await;
+            other.is(&body, &format!("{what}, who has another version"));
+        }
+    }
+    assert_eq!(stage.app.requests(), 1, "one body serves all");
+}
+
+#[tokio::test]
+async fn a_part_is_one_of_the_plain_body_or_it_is_the_whole() {
+    let stage = Stage::open().await;
+    let body = json(SMALL);
+    stage.says(&body);
+    let url = stage.url("/small.json");
+    for stranger in Decoder::ALL {
+        for encoding in stranger.takes().iter().copied().chain([NOTHING]) {
+            let what = format!("{stranger:?} in {encoding}");
+            stranger.get(&url, encoding, &[]).await.is(&body, &what);
+            let range = [("Range", "bytes=100-4099")];
+            let part = stranger.get(&url, encoding, &range).await;
+            if part.status == 206 {
+                assert_eq!(part.encoding(), None, "{what}");
+                assert!(part.body == body[100..4100], "{what}: other bytes");
+            } else {
+                part.is(&body, &what);
+                assert_ne!(encoding, NOTHING, "the plain body has parts");
             }
         }
     }
