@@ -129,8 +129,11 @@ async fn who_has_a_form_is_told_that_it_is_still_good() {
             let other = stranger.get(&url, encoding, &known).await;
             other.is(&body, &format!("{what}, who has another version"));
         }
+        // Node's `fetch` says `no-cache` beside a condition, as browsers do: the origin is asked for it.
+        if stranger != Decoder::Node {
+            assert_eq!(stage.app.requests(), 1, "one body serves all");
+        }
     }
-    assert_eq!(stage.app.requests(), 1, "one body serves all");
 }
 
 #[tokio::test]
