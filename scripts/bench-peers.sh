@@ -1,40 +1,59 @@
 #!/usr/bin/env bash
-# What a proxied request costs: Tidegate next to nginx (and HAProxy, when installed) in one run on this machine. With
-# --hits: what a request costs that is answered from the cache of each.
+# What a request costs: Tidegate next to nginx (and HAProxy and Varnish, when installed) in one run on this machine.
 #
-# An nginx origin answers 1 KiB; each proxy in turn passes 64 kept-alive connections of load on to it, with one worker
-# thread, kept connections to the origin, and the usual X-Forwarded fields. Each proxy has core 0 to itself, origin
-# and load share core 1. Three interleaved rounds; the figure is processor time per request, see cpu_per_request.py.
+#   scripts/bench-peers.sh                a request that is passed on, 1 KiB
+#   scripts/bench-peers.sh --hits         one that is answered from the cache of each, 1 KiB
+#   scripts/bench-peers.sh --compressed   the same for 64 KiB of JSON that leave compressed
 #
-# Takes about a minute. Listens on 127.0.0.1 only, on free ports, in a folder of its own; everything it started is
-# ended when it ends, however it ends. It never touches a running nginx or HAProxy, nor their configuration.
+#   --peers          only the peers: Tidegate is not built
+#   --binary PATH    this Tidegate instead of a release build of the working tree
+#   --keep           the result is added to benches/runs/DATE-PROCESSOR.md, too
+#
+# An nginx origin answers; each proxy in turn serves 64 kept-alive connections of load, with one worker thread (Varnish
+# has no such setting, it has one core). The proxy that is measured has core 0 to itself, origin and load share core 1.
+# Three interleaved rounds; the figure is processor time per request, see cpu_per_request.py. What each scenario starts
+# and how it is configured: scripts/peers/.
+#
+# Takes about a minute, --compressed two. Listens on 127.0.0.1 only, on free ports, in a folder of its own; everything
+# it started is ended when it ends, however it ends. It never touches a running server, nor its configuration.
+
+# shellcheck disable=SC2034 # a scenario reads what is not used here
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin"
 
-case "${1:-}" in
-'') hits= ;;
---hits) hits=yes ;;
-*)
-    echo 'usage: bench-peers.sh [--hits]' >&2
-    exit 2
-    ;;
-esac
-
-for tool in nginx wrk python3 taskset; do
-    command -v "$tool" >/dev/null || {
-        echo "bench: $tool is missing; scripts/setup.sh --bench gets it" >&2
-        exit 1
-    }
-done
-if [[ $(nproc) -lt 2 ]]; then
-    echo 'bench: this needs two cores: one for the proxy, one for origin and load' >&2
+fail() {
+    printf 'bench: %s\n' "$@" >&2
     exit 1
-fi
+}
 
-cargo build --release --locked --bin tidegate --manifest-path "$root/Cargo.toml"
-tidegate=${CARGO_TARGET_DIR:-$root/target}/release/tidegate
+# Some are for the scenario alone.
+scenario=plain hits='' peers_only='' binary='' keep='' # `hits` changes the configurations of the scenario `plain`
+while [[ $# -gt 0 ]]; do
+    case $1 in
+    --hits) hits=yes ;;
+    --compressed) scenario=compressed ;;
+    --peers) peers_only=yes ;;
+    --binary) binary=${2:?'bench: --binary takes a path'} && shift ;;
+    --keep) keep=yes ;;
+    *)
+        echo 'usage: bench-peers.sh [--hits | --compressed] [--peers | --binary PATH] [--keep]' >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+for tool in nginx wrk python3 curl taskset; do
+    command -v "$tool" >/dev/null || fail "$tool is missing; scripts/setup.sh --bench gets it"
+done
+[[ $(nproc) -ge 2 ]] || fail 'this needs two cores: one for the proxy, one for origin and load'
+
+tidegate=${binary:-${CARGO_TARGET_DIR:-$root/target}/release/tidegate}
+if [[ ! $peers_only && ! $binary ]]; then
+    cargo build --release --locked --bin tidegate --manifest-path "$root/Cargo.toml"
+fi
 
 dir=$(mktemp -d)
 chmod 755 "$dir" # workers of nginx run as somebody else when we are root
@@ -81,102 +100,53 @@ nginx_conf() {
     } >"$dir/$1/nginx.conf"
 }
 
-nginx_conf origin <<END
-access_log off;
-server { listen $origin; location / { default_type text/plain; ${hits:+add_header Cache-Control max-age=3600;} return 200 "$(printf 'x%.0s' {1..1024})"; } }
-END
-
-nginx_proxy() { # nginx_proxy NAME PORT LOG
-    nginx_conf "$1" <<END
-access_log $3;
-upstream origin { server $origin; keepalive 64; keepalive_requests 1000000000; }
-${hits:+proxy_cache_path $dir/$1/cache keys_zone=cache:10m;}
-server {
-    listen 127.0.0.1:$2;
-    ${hits:+proxy_cache cache;}
-    location / {
-        proxy_pass http://origin;
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_set_header Host \$http_host;
-        proxy_set_header X-Real-IP \$remote_addr;
-        proxy_set_header X-Forwarded-For \$proxy_add_x_forwarded_for;
-        proxy_set_header X-Forwarded-Proto \$scheme;
-    }
-}
-END
+# start_tidegate NAME: on $dir/NAME.yaml, once it has said that it understands the file.
+start_tidegate() {
+    local said
+    said=$("$tidegate" check -c "$dir/$1.yaml" 2>&1) ||
+        fail "$tidegate cannot do what is measured here:" "$said" '--peers measures the others without it'
+    start "$1" "$tidegate" run -c "$dir/$1.yaml"
 }
 
-tidegate_conf() { # tidegate_conf NAME PORT STATS_PORT LOG
-    cat >"$dir/$1.yaml" <<END
-listen: [{ addr: "127.0.0.1:$2" }]
-admin: { addr: "127.0.0.1:$3" }
-threads: 1
-access_log: $4
-upstreams: { origin: { nodes: ["$origin"] } }
-routes: [{ upstream: origin, cache: $([[ $hits ]] && echo true || echo false) }]
-END
-}
-
-start origin taskset -c 1 nginx -p "$dir/origin" -e stderr -c "$dir/origin/nginx.conf"
-
+# measure NAME PORT TARGET [ENCODING]: the one started last, with what a client that takes this encoding gets from it.
 servers=()
-measure() { servers+=("$1=${pids[-1]}=http://127.0.0.1:$2/"); } # the one started last
+measure() { servers+=("$1=${pids[-1]}=http://127.0.0.1:$2$3${4:+ $4}"); }
 
-nginx_proxy quiet "${ports[1]}" off
-start quiet nginx -p "$dir/quiet" -e stderr -c "$dir/quiet/nginx.conf"
-measure 'nginx' "${ports[1]}"
+# What a scenario says beside the servers it starts.
+title=''            # of the result
+options=()          # for cpu_per_request.py
+afterwards() { :; } # fails when what was measured is not what was meant
 
-nginx_proxy telling "${ports[2]}" "$dir/nginx.log combined buffer=64k"
-start telling nginx -p "$dir/telling" -e stderr -c "$dir/telling/nginx.conf"
-measure 'nginx, access log' "${ports[2]}"
+# shellcheck source=/dev/null
+source "$root/scripts/peers/$scenario.sh"
 
-if command -v haproxy >/dev/null; then
-    cat >"$dir/haproxy.cfg" <<END
-global
-    nbthread 1
-    maxconn 2048
-defaults
-    mode http
-    timeout connect 1s
-    timeout client 60s
-    timeout server 30s
-    option forwardfor
-    http-reuse always
-${hits:+cache store
-    total-max-size 64
-    max-age 3600}
-frontend in
-    bind 127.0.0.1:${ports[3]}
-    ${hits:+http-request cache-use store
-    http-response cache-store store}
-    default_backend origin
-backend origin
-    http-request set-header X-Forwarded-Proto http
-    server origin $origin
-END
-    start haproxy haproxy -db -f "$dir/haproxy.cfg"
-    measure 'HAProxy' "${ports[3]}"
-fi
-
-tidegate_conf off "${ports[4]}" "${ports[5]}" '{ format: off }'
-start off "$tidegate" run -c "$dir/off.yaml"
-measure 'Tidegate' "${ports[4]}"
-
-tidegate_conf json "${ports[6]}" "${ports[7]}" "{ path: $dir/tidegate.log, format: json }"
-start json "$tidegate" run -c "$dir/json.yaml"
-measure 'Tidegate, access log' "${ports[6]}"
-
-echo "machine: $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | sed -n 1p)"
-echo "nginx: $(nginx -v 2>&1 | sed 's/.*: //')"
-if command -v haproxy >/dev/null; then haproxy -v | sed -n 1p; fi
-"$tidegate" --version
-echo
+processor=$(sed -n 's/^model name.*: //p' /proc/cpuinfo | sed -n 1p)
+{
+    echo "## $title"
+    echo
+    echo "- machine: $(nproc) cores, $processor"
+    echo "- nginx: $(nginx -v 2>&1 | sed 's/.*: //')"
+    if command -v haproxy >/dev/null; then echo "- $(haproxy -v | sed -n 1p)"; fi
+    if [[ $scenario == compressed ]] && command -v varnishd >/dev/null; then echo "- $(varnishd -V 2>&1 | sed -n 1p)"; fi
+    if [[ ! $peers_only ]]; then echo "- $("$tidegate" --version)"; fi
+    echo
+} | tee "$dir/report"
 # In the background, so that a signal ends the wait, and with it everything else, at once.
-python3 "$root/scripts/cpu_per_request.py" "${servers[@]}" &
+python3 "$root/scripts/cpu_per_request.py" "${options[@]}" "${servers[@]}" >"$dir/table" &
 pids+=($!)
 wait "${pids[-1]}" || {
     echo 'bench: what the servers said:' >&2
     tail -n 5 "$dir"/*.err >&2
     exit 1
 }
+afterwards
+tee -a "$dir/report" <"$dir/table"
+
+if [[ $keep ]]; then
+    slug=$(tr -cs '[:alnum:]\n' - <<<"${processor,,}")
+    kept=$root/benches/runs/$(date -u +%F)-${slug%-}.md
+    mkdir -p "${kept%/*}"
+    { if [[ -e $kept ]]; then echo; fi && cat "$dir/report"; } >>"$kept"
+    echo
+    echo "kept in ${kept#"$root/"}"
+fi

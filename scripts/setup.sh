@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what a machine with only Rust and git lacks to build and test Tidegate, from Debian's own packages.
 #
-#   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, python3, curl
+#   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, python3 that reads br and zstd,
+#                              curl, node
 #   scripts/setup.sh --build   to build only: C compiler, cmake
-#   scripts/setup.sh --bench   all of it, and wrk and haproxy for scripts/bench-peers.sh
+#   scripts/setup.sh --bench   all of it, and wrk, haproxy and varnish for scripts/bench-peers.sh
 #
 # Run it as often as you like: it installs only what is missing and says so. It never removes or upgrades anything
 # that is there, never starts or stops a service, and never installs Rust itself.
@@ -24,6 +25,16 @@ has() { command -v "$1" >/dev/null 2>&1; }
 # A compiler without the C library's headers is of no use.
 compiles_c() { has cc && printf '#include <stdlib.h>\n' | cc -x c -fsyntax-only - 2>/dev/null; }
 compiles_cpp() { has c++ && printf '#include <cstdlib>\n' | c++ -x c++ -fsyntax-only - 2>/dev/null; }
+# Debian's packages are for Debian's python3, which need not be the first on the path.
+python_decodes() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import brotli, zstandard' 2>/dev/null && return
+    done
+    return 1
+}
+curl_decodes() { [[ $(curl -V 2>/dev/null) == *brotli*zstd* ]]; }
+node_fetches() { has node && [[ $(node -p 'typeof fetch') == function ]]; }
 
 want=tests
 case "${1-}" in
@@ -52,11 +63,14 @@ has cmake || need 'cmake 3 or newer' cmake
 if [[ $want != build ]]; then
     has nginx || need 'nginx (an origin of the tests)' nginx-light
     has python3 || need 'python3 (an origin of the tests)' python3
-    has curl || need 'curl (to look at the proxy)' curl
+    python_decodes || need 'brotli and zstandard for python3 (a client of the tests)' python3-brotli python3-zstandard
+    curl_decodes || need 'curl that decodes br and zstd (a client of the tests)' curl
+    node_fetches || need 'node 18 or newer (a client of the tests)' nodejs
 fi
 if [[ $want == bench ]]; then
     has wrk || need 'wrk (the load of the benchmark)' wrk
     has haproxy || need 'haproxy (a peer in the benchmark)' haproxy
+    has varnishd || need 'varnish (a peer in the benchmark)' varnish
 fi
 
 check_rust() {
@@ -102,9 +116,15 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" ||
         fail 'apt-get could not install them; its own words are above.'
     say "installed: ${packages[*]}"
-    if [[ -d /run/systemd/system && " ${packages[*]} " == *' nginx-light '* ]]; then
-        say 'Debian will start nginx at the next boot; if you do not want that: systemctl disable nginx'
-    fi
+    [[ -d /run/systemd/system ]] || return 0
+    local package
+    for package in "${packages[@]}"; do
+        case $package in
+            nginx-light | haproxy | varnish)
+                say "Debian starts $package at the next boot; if you do not want that: systemctl disable ${package%-light}"
+                ;;
+        esac
+    done
 }
 
 check_rust

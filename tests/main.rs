@@ -18,6 +18,7 @@ mod cache;
 mod cache_told;
 mod caps;
 mod commands;
+mod compress;
 mod corpus;
 mod crowds;
 mod deadlines;

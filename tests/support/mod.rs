@@ -7,6 +7,7 @@ pub mod attacks;
 pub mod cases;
 pub mod client;
 pub mod cookies;
+pub mod decoders;
 pub mod dns;
 pub mod exchange;
 pub mod grpc;
