@@ -20,6 +20,7 @@ use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
 use crate::gateway::entrance::take_in;
 use crate::gateway::front::Front;
+use crate::jobs::recompress::Line;
 use crate::live::control::Control;
 use crate::live::doors::OpenPort;
 use crate::live::source::Source;
@@ -84,6 +85,7 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let crowd = Arc::new(Crowd::new(room.clients));
     let data = data_path(ports.data, threads, &crowd, &control, &stop_accepting)?;
     side_thread("jobs", jobs::run(control.clone(), room.probes))?;
+    recompress(&control)?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;
     }
@@ -171,6 +173,19 @@ fn serve_admin(listener: TcpListener, control: Arc<Control>) -> Result<(), Strin
             tracing::error!("the stats port is gone: {e}; requests are served on");
         }
     })
+}
+
+/// Starts the threads that compress behind the answers.
+fn recompress(control: &Arc<Control>) -> Result<(), String> {
+    let Some(line) = control.recompress.take_line() else {
+        return Ok(());
+    };
+    let line: Line = Arc::new(tokio::sync::Mutex::new(line));
+    for _ in 0..control.recompress.threads() {
+        let work = jobs::recompress::run(control.clone(), line.clone());
+        side_thread("recompress", work)?;
+    }
+    Ok(())
 }
 
 /// Runs `work` on a thread of its own, away from the requests.

@@ -153,6 +153,8 @@ why! {
     Unframed = "unframed",
     /// Its body was cut.
     Incomplete = "incomplete",
+    /// It is not in the encoding that its head names, or far more than it should come of it.
+    Undecodable = "undecodable",
     /// It is larger than `cache.max_object`.
     TooLarge = "too_large",
     /// There is no room for it in memory.

@@ -21,7 +21,7 @@ mod sticky;
 mod upstream;
 
 pub use cache::{Cache, CacheKey, RouteCache, SetCookie};
-pub use compress::{AcceptEncoding, Compress, Decode, Minify, Recompress};
+pub use compress::{AcceptEncoding, Compress, Decode, LEVELS, Minify, Recompress};
 pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
 pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};

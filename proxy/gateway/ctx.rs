@@ -9,21 +9,25 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::beside::Beside;
 use super::conn::Conn;
+use super::encode::live::Live;
 use super::finish;
 use super::lookup::Cached;
 use super::lookup::fetch::Fetch;
 use super::split::Way;
 use super::sticky::Session;
 use crate::balance::node::InFlight;
+use crate::base::coding::Coding;
 use crate::base::reason::{End, Refusal};
 use crate::cache::store::Filler;
 use crate::live::control::Control;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
 use crate::telemetry::metrics::RequestInFlight;
+use crate::transform::negotiate::Accepted;
 
 /// A request's id: sixteen hexadecimal digits.
 pub fn new_id() -> String {
@@ -116,6 +120,13 @@ pub struct Ctx {
     pub bytes_in: u64,
     /// Body bytes to the client.
     pub bytes_out: u64,
+    /// Which encodings its client takes; `None`: its route does not compress.
+    pub accepts: Option<Accepted>,
+    /// Changes the form of its answer while that is handed on. Nobody else ever locks it: encoders may be sent to another
+    /// thread and not shared.
+    pub live: Option<Box<Mutex<Live>>>,
+    /// The encoding of the answer that was sent.
+    pub encoding: Option<Coding>,
     /// What the cache did with it.
     pub cached: Cached,
     /// Keeps its answer, which is for others too.
@@ -204,6 +215,9 @@ impl Ctx {
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
+            accepts: None,
+            live: None,
+            encoding: None,
             cached: Cached::default(),
             keeps: None,
             fetched: None,

@@ -102,7 +102,7 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         nodes: &nodes,
         cache: ctx.cached.outcome,
         cache_reason: ctx.cached.not_stored.or(ctx.cached.why),
-        encoding: None,
+        encoding: ctx.encoding,
         dry_run: ctx.dry_run,
         end,
     });

@@ -13,6 +13,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Attempt, Ctx};
+use super::encode::asks;
 use super::lookup::{self, status};
 use super::{again, answer, beside, key, line, split, sticky};
 use crate::balance::node::{Fitness, InFlight};
@@ -265,6 +266,7 @@ pub fn note_failure(ctx: &mut Ctx, why: End) {
 /// # Errors
 /// When a field cannot be set, which does not happen.
 pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    asks::dress(request, ctx)?;
     sticky::take_out(request, ctx)?;
     let (Some(conn), Some(member), Some(at)) = (&ctx.conn, ctx.member(), ctx.upstream) else {
         return Ok(());

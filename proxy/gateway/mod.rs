@@ -11,7 +11,7 @@
 //! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward`, `again` |
 //! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
 //! | answered | `upstream_response_filter` | `receive` |
-//! | replied | `response_filter`, `response_body_filter`, `fail_to_proxy` | `reply`, `answer` |
+//! | replied | `response_filter`, `response_body_filter`, `fail_to_proxy` | `reply`, `encode`, `answer` |
 //! | told | `logging`, or the request's own drop | `finish` |
 //!
 //! Each hook is a few lines that call the stage; no hook decides anything itself.
@@ -40,6 +40,7 @@ pub mod conn;
 pub mod crowd;
 mod ctx;
 mod door;
+mod encode;
 pub mod entrance;
 mod faults;
 mod finish;
@@ -120,6 +121,7 @@ impl ProxyHttp for Gateway {
         if accept::route(session, ctx).await? {
             return Ok(true);
         }
+        encode::asks::arrives(session, ctx)?;
         lookup::answer(session, ctx).await
     }
 
@@ -220,6 +222,7 @@ impl ProxyHttp for Gateway {
         if ctx.fetch.is_none() && !head.status.is_informational() {
             lookup::status::add(head, ctx)?;
         }
+        encode::live::answers(session, head, ctx)?;
         reply::fit(session, head, ctx);
         Ok(())
     }
@@ -228,9 +231,10 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
+        encode::live::piece(body, end, ctx)?;
         ctx.bytes_out += body.as_ref().map_or(0, |b| b.len() as u64);
         Ok(None)
     }

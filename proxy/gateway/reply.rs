@@ -12,7 +12,9 @@ use pingora::proxy::{FailToProxy, Session};
 use super::answer;
 use super::conn::Conn;
 use super::ctx::Ctx;
+use super::encode;
 use super::lookup::{self, status};
+use crate::base::coding::Coding;
 use crate::base::reason::End;
 use crate::upstream::classify;
 
@@ -47,6 +49,8 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         awaits_body(session, conn);
     }
     ctx.status = head.status.as_u16();
+    let coding = head.headers.get(header::CONTENT_ENCODING);
+    ctx.encoding = coding.and_then(|coding| Coding::of(coding.as_bytes()));
     // Whether an answer is old is judged by its own time.
     if ctx.cached.outcome.is_some()
         && let (Some(conn), Some(date)) = (&ctx.conn, head.headers.get(header::DATE))
@@ -168,6 +172,7 @@ pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
     if let Some(conn) = ctx.conn.as_ref().filter(|_| error.is_none()) {
         conn.is_to_be_reset(false);
     }
+    encode::live::over(ctx);
     if let Some(filler) = ctx.keeps.take().filter(|_| error.is_none()) {
         let _ = filler.finish();
     }

@@ -13,6 +13,8 @@ use crate::live::control::Control;
 
 /// Active health checks.
 mod probes;
+/// What is compressed better behind the answers.
+pub mod recompress;
 /// Names to addresses.
 mod resolve;
 /// Changed files.

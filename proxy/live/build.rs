@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::doors::Doors;
 use super::overlay::Overlay;
-use super::snapshot::{Member, Snapshot, Upstream};
+use super::snapshot::{Compressing, Member, Snapshot, Upstream};
 use super::sticky::{self, Sticky};
 use crate::balance::commons::Commons;
 use crate::balance::node::Node;
@@ -25,6 +25,7 @@ use crate::config::checked::{self, Config, InitialHealth, NodeAddr, Secret};
 use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::transform::eligible::Types;
 use crate::upstream::kept::Kept;
 use crate::upstream::peer::peer;
 use crate::wire::head::Rules;
@@ -76,6 +77,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         routes: Table::new(&config.routes),
         selecting: selecting(config),
         caches: config.routes.iter().any(|r| r.cache.is_some()),
+        compressing: compressing(config),
         route_metrics: config
             .routes
             .iter()
@@ -106,6 +108,18 @@ fn selecting(config: &Config) -> Vec<HeaderName> {
     let names: BTreeSet<&str> = fields.map(|(name, _)| name.as_str()).collect();
     let names = names.into_iter().filter_map(|name| name.parse().ok());
     names.collect()
+}
+
+/// How each route compresses.
+fn compressing(config: &Config) -> Vec<Option<Compressing>> {
+    let of = |rules: &checked::Compress| Compressing {
+        types: Types::new(&rules.types),
+        rules: rules.clone(),
+    };
+    let routes = config.routes.iter();
+    routes
+        .map(|route| route.compress.as_ref().map(of))
+        .collect()
 }
 
 /// What is let in, in the words of the wire.

@@ -14,6 +14,8 @@ pub mod hold;
 pub mod lifecycle;
 /// What the operator changed at run time.
 pub mod overlay;
+/// What waits to be compressed better.
+pub mod recompress;
 /// One immutable generation.
 pub mod snapshot;
 /// Where the configuration comes from.

@@ -16,10 +16,11 @@ use crate::balance::node::{Fitness, Node};
 use crate::balance::pick::Candidate;
 use crate::balance::pool::Pool;
 use crate::base::node::Intent;
-use crate::config::checked::{Config, Secret};
+use crate::config::checked::{Compress, Config, Secret};
 use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
+use crate::transform::eligible::Types;
 use crate::upstream::kept::Kept;
 use crate::wire::head::Rules;
 
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub selecting: Vec<HeaderName>,
     /// Whether any route has a cache.
     pub caches: bool,
+    /// How answers of each of `config.routes` are compressed, where they are.
+    pub compressing: Vec<Option<Compressing>>,
     /// Metrics of each of `config.routes`.
     pub route_metrics: Vec<Arc<RouteMetrics>>,
     /// Metrics of requests without a route.
@@ -52,6 +55,15 @@ pub struct Snapshot {
     pub log: Arc<AccessLog>,
     /// Signs the cookies of upstreams without a key of their own; the same in every generation.
     pub own_key: Secret,
+}
+
+/// How a route compresses, ready made.
+#[derive(Debug)]
+pub struct Compressing {
+    /// What the file says.
+    pub rules: Compress,
+    /// Its media types.
+    pub types: Types,
 }
 
 /// One upstream of a generation.

@@ -150,7 +150,13 @@ fn essence(media_type: &[u8]) -> Option<(&[u8], &[u8])> {
 pub fn may_compress(rules: &Compress, types: &Types, facts: &Facts<'_>) -> Result<(), Skipped> {
     let is_stream = |media_type: &[u8]| {
         let named = essence(media_type).map(|(main, sub)| {
+            let begins = |name: &[u8]| {
+                let start = sub.get(..name.len());
+                start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+            };
+            // Messages of gRPC have a compression of their own.
             main.eq_ignore_ascii_case(b"text") && sub.eq_ignore_ascii_case(b"event-stream")
+                || main.eq_ignore_ascii_case(b"application") && begins(b"grpc")
         });
         named == Some(true)
     };

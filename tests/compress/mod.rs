@@ -1,78 +1,151 @@
-//! What a client that takes an encoding gets in it: the very bytes the origin meant.
+//! Compression: paid once, served for ever. What a client gets is what it takes, byte for byte what the origin said.
 
+mod encoded;
+mod live;
+mod stored;
 mod strangers;
+mod tags;
 
+use std::io::Read;
+
+use crate::support::client::{Answer, Request};
 use crate::support::origin::{Origin, nodes};
-use crate::support::proxy::Tidegate;
-use crate::support::reply::Reply;
+use crate::support::proxy::{Tidegate, web};
+use crate::support::reply::{Reply, Seen};
 
-/// The body of a small API answer.
-const SMALL: usize = 64 << 10;
-/// The body of one that comes, is stored and leaves in many pieces.
-const LARGE: usize = 3 << 20;
-
-/// One origin, and the proxy in front of it. It compresses everything, except below `/as-is/`; what is below `/live/` is
-/// not stored.
+/// One origin, and the proxy that compresses in front of it.
 struct Stage {
     app: Origin,
     tide: Tidegate,
 }
 
 impl Stage {
-    async fn open() -> Self {
+    /// Its one route has these keys, a line each.
+    async fn open(keys: &str) -> Self {
+        Stage::under("", keys).await
+    }
+
+    /// The same, with further sections at the top of the file.
+    async fn under(top: &str, keys: &str) -> Self {
         let app = Origin::start("app-1").await;
-        let yaml = format!(
-            "upstreams: {{ web: {{ nodes: {} }} }}
-routes:
-  - {{ match: {{ path: /as-is/ }}, upstream: web }}
-  - {{ match: {{ path: /live/ }}, upstream: web, compress: true }}
-  - {{ upstream: web, cache: {{ ttl: 1h }}, compress: true }}\n",
-            nodes([&app])
-        );
-        let tide = Tidegate::run(yaml).await;
+        let mut yaml = format!("{top}{}", web("health: off", nodes([&app])));
+        for key in keys.lines().map(str::trim).filter(|key| !key.is_empty()) {
+            yaml.push_str(&format!("    {key}\n"));
+        }
+        let tide = Tidegate::run_with_faults(yaml).await;
         Stage { app, tide }
     }
 
-    /// The origin answers everything with this JSON and its length.
-    fn says(&self, body: &[u8]) {
-        let body = body.to_vec();
-        self.app
-            .answers(move |_| as_json(Reply::text(body.clone())));
+    /// The origin answers everything with this, and these lines, `Name: value` each.
+    fn says(&self, body: Vec<u8>, lines: &'static str) {
+        self.answers(move |_| with(Reply::text(body.clone()), lines));
     }
 
-    /// Where somebody finds this.
-    fn url(&self, target: &str) -> String {
-        format!("http://{}{target}", self.tide.addr())
+    /// The origin answers so.
+    fn answers(&self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+        self.app.answers(script);
+    }
+
+    /// The answer to a GET that takes these encodings.
+    async fn get(&self, target: &str, takes: &str) -> Answer {
+        self.get_with(target, takes, "").await
+    }
+
+    /// The same with further lines, `Name: value` each.
+    async fn get_with(&self, target: &str, takes: &str, lines: &str) -> Answer {
+        let request = Request::get(target).field("Accept-Encoding", takes);
+        self.tide.ask(&lined(request, lines)).await
+    }
+
+    /// Waits until so many forms were kept beside stored bodies, by whom.
+    async fn keeps(&self, encoding: &str, by: &str, forms: f64) {
+        let labels = [("encoding", encoding), ("by", by)];
+        self.tide
+            .metric_is("tidegate_compression_stored_total", &labels, forms)
+            .await;
+    }
+
+    /// How many answers were not compressed for this reason.
+    async fn skipped(&self, reason: &str) -> f64 {
+        let name = "tidegate_compression_skipped_total";
+        let found = self.tide.metric(name, &[("reason", reason)]).await;
+        found.unwrap_or_default()
     }
 }
 
-/// JSON of exactly so many bytes, the same in every run: records as an API has them, no two alike.
-fn json(size: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(6);
-    let mut text = String::from("{\"items\":[");
-    let tail = "],\"note\":\"\"}";
-    for id in 0.. {
-        let comma = if id == 0 { "" } else { "," };
-        let record = format!(
-            "{comma}{{\"id\":{id},\"key\":\"{:08x}\",\"price\":{:.2},\"in_stock\":{},\"name\":\"Größe {}\"}}",
-            random.u32(..),
-            random.f64() * 400.0,
-            random.bool(),
-            random.u8(36..48),
-        );
-        if text.len() + record.len() + tail.len() > size {
-            break;
+/// A request with these lines, `Name: value` each.
+fn lined(request: Request, lines: &str) -> Request {
+    let lines = lines
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "));
+    lines.fold(request, |request, (name, value)| request.field(name, value))
+}
+
+/// An answer with these lines.
+fn with(reply: Reply, lines: &str) -> Reply {
+    let lines = lines
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "));
+    lines.fold(reply, |reply, (name, value)| reply.field(name, value))
+}
+
+/// JSON of about so many bytes that compresses about as well as an app's.
+fn json(bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(bytes as u64);
+    let mut text = String::from("[");
+    while text.len() < bytes {
+        let (id, price) = (random.u32(..1_000_000), random.u32(..100_000));
+        text.push_str(&format!(
+            "{{\"id\": {id}, \"name\": \"article {}\", \"price\": {}.{:02}, \"tags\": [\"new\", \"sale\"]}},\n",
+            id % 997,
+            price / 100,
+            price % 100
+        ));
+    }
+    text.push_str("{}]");
+    text.into_bytes()
+}
+
+/// The encoding of an answer.
+fn encoding(answer: &Answer) -> &str {
+    answer.head.get("content-encoding").unwrap_or("identity")
+}
+
+/// The body as a client that knows the encoding reads it.
+fn decoded(answer: &Answer) -> Vec<u8> {
+    decode(encoding(answer), &answer.body)
+}
+
+/// What these bytes are in this encoding.
+fn decode(encoding: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let read = match encoding {
+        "identity" => return bytes.to_vec(),
+        "gzip" => flate2::read::GzDecoder::new(bytes).read_to_end(&mut out),
+        "deflate" => flate2::read::ZlibDecoder::new(bytes).read_to_end(&mut out),
+        "br" => brotli::Decompressor::new(bytes, 4096).read_to_end(&mut out),
+        "zstd" => return zstd::stream::decode_all(bytes).expect("zstd"),
+        other => panic!("an unknown encoding {other}"),
+    };
+    read.unwrap_or_else(|why| panic!("not {encoding}: {why}"));
+    out
+}
+
+/// These bytes in an encoding.
+fn encode(encoding: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    match encoding {
+        "gzip" => {
+            let mut read = flate2::read::GzEncoder::new(bytes, flate2::Compression::fast());
+            read.read_to_end(&mut out).expect("gzip");
         }
-        text.push_str(&record);
+        "br" => {
+            let mut read = brotli::CompressorReader::new(bytes, 4096, 3, 20);
+            read.read_to_end(&mut out).expect("br");
+        }
+        other => panic!("an unknown encoding {other}"),
     }
-    let rest = size - text.len() - tail.len();
-    let note = ".".repeat(rest);
-    format!("{text}],\"note\":\"{note}\"}}").into_bytes()
+    out
 }
 
-/// An answer that says it is JSON, of this version.
-fn as_json(reply: Reply) -> Reply {
-    reply
-        .field("Content-Type", "application/json")
-        .field("ETag", "\"v1\"")
-}
+const JSON: &str = "Content-Type: application/json\nCache-Control: max-age=600\nETag: \"x\"";

@@ -279,6 +279,7 @@ pub fn because(why: Why) -> &'static str {
         Why::ContentType => "its content type does not fit the path's extension",
         Why::Unframed => "its body ends with the connection: nobody knows whether it is whole",
         Why::Incomplete => "its body was cut",
+        Why::Undecodable => "its body is not in the encoding that its head names",
         Why::TooLarge => "it is larger than `cache.max_object`",
         Why::NoRoom => "there was no room for it in memory",
         Why::PurgedMeanwhile => "it was purged or overwritten while it was fetched",

@@ -164,10 +164,9 @@ fn stored(core: &Core, key: &Key, body: &Body) -> Option<Arc<Entry>> {
     Some(Arc::clone(entry))
 }
 
-/// Whether a form of this length is worth having. What came encoded is sent to who cannot read it in no other way.
-fn gains(entry: &Entry, coding: Coding, length: u64) -> bool {
-    let is_decoded = coding == Coding::Identity && entry.head.coding() != Some(Coding::Identity);
-    is_decoded || length < entry.body.len()
+/// Whether a form of this length is worth having. What came encoded is of no use at all to who does not take it so.
+fn gains(entry: &Entry, length: u64) -> bool {
+    entry.head.coding() != Some(Coding::Identity) || length < entry.body.len()
 }
 
 /// Puts a form of a body beside it and returns the entry as it is stored then. `None`: the body is not stored any more,
@@ -203,7 +202,7 @@ pub(super) fn put_form(
     is_final: bool,
 ) -> Option<Arc<Entry>> {
     let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-    if !gains(entry, coding, length) {
+    if !gains(entry, length) {
         return put_no_gain(core, entry, coding, is_final);
     }
     if length > core.max_object() {
@@ -292,7 +291,7 @@ impl Maker {
             return (None, None);
         };
         let (length, degraded) = flight.with(|flow| (flow.written(), flow.degraded));
-        if !gains(&entry, self.coding, length) {
+        if !gains(&entry, length) {
             let entry = put_no_gain(core, &entry, self.coding, is_final);
             return (None, entry);
         }

@@ -1,5 +1,6 @@
 //! What a route does to bodies, as the program believes it: compression and minification.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::base::coding::{Coding, PerCoding};
@@ -30,6 +31,14 @@ pub struct Compress {
     /// Hundredths of its time that a worker may be busy for answers to be compressed at their level; `100`: always.
     pub max_cpu: u32,
 }
+
+/// The levels that each encoding has. For zstd those that every client can read (RFC 9659).
+pub const LEVELS: PerCoding<RangeInclusive<u32>> = PerCoding {
+    zstd: 1..=19,
+    br: 0..=11,
+    gzip: 1..=9,
+    deflate: 1..=9,
+};
 
 /// What nodes are told of the encodings that are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ use super::failure::{Said, said};
 use super::words::{self, Choices};
 use super::{Origins, limits};
 use crate::base::coding::{Coding, PerCoding};
-use crate::config::checked::{AcceptEncoding, Action, Compress, Config, Decode};
+use crate::config::checked::{AcceptEncoding, Action, Compress, Config, Decode, LEVELS};
 use crate::config::defaults;
 use crate::config::fit::shorten;
 use crate::config::index::At;
@@ -49,14 +49,6 @@ pub const ACCEPT_ENCODINGS: Choices<AcceptEncoding> = Choices {
     ],
     aka: &[("none", "identity"), ("pass", "client")],
     later: &[],
-};
-
-/// The levels that each encoding has. For zstd those that every client can read (RFC 9659).
-pub const LEVELS: PerCoding<RangeInclusive<u32>> = PerCoding {
-    zstd: 1..=19,
-    br: 0..=11,
-    gzip: 1..=9,
-    deflate: 1..=9,
 };
 
 /// The key.

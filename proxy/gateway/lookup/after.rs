@@ -13,6 +13,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::super::ctx::Ctx;
+use super::shape::shape;
 use super::{asked, keep, told};
 use crate::base::cached::Why;
 use crate::base::path;
@@ -137,7 +138,7 @@ fn keep_for_gets(key: Arc<Key>, answer: &ResponseHeader, plan: Plan, ctx: &mut C
     }
     let cache = &ctx.control.cache;
     let mut filler = cache.alone(key);
-    let (head, tags) = keep::shape(cache, answer, &plan, ctx.control.clock.now());
+    let (head, tags) = shape(cache, answer, &plan, ctx.control.clock.now());
     filler.begins((head, plan.life), plan.selection, tags, length);
     ctx.cached.stored = true;
     ctx.keeps = Some(filler);

@@ -4,28 +4,27 @@
 //! be.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::subrequest::server::SubrequestHandle;
-use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
+use super::confirm::{confirm, is_about};
 use super::fetch::{Fetch, Handoff, Rest};
-use super::{asked, told};
+use super::shape::{apart, shape};
+use super::{asked, smaller, told};
 use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
-use crate::cache::policy::condition::Validators;
 use crate::cache::policy::directives::Wish;
 use crate::cache::policy::life::Millis;
-use crate::cache::policy::merge::{confirms, is_of_one_connection, is_updated_by_304, merged};
 use crate::cache::policy::reuse::{Trouble, on_trouble};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
-use crate::cache::policy::tags::tags;
-use crate::cache::store::{Filler, Store};
+use crate::cache::store::Filler;
 use crate::config::checked::RouteCache;
+use crate::transform::minify::Minifier;
 
 /// How long requests for what turned out not to be storable go their own way.
 const MARKED: u64 = 60_000;
@@ -122,7 +121,10 @@ struct Kept {
     plan: Plan,
     head: Head,
     tags: Box<[u64]>,
+    /// How long the body is that comes.
     length: Option<u64>,
+    /// What is stored of it is made smaller.
+    minifier: Option<Box<dyn Minifier + Send>>,
 }
 
 fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
@@ -158,49 +160,20 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
     match plan(fetch, asker, &head.headers, rules, now) {
         Ok(plan) => {
             fetch.keeps_apart(apart(head, &plan));
-            let (head, tags) = shape(&fetch.control.cache, head, &plan, now);
+            let minifier = smaller::how(fetch, head);
+            let changed = minifier.as_ref().and_then(|_| smaller::head(head).ok());
+            let shaped = changed.as_ref().unwrap_or(head);
+            let (head, tags) = shape(&fetch.control.cache, shaped, &plan, now);
             Fate::Kept(Box::new(Kept {
                 head,
                 tags,
                 length,
                 plan,
+                minifier: minifier.filter(|_| changed.is_some()),
             }))
         }
         Err(why) => Fate::NotKept(why),
     }
-}
-
-/// The head and the tags that are stored of an answer.
-pub fn shape(
-    cache: &Store,
-    answer: &ResponseHeader,
-    plan: &Plan,
-    now: Millis,
-) -> (Head, Box<[u64]>) {
-    let head = kept_head(answer.status, dated(answer, &received(now)), plan);
-    (head, hashes(cache, &answer.headers))
-}
-
-/// What only who asked is given of an answer that is stored.
-fn apart(answer: &ResponseHeader, plan: &Plan) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let is_apart = |name: &HeaderName| {
-        plan.leave_out.contains(name) && *name != header::AGE && !is_of_one_connection(name)
-    };
-    let fields = answer
-        .headers
-        .iter()
-        .filter(move |(name, _)| is_apart(name));
-    fields.map(|(name, value)| (name.clone(), value.clone()))
-}
-
-/// Whether a 304 speaks of what is stored.
-fn is_about(answer: &ResponseHeader, entry: &Entry) -> bool {
-    let etag = entry.head.field("etag");
-    let stored = Validators {
-        etag: etag.as_deref(),
-        ..Validators::default()
-    };
-    confirms(&stored, &answer.headers)
 }
 
 /// What the file says of the fetch's route.
@@ -229,7 +202,8 @@ pub fn length(head: &ResponseHeader) -> Result<Option<u64>, Why> {
     length.map(Some).ok_or(Why::Unframed)
 }
 
-fn plan(
+/// How long an answer may be kept, and for whom.
+pub fn plan(
     fetch: &Fetch,
     (asker, status): (&HeaderMap, StatusCode),
     headers: &HeaderMap,
@@ -249,131 +223,6 @@ fn plan(
     storable(&asked, &Answer { status, headers }, rules, fetch.began, now)
 }
 
-/// The fields of an answer in the letter case they came in.
-fn fields(head: &ResponseHeader) -> impl Iterator<Item = (&[u8], &HeaderValue)> {
-    let fields = head.case_header_iter();
-    fields.map(|(name, value)| (name.as_slice(), value))
-}
-
-/// When an answer arrived, as a `Date`.
-fn received(now: Millis) -> HeaderValue {
-    let at = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now));
-    HeaderValue::from_str(&at).expect("invariant: a date is letters, digits, commas and colons")
-}
-
-/// The fields of an answer, with the time it arrived where it says no time of its own (RFC 9110 §6.6.1).
-fn dated<'a>(
-    head: &'a ResponseHeader,
-    received: &'a HeaderValue,
-) -> impl Iterator<Item = (&'a [u8], &'a HeaderValue)> {
-    let missing = !head.headers.contains_key(header::DATE);
-    let date = missing.then_some((&b"Date"[..], received));
-    fields(head).chain(date)
-}
-
-/// The head that is stored: without what is not for others, and without framing, which follows from the body.
-fn kept_head<'a>(
-    status: StatusCode,
-    fields: impl Iterator<Item = (&'a [u8], &'a HeaderValue)>,
-    plan: &Plan,
-) -> Head {
-    let left_out = |name: &[u8]| {
-        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        is_framing(name)
-            || plan
-                .leave_out
-                .iter()
-                .any(|other| is(other.as_str().as_bytes()))
-    };
-    let kept = fields.filter(|(name, _)| !left_out(name));
-    Head::new(status, kept.map(|(name, value)| (name, value.as_bytes())))
-}
-
-/// Whether a field follows from the body and the time.
-fn is_framing(name: &[u8]) -> bool {
-    const FRAMING: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"age"];
-    FRAMING.iter().any(|other| name.eq_ignore_ascii_case(other))
-}
-
-fn hashes(cache: &Store, headers: &HeaderMap) -> Box<[u64]> {
-    let all = tags(headers).map(|tag| cache.tag_hash(tag));
-    let mut all: SmallVec<[u64; 8]> = all.collect();
-    all.sort_unstable();
-    all.dedup();
-    all.into_vec().into()
-}
-
-/// A stored answer that a node says is still right: with the fields that the 304 brought, and a new life.
-fn confirm(
-    fetch: &Fetch,
-    entry: &Arc<Entry>,
-    head: &ResponseHeader,
-    rules: &RouteCache,
-    now: Millis,
-) -> Arc<Entry> {
-    let mut stored = HeaderMap::new();
-    for (name, value) in entry.head.fields() {
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(&name),
-            HeaderValue::from_maybe_shared(value),
-        ) {
-            stored.append(name, value);
-        }
-    }
-    // A 304 without a time of its own was made now (RFC 9110 §6.6.1).
-    let received = received(now);
-    let mut fresh = head.headers.clone();
-    fresh
-        .entry(header::DATE)
-        .or_insert_with(|| received.clone());
-    let both = merged(&stored, &fresh);
-    let cache = &fetch.control.cache;
-    let status = entry.head.status;
-    // That it may be stored was decided by another request than this one.
-    let mut asker = fetch.request.headers.clone();
-    asker.remove(header::AUTHORIZATION);
-    asker.remove(header::CACHE_CONTROL);
-    let planned = plan(fetch, (&asker, status), &both, rules, now);
-    let updates = |name: &[u8]| {
-        HeaderName::from_bytes(name)
-            .is_ok_and(|name| is_updated_by_304(&name) && fresh.contains_key(name))
-    };
-    let old: Vec<_> = entry.head.fields().collect();
-    let old = old.iter().filter(|(name, _)| !updates(name));
-    let old: Vec<(&[u8], HeaderValue)> = old
-        .filter_map(|(name, value)| {
-            let value = HeaderValue::from_maybe_shared(value.clone()).ok()?;
-            Some((&name[..], value))
-        })
-        .collect();
-    let new = dated(head, &received).filter(|(name, _)| updates(name));
-    let all = old.iter().map(|(name, value)| (*name, value)).chain(new);
-    let plan = match planned {
-        Ok(plan) => plan,
-        Err(why) => {
-            // It is right this once and to be stored no more: who waits for it gets it, nobody after them.
-            cache.discard(entry);
-            fetch.is_not_stored(why);
-            told::not_stored(fetch, why);
-            let mut life = entry.life;
-            (life.received, life.lifetime, life.no_cache) = (now, 0, true);
-            let all = all.filter(|(name, _)| !is_framing(name));
-            let sent = Head::new(status, all.map(|(name, value)| (name, value.as_bytes())));
-            return Arc::new(entry.as_if(life, sent));
-        }
-    };
-    fetch.keeps_apart(apart(head, &plan));
-    let kept = kept_head(status, all, &plan);
-    let tags = hashes(cache, &both);
-    cache.renew(
-        entry,
-        (plan.life, kept),
-        plan.selection,
-        tags,
-        fetch.sequence,
-    )
-}
-
 /// Reads the end of an answer that has no body.
 async fn finish_reading(handle: &mut SubrequestHandle) {
     while let Some(task) = handle.rx.recv().await {
@@ -390,8 +239,11 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
         head,
         tags,
         length,
+        mut minifier,
     } = kept;
-    filler.begins((head, plan.life), plan.selection, tags, length);
+    // How much is left of it is known when it is over.
+    let announced = length.filter(|_| minifier.is_none());
+    filler.begins((head, plan.life), plan.selection, tags, announced);
     let cache = &fetch.control.cache;
     cache.unmark(&fetch.asked.key);
     let mut left = length;
@@ -400,7 +252,14 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
         match handle.rx.recv().await {
             Some(HttpTask::Body(Some(piece), _)) => {
                 left = left.map(|left| left.saturating_sub(piece.len() as u64));
-                filler.write(piece).await;
+                match &mut minifier {
+                    Some(minifier) => {
+                        let mut out = Vec::new();
+                        minifier.write(&piece, &mut out);
+                        filler.write(out.into()).await;
+                    }
+                    None => filler.write(piece).await,
+                }
             }
             Some(HttpTask::Done | HttpTask::Trailer(_)) => break,
             Some(HttpTask::Failed(_)) | None => return told::not_stored(fetch, Why::Incomplete),
@@ -411,6 +270,14 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
         {
             return told::not_stored(fetch, why); // nobody reads it and it is not stored
         }
+    }
+    if let Some(minifier) = minifier {
+        if left.is_some_and(|left| left > 0) {
+            return told::not_stored(fetch, Why::Incomplete);
+        }
+        let mut out = Vec::new();
+        minifier.finish(&mut out);
+        filler.write(out.into()).await;
     }
     match filler.finish() {
         Ok(_) => told::stored(fetch),

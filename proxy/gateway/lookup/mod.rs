@@ -32,12 +32,16 @@ use crate::cache::store::Joined;
 
 pub mod after;
 mod asked;
+mod confirm;
 pub mod fetch;
+mod form;
 mod keep;
 mod parts;
 mod pass;
 pub mod purge;
 mod serve;
+mod shape;
+mod smaller;
 pub mod status;
 pub mod told;
 mod wait;

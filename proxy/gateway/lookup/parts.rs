@@ -6,15 +6,17 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::StatusCode;
-use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
 
 use super::wait;
 use crate::base::cached::Why;
 use crate::cache::entry::Body;
 use crate::cache::store::Reader;
+use crate::transform::compress::decode::Fault;
+use crate::transform::pipe::Pipe;
 
 /// Bytes that are handed to a connection at a time.
 const SLICE: usize = 256 * 1024;
@@ -141,6 +143,26 @@ pub async fn send_stored(session: &mut Session, body: &Body, parts: &Parts) -> R
             session.write_response_body(Some(end.clone()), false).await
         }
     }
+}
+
+/// Sends a stored body through a pipe that changes its form.
+///
+/// # Errors
+/// When the client cannot be written to, or the body is not what its head says.
+pub async fn send_through(session: &mut Session, body: &Body, mut pipe: Pipe) -> Result<()> {
+    let broken = |fault: Fault| Error::explain(ErrorType::InternalError, fault.as_str());
+    for piece in body.pieces() {
+        let mut piece = piece.clone();
+        let mut more = !piece.is_empty();
+        while more {
+            let mut out = Vec::new();
+            more = pipe.step(&mut piece, &mut out).map_err(broken)?;
+            send_piece(session, out.into()).await?;
+        }
+    }
+    let mut out = Vec::new();
+    pipe.finish(&mut out).map_err(broken)?;
+    send_piece(session, out.into()).await
 }
 
 async fn send_range(session: &mut Session, body: &Body, range: Range<u64>) -> Result<()> {

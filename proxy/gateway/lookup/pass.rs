@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::super::ctx::Ctx;
+use super::super::encode::live;
 use super::super::reply;
 use super::fetch::Rest;
 use super::{keep, status, wait};
@@ -42,18 +43,19 @@ pub async fn on(
             head.append_header(name, value)?;
         }
     }
+    let mut left = keep::length(&head).ok().flatten();
     status::add(&mut head, ctx)?;
+    live::answers(session, &mut head, ctx)?;
     reply::fit(session, &mut head, ctx);
     let has_body = !matches!(
         head.status,
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     );
-    let mut left = keep::length(&head).ok().flatten();
     session.write_response_header(head, !has_body).await?;
     loop {
         // The end of a body of known length is not always told.
         if left == Some(0) {
-            return session.write_response_body(None, true).await;
+            return end(session, ctx).await;
         }
         let next = tokio::select! {
             next = rest.next() => next,
@@ -62,12 +64,13 @@ pub async fn on(
         match next {
             Some(HttpTask::Body(Some(piece), _)) if !piece.is_empty() => {
                 left = left.map(|left| left.saturating_sub(piece.len() as u64));
-                session.write_response_body(Some(piece), false).await?;
+                let mut piece = Some(piece);
+                live::piece(&mut piece, false, ctx)?;
+                if piece.is_some() {
+                    session.write_response_body(piece, false).await?;
+                }
             }
-            Some(HttpTask::Done) => return session.write_response_body(None, true).await,
-            Some(HttpTask::Trailer(_)) => {
-                return session.write_response_body(None, true).await;
-            }
+            Some(HttpTask::Done | HttpTask::Trailer(_)) => return end(session, ctx).await,
             Some(HttpTask::Failed(_)) | None => break,
             Some(_) => {}
         }
@@ -75,4 +78,14 @@ pub async fn on(
     let failed = ctx.fetched.as_ref().and_then(|fetch| fetch.failed());
     ctx.end.get_or_insert(failed.unwrap_or(End::UpstreamReset));
     Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up())
+}
+
+/// The body is over.
+async fn end(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    let mut last = None;
+    live::piece(&mut last, true, ctx)?;
+    if last.is_some() {
+        session.write_response_body(last, false).await?;
+    }
+    session.write_response_body(None, true).await
 }

@@ -3,6 +3,9 @@
 //! What is stored goes out as it came, with what only we can say: how old it is, how long it is, what the cache did.
 //! Never writes a byte after a body that was cut; the client must see that it was.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
@@ -10,41 +13,42 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::super::ctx::Ctx;
+use super::super::encode::choice::{self, Choice};
+use super::super::encode::dress;
 use super::super::reply;
+use super::form::{self, From};
 use super::parts::{self, Parts};
 use super::status;
 use crate::base::cached::{Outcome, Why};
+use crate::base::coding::Coding;
 use crate::base::reason::End;
-use crate::cache::entry::{Body, Entry, Head};
+use crate::cache::entry::{Entry, Head};
 use crate::cache::policy::condition::{Validators, if_range_holds, not_modified};
 use crate::cache::policy::life::Life;
 use crate::cache::policy::range::{self, Ranges};
-use crate::cache::store::Reader;
+use crate::cache::store::{Begun, Reader};
+use crate::transform::etag;
 
 /// What there is to send.
 struct Offer<'a> {
     head: &'a Head,
     life: &'a Life,
+    choice: Choice,
+    /// How long its body is, in the form of the choice.
     length: Option<u64>,
-}
-
-/// Where its body comes from.
-enum From<'a> {
-    Store(&'a Body),
-    Fetch(&'a mut Reader),
 }
 
 /// Sends a stored answer.
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn stored(session: &mut Session, ctx: &mut Ctx, entry: &Entry) -> Result<()> {
-    let offer = Offer {
-        head: &entry.head,
-        life: &entry.life,
-        length: Some(entry.body.len()),
-    };
-    send(session, ctx, &offer, From::Store(&entry.body)).await
+pub async fn stored(session: &mut Session, ctx: &mut Ctx, entry: &Arc<Entry>) -> Result<()> {
+    let length = Some(entry.body.len());
+    let what = (&entry.head, &entry.life, length);
+    send(session, ctx, what, |ctx, choice, is_head| {
+        form::of_stored(ctx, entry, choice, is_head)
+    })
+    .await
 }
 
 /// Sends an answer while it is fetched.
@@ -54,50 +58,81 @@ pub async fn stored(session: &mut Session, ctx: &mut Ctx, entry: &Entry) -> Resu
 pub async fn fetched(
     session: &mut Session,
     ctx: &mut Ctx,
-    (head, life, length): (&Head, &Life, Option<u64>),
-    reader: &mut Reader,
+    begun: &Begun,
+    reader: Reader,
 ) -> Result<()> {
-    let offer = Offer { head, life, length };
-    send(session, ctx, &offer, From::Fetch(reader)).await
+    let what = (&begun.head, &begun.life, begun.length);
+    send(session, ctx, what, |ctx, choice, _| {
+        form::of_fetched(ctx, reader, choice, begun.length)
+    })
+    .await
 }
 
-async fn send(
+/// Sends an answer; `body` gives it in a form, once it is known that it is wanted.
+async fn send<'a>(
     session: &mut Session,
     ctx: &mut Ctx,
-    offer: &Offer<'_>,
-    from: From<'_>,
+    (head, life, length): (&'a Head, &'a Life, Option<u64>),
+    body: impl FnOnce(&Ctx, Choice, bool) -> (Choice, From<'a>),
 ) -> Result<()> {
     let request = &session.req_header().headers;
+    let mut offer = Offer {
+        head,
+        life,
+        choice: choice::of_stored(ctx, request, head, length),
+        length,
+    };
     // Most requests have no terms, and what would be judged by is not looked for.
     let has_terms = has_terms(request);
     let fields = match has_terms {
-        true => Fields::of(offer.head),
+        true => Fields::of(head),
         false => Fields::default(),
     };
-    let parts = match has_terms {
-        false => Parts::Whole,
-        true if is_held(request, offer, &fields) => Parts::NotModified,
-        true => wanted(&ctx.head.method, request, offer, &fields),
+    let held = has_terms
+        .then(|| held(request, ctx, &offer, &fields))
+        .flatten();
+    let is_head = ctx.head.method == Method::HEAD;
+    let (parts, from) = match held {
+        Some(form) => {
+            offer.choice.to = form;
+            (Parts::NotModified, From::Unknown)
+        }
+        None => {
+            let (choice, from) = body(ctx, offer.choice, is_head);
+            offer.choice = choice;
+            offer.length = from.length();
+            let parts = match has_terms {
+                true => wanted(&ctx.head.method, request, &offer, &fields),
+                false => Parts::Whole,
+            };
+            (parts, from)
+        }
     };
     // What is still coming is read once, from front to back.
     let parts = match (parts, &from) {
-        (Parts::Many { .. }, From::Fetch(_)) => Parts::Whole,
+        (Parts::Many { .. }, From::Coming(..)) => Parts::Whole,
         (parts, _) => parts,
     };
-    let mut head = dressed(offer, &fields, &parts, ctx)?;
+    if let Some(why) = offer.choice.skipped.filter(|_| held.is_none()) {
+        ctx.control.metrics.compression.skipped(why);
+    }
+    let mut head = dressed(&offer, &fields, &parts, ctx)?;
     reply::fit(session, &mut head, ctx);
-    let is_bare = parts.is_bare() || ctx.head.method == Method::HEAD || has_no_body(offer);
+    let is_bare = parts.is_bare() || is_head || has_no_body(&offer);
     session.write_response_header(Box::new(head), false).await?;
     if is_bare {
         return session.write_response_body(None, true).await;
     }
     match from {
-        From::Store(body) => parts::send_stored(session, body, &parts).await?,
-        From::Fetch(reader) => {
-            if let Err(why) = parts::send_fetched(session, reader, &parts).await? {
+        From::Store(entry) => parts::send_stored(session, &entry.body, &parts).await?,
+        From::Form(body) => parts::send_stored(session, &body, &parts).await?,
+        From::Coming(mut reader, _) => {
+            if let Err(why) = parts::send_fetched(session, &mut reader, &parts).await? {
                 return Err(cut(ctx, why));
             }
         }
+        From::Live(entry, pipe) => parts::send_through(session, &entry.body, *pipe).await?,
+        From::Unknown => {}
     }
     session.write_response_body(None, true).await
 }
@@ -105,7 +140,11 @@ async fn send(
 /// The body that was being sent ended too early.
 fn cut(ctx: &mut Ctx, why: Why) -> Box<Error> {
     let failed = ctx.fetched.as_ref().and_then(|fetch| fetch.failed());
-    ctx.end.get_or_insert(failed.unwrap_or(End::UpstreamReset));
+    let end = match why {
+        Why::Undecodable => End::UpstreamInvalid,
+        _ => failed.unwrap_or(End::UpstreamReset),
+    };
+    ctx.end.get_or_insert(end);
     let error = Error::explain(ErrorType::ConnectionClosed, why.as_str());
     error.into_up()
 }
@@ -127,6 +166,7 @@ struct Fields {
     last_modified: Option<Bytes>,
     date: Option<Bytes>,
     content_type: Option<Bytes>,
+    accept_ranges: Option<Bytes>,
 }
 
 impl Fields {
@@ -138,6 +178,7 @@ impl Fields {
                 4 if name.eq_ignore_ascii_case(b"date") => &mut found.date,
                 13 if name.eq_ignore_ascii_case(b"last-modified") => &mut found.last_modified,
                 12 if name.eq_ignore_ascii_case(b"content-type") => &mut found.content_type,
+                13 if name.eq_ignore_ascii_case(b"accept-ranges") => &mut found.accept_ranges,
                 _ => continue,
             };
             place.get_or_insert(value);
@@ -145,19 +186,46 @@ impl Fields {
         found
     }
 
-    fn validators(&self) -> Validators<'_> {
+    /// What identifies the form of a choice.
+    fn validators<'a>(&'a self, tag: Option<&'a [u8]>) -> Validators<'a> {
         Validators {
-            etag: self.etag.as_deref(),
+            etag: tag,
             last_modified: self.last_modified.as_deref(),
             date: self.date.as_deref(),
         }
     }
+
+    /// The entity tag of a form of an answer that came in this coding.
+    fn tag(&self, from: Option<Coding>, form: Coding) -> Option<Cow<'_, [u8]>> {
+        let own = self.etag.as_deref()?;
+        match from {
+            Some(from) if from != form => etag::of_form(own, form).map(Cow::Owned),
+            _ => Some(Cow::Borrowed(own)),
+        }
+    }
 }
 
-/// Whether the client has it already. Preconditions count only where the answer would be a success (RFC 9110 §13.2.1).
-fn is_held(request: &HeaderMap, offer: &Offer<'_>, fields: &Fields) -> bool {
-    offer.head.status.is_success()
-        && not_modified(request, &fields.validators(), offer.life.received)
+/// Which form of it the client has already. Preconditions count only where the answer would be a success (RFC 9110
+/// §13.2.1). Which of the forms that a client takes it is given is ours to choose, so one that it has will do.
+fn held(request: &HeaderMap, ctx: &Ctx, offer: &Offer<'_>, fields: &Fields) -> Option<Coding> {
+    if !offer.head.status.is_success() {
+        return None;
+    }
+    let Choice {
+        from, to, varies, ..
+    } = offer.choice;
+    let is_held = |form: Coding| {
+        let tag = fields.tag(from, form);
+        let validators = fields.validators(tag.as_deref());
+        not_modified(request, &validators, offer.life.received)
+    };
+    if is_held(to) {
+        return Some(to);
+    }
+    let (_, accepts) = choice::rules(ctx).filter(|_| varies)?;
+    let others = Coding::ALL.into_iter();
+    let mut others = others.filter(|form| *form != to && accepts.takes(*form));
+    others.find(|form| is_held(*form))
 }
 
 /// How much of it the client wants.
@@ -168,7 +236,15 @@ fn wanted(method: &Method, request: &HeaderMap, offer: &Offer<'_>, fields: &Fiel
     let asks = *method == Method::GET
         && offer.head.status == StatusCode::OK
         && request.contains_key(header::RANGE);
-    if !asks || !if_range_holds(request, &fields.validators()) {
+    // The node says that it has no parts, or we do, of what is not stored as it came.
+    let has_parts = fields.accept_ranges.as_deref() != Some(b"none");
+    let Choice { from, to, .. } = offer.choice;
+    // There are no parts of what we compressed: it may be made anew, of other bytes.
+    if !asks || !has_parts || (to != Coding::Identity && from != Some(to) && from.is_some()) {
+        return Parts::Whole;
+    }
+    let tag = fields.tag(from, to);
+    if !if_range_holds(request, &fields.validators(tag.as_deref())) {
         return Parts::Whole;
     }
     match range::wanted(request, length) {
@@ -201,8 +277,10 @@ fn dressed(
 ) -> Result<ResponseHeader> {
     let status = parts.status().unwrap_or(offer.head.status);
     let mut head = ResponseHeader::build(status, Some(16))?;
+    let changes = offer.choice.changes();
     for (name, value) in offer.head.fields() {
         let goes = match parts {
+            _ if changes && dress::is_of_the_bytes(&name) => false,
             Parts::NotModified => goes_with_304(&name, fields),
             Parts::Beyond { .. } => goes_with_416(&name),
             Parts::Whole => true,
@@ -227,6 +305,7 @@ fn dressed(
         head.insert_header("Age", age)?;
     }
     status::add(&mut head, ctx)?;
+    dress::says(&mut head, &offer.choice, parts.is_bare())?;
     parts.dress(&mut head)?;
     if !parts.is_bare() && matches!(parts, Parts::Whole) && !has_no_body(offer) {
         match offer.length {

@@ -187,7 +187,7 @@ async fn take(
     ctx: &mut Ctx,
     asked: &Asked,
     stored: Option<Stored>,
-    mut reader: Reader,
+    reader: Reader,
     state: State,
 ) -> Result<Step> {
     let follows = ctx.cached.collapsed;
@@ -204,8 +204,7 @@ async fn take(
             }
             ctx.cached.stored = !follows;
             ctx.cached.ttl = Some(seconds_left(begun.life.fresh_until(None), now));
-            let what = (&begun.head, &begun.life, begun.length);
-            serve::fetched(session, ctx, what, &mut reader).await?;
+            serve::fetched(session, ctx, &begun, reader).await?;
             Ok(Step::Answered)
         }
         State::Stored(entry) => {

@@ -23,6 +23,7 @@ use crate::live::clock::Clock;
 use crate::live::hold::Hold;
 use crate::live::lifecycle::Lifecycle;
 use crate::live::overlay::{Change, Overlay, entry_named};
+use crate::live::recompress::Recompress;
 use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
 use crate::telemetry::flood::Flood;
@@ -65,6 +66,8 @@ pub struct Control {
     pub slow: SlowRing,
     /// What is stored, whatever the generation.
     pub cache: Arc<Store>,
+    /// What of it waits to be compressed better.
+    pub recompress: Recompress,
     /// What of it is asked for most.
     pub top: TopUrls<Arc<Key>>,
     /// Why answers were lately not stored.
@@ -152,6 +155,7 @@ impl Control {
         };
         let first = build::build(&parts, &metrics, now)?;
         let cache = Arc::new(Store::new(&first.config.cache, fastrand::u64(..)));
+        let recompress = Recompress::new(first.config.cache.recompress);
         let generation = first.generation;
         metrics.reloads.succeeded("applied", unix_seconds(at));
         metrics.reloads.in_use(generation, 0);
@@ -162,6 +166,7 @@ impl Control {
             flood: Flood::default(),
             slow: SlowRing::default(),
             cache,
+            recompress,
             top: TopUrls::default(),
             lately: Lately::default(),
             clock: Clock::default(),

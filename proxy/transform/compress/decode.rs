@@ -18,6 +18,20 @@ pub enum Fault {
     Ratio,
 }
 
+impl Fault {
+    /// Every value, for metrics that exist from the start.
+    pub const ALL: [Fault; 3] = [Fault::Broken, Fault::TooLarge, Fault::Ratio];
+
+    /// The word of the metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::Broken => "broken",
+            Fault::TooLarge => "too_large",
+            Fault::Ratio => "ratio",
+        }
+    }
+}
+
 /// Reads one body.
 pub trait Decoder: Send {
     /// Takes from `input` and appends at most `most` bytes (at least one) to `out`.

@@ -12,6 +12,7 @@ mod zstd;
 use std::ops::RangeInclusive;
 
 use crate::base::coding::Coding;
+use crate::config::checked::LEVELS;
 
 /// Writes one body in a coding.
 pub trait Encoder: Send {
@@ -24,15 +25,9 @@ pub trait Encoder: Send {
     fn finish(&mut self, out: &mut Vec<u8>);
 }
 
-/// Levels that a coding has, the least effort first.
+/// Levels that a coding has, the least effort first; 0 alone for identity.
 pub fn levels(coding: Coding) -> RangeInclusive<u32> {
-    match coding {
-        Coding::Identity => 0..=0,
-        Coding::Gzip | Coding::Deflate => 1..=9,
-        Coding::Brotli => 0..=11,
-        // Beyond are windows that clients need not have (RFC 9659: 8 MiB).
-        Coding::Zstd => 1..=19,
-    }
+    LEVELS.get(coding).cloned().unwrap_or(0..=0)
 }
 
 /// An encoder at this level (the nearest there is) for a body of so many bytes, if that is known: tables and windows are

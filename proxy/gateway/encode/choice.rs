@@ -1,0 +1,156 @@
+//! Which form of an answer a client gets.
+//!
+//! Decides and changes nothing. What it says of a stored answer holds as long as the route's rules do.
+
+use http::{HeaderMap, Method, StatusCode, header};
+
+use super::super::ctx::Ctx;
+use crate::base::coding::{Coding, Skipped};
+use crate::cache::entry::Head;
+use crate::live::snapshot::Compressing;
+use crate::transform::eligible::{Facts, may_compress, may_decode};
+use crate::transform::negotiate::Accepted;
+
+/// In which form an answer goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// The coding it comes in; `None`: one that is not known here, and it stays as it is.
+    pub from: Option<Coding>,
+    /// The coding it goes out in.
+    pub to: Coding,
+    /// Other clients get other forms of it: `Vary` says so.
+    pub varies: bool,
+    /// Why it is not compressed.
+    pub skipped: Option<Skipped>,
+}
+
+impl Choice {
+    /// As it came.
+    pub const AS_IS: Choice = Choice {
+        from: None,
+        to: Coding::Identity,
+        varies: false,
+        skipped: None,
+    };
+
+    /// Whether it goes out in another form than it came in.
+    pub fn changes(&self) -> bool {
+        self.from.is_some_and(|from| from != self.to)
+    }
+
+    /// The same answer as it came, all the same.
+    pub fn not(self, why: Skipped) -> Choice {
+        Choice {
+            to: self.from.unwrap_or(Coding::Identity),
+            skipped: Some(why),
+            ..self
+        }
+    }
+}
+
+/// The rules of a request's route and what its client takes; `None`: its route does not compress.
+pub fn rules(ctx: &Ctx) -> Option<(&Compressing, &Accepted)> {
+    let accepts = ctx.accepts.as_ref()?;
+    let rules = ctx.snapshot.compressing[ctx.route?].as_ref()?;
+    Some((rules, accepts))
+}
+
+/// The form of an answer that is stored, or on its way into the store.
+pub fn of_stored(ctx: &Ctx, request: &HeaderMap, head: &Head, length: Option<u64>) -> Choice {
+    let Some((rules, accepts)) = rules(ctx) else {
+        return Choice::AS_IS;
+    };
+    let facts = Facts {
+        status: head.status,
+        media_type: head.media_type(),
+        coding: head.coding(),
+        no_transform: head.no_transform(),
+        sets_cookie: head.sets_cookie(),
+        length,
+        is_stored: true,
+    };
+    let choice = of(rules, accepts, &facts);
+    // A part of what is stored as it is can be cut out of it; of what is compressed, nobody could use one.
+    let is_part = choice.changes()
+        && choice.from == Some(Coding::Identity)
+        && accepts.takes(Coding::Identity)
+        && ctx.head.method == Method::GET
+        && head.status == StatusCode::OK
+        && request.contains_key(header::RANGE)
+        && !names_form(request);
+    match is_part {
+        true => choice.not(Skipped::Range),
+        false => choice,
+    }
+}
+
+/// Whether a request continues one of our forms, of which there are no parts: it gets the whole of it.
+fn names_form(request: &HeaderMap) -> bool {
+    let named = request.get(header::IF_RANGE);
+    named.is_some_and(|tag| crate::transform::etag::base_of(tag.as_bytes()).is_some())
+}
+
+/// The form of an answer with these facts.
+pub fn of(rules: &Compressing, accepts: &Accepted, facts: &Facts<'_>) -> Choice {
+    let Some(from) = facts.coding else {
+        return Choice {
+            skipped: Some(Skipped::Encoded),
+            ..Choice::AS_IS
+        };
+    };
+    let choice = Choice {
+        from: Some(from),
+        to: from,
+        varies: false,
+        skipped: None,
+    };
+    match from {
+        Coding::Identity => compressed(rules, accepts, facts, choice),
+        _ => encoded(rules, accepts, facts, choice),
+    }
+}
+
+/// The form of an answer that came as it is.
+fn compressed(
+    rules: &Compressing,
+    accepts: &Accepted,
+    facts: &Facts<'_>,
+    choice: Choice,
+) -> Choice {
+    if let Err(why) = may_compress(&rules.rules, &rules.types, facts) {
+        return choice.not(why);
+    }
+    let to = accepts.choose(&rules.rules.encodings);
+    let skipped = (to == Coding::Identity).then_some(Skipped::NotAccepted);
+    Choice {
+        to,
+        varies: true,
+        skipped,
+        ..choice
+    }
+}
+
+/// The form of an answer that came encoded: as it came, for who takes it so.
+fn encoded(rules: &Compressing, accepts: &Accepted, facts: &Facts<'_>, choice: Choice) -> Choice {
+    if rules.rules.decode.is_none() || !may_decode(facts) {
+        return choice.not(Skipped::Encoded);
+    }
+    let varies = Choice {
+        varies: true,
+        ..choice
+    };
+    if accepts.takes(choice.to) {
+        return varies.not(Skipped::Encoded);
+    }
+    // Decoded it is an answer like any other.
+    let plain = Facts {
+        coding: Some(Coding::Identity),
+        length: None,
+        ..*facts
+    };
+    let to = match may_compress(&rules.rules, &rules.types, &plain) {
+        Ok(()) => accepts.choose(&rules.rules.encodings),
+        Err(_) => Coding::Identity,
+    };
+    Choice { to, ..varies }
+}

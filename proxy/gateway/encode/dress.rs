@@ -1,0 +1,91 @@
+//! The head of an answer in another form than it came in.
+//!
+//! What was said of the bytes that came is not said of those that go. An entity tag names one form (RFC 9110 §8.8.3):
+//! that of a compressed answer is another one, and leads back to the one the nodes know.
+
+use http::{HeaderName, HeaderValue, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+
+use super::choice::Choice;
+use crate::base::coding::Coding;
+use crate::transform::etag;
+
+/// Fields that describe the very bytes of a body, or offer parts of it.
+const OF_THE_BYTES: [&str; 7] = [
+    "content-encoding",
+    "content-length",
+    "accept-ranges",
+    "content-md5",
+    "content-digest",
+    "repr-digest",
+    "digest",
+];
+
+/// Whether a field of the answer as it came is left out of one in another form.
+pub fn is_of_the_bytes(name: &[u8]) -> bool {
+    let mut all = OF_THE_BYTES.iter();
+    all.any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+}
+
+/// Says in the head of an answer that is handed on that it has other forms, and which one this is.
+///
+/// # Errors
+/// When a field cannot be set, which does not happen.
+pub fn dress(head: &mut ResponseHeader, choice: &Choice) -> Result<()> {
+    if choice.changes() {
+        for name in OF_THE_BYTES {
+            head.remove_header(name);
+        }
+    }
+    says(head, choice, false)
+}
+
+/// The same in a head without what is said of the bytes that came. `is_bare`: no body follows.
+///
+/// # Errors
+/// When a field cannot be set, which does not happen.
+pub fn says(head: &mut ResponseHeader, choice: &Choice, is_bare: bool) -> Result<()> {
+    if choice.varies {
+        vary(head)?;
+    }
+    if !choice.changes() {
+        return Ok(());
+    }
+    if choice.to != Coding::Identity && !is_bare {
+        let coding = HeaderValue::from_static(choice.to.as_str());
+        head.insert_header(header::CONTENT_ENCODING, coding)?;
+    }
+    tag(head, choice.to)
+}
+
+/// Gives a head the entity tag of a form.
+///
+/// # Errors
+/// When a field cannot be set, which does not happen.
+pub fn tag(head: &mut ResponseHeader, form: Coding) -> Result<()> {
+    let own = head.headers.get(header::ETAG);
+    let of_form = own.and_then(|own| etag::of_form(own.as_bytes(), form));
+    if let Some(value) = of_form.and_then(|tag| HeaderValue::from_bytes(&tag).ok()) {
+        head.insert_header(header::ETAG, value)?;
+    }
+    Ok(())
+}
+
+/// Adds `Accept-Encoding` to `Vary`, unless it says as much.
+///
+/// # Errors
+/// When a field cannot be set, which does not happen.
+pub fn vary(head: &mut ResponseHeader) -> Result<()> {
+    const NAME: HeaderName = header::ACCEPT_ENCODING;
+    let lines = head.headers.get_all(header::VARY).iter();
+    let mut members = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    let says = |member: &[u8]| {
+        let member = member.trim_ascii();
+        member == b"*" || member.eq_ignore_ascii_case(NAME.as_str().as_bytes())
+    };
+    if !members.any(says) {
+        head.append_header(header::VARY, HeaderValue::from_static("Accept-Encoding"))?;
+    }
+    Ok(())
+}

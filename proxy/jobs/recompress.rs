@@ -1,0 +1,107 @@
+//! Compresses again, better, what is asked for again and again.
+//!
+//! On threads of the lowest priority that rest between slices, so that requests come first wherever there are any.
+//! Never holds more than one answer at a time, and gives up one that takes too long.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::Receiver;
+
+use crate::cache::entry::Entry;
+use crate::config::checked;
+use crate::live::control::Control;
+use crate::live::recompress::Job;
+use crate::transform::compress::decode::Fault;
+use crate::transform::pipe::Pipe;
+
+/// Those that wait, shared by the threads.
+pub type Line = Arc<Mutex<Receiver<Job>>>;
+
+/// How much a thread asks to be left behind others: all there is.
+const LEAST_URGENT: i32 = 19;
+
+/// Works on what waits until the process ends. For a thread of its own.
+pub async fn run(control: Arc<Control>, line: Line) {
+    // Of this thread alone, on Linux. Where it may not, it still rests between slices.
+    if let Err(why) = rustix::process::nice(LEAST_URGENT) {
+        tracing::debug!("compressing behind the answers at usual priority: {why}");
+    }
+    loop {
+        let next = line.lock().await.recv().await;
+        let Some(job) = next else { return };
+        control.metrics.compression.queued(-1);
+        let config = control.hold.load().config.clone();
+        if let Some(rules) = &config.cache.recompress {
+            work(&control, &job, rules).await;
+        }
+    }
+}
+
+/// Makes one form.
+async fn work(control: &Control, job: &Job, rules: &checked::Recompress) {
+    let Some(entry) = job.entry.upgrade() else {
+        return; // it was evicted, purged or renewed
+    };
+    let is_wanted = entry.form(job.coding).is_none_or(|form| !form.is_final);
+    let Some(from) = entry.head.coding().filter(|_| is_wanted) else {
+        return;
+    };
+    let length = Some(entry.body.len());
+    let pipe = Pipe::new((from, job.coding), job.level, length, job.limits);
+    let mut work = Work {
+        pipe,
+        took: Duration::ZERO,
+        rules,
+    };
+    let made = work.through(&entry).await;
+    let metrics = &control.metrics.compression;
+    if let Some(coding) = work.pipe.makes() {
+        let (bytes_in, bytes_out) = work.pipe.counts;
+        metrics.compressed(coding, bytes_in, bytes_out, work.took);
+    }
+    let Ok(Some(made)) = made else { return };
+    let kept = (control.cache).put_form(&entry, job.coding, &[made.into()], true);
+    let form = kept.as_ref().and_then(|entry| entry.form(job.coding));
+    if form.is_some_and(|form| form.body.is_some()) {
+        metrics.stored(job.coding, true);
+    }
+}
+
+struct Work<'a> {
+    pipe: Pipe,
+    took: Duration,
+    rules: &'a checked::Recompress,
+}
+
+impl Work<'_> {
+    /// The whole body in the new form. `None`: it takes too long.
+    async fn through(&mut self, entry: &Entry) -> Result<Option<Vec<u8>>, Fault> {
+        let mut out = Vec::new();
+        for piece in entry.body.pieces() {
+            let mut piece = piece.clone();
+            let mut more = !piece.is_empty();
+            while more {
+                let begun = Instant::now();
+                more = self.pipe.step(&mut piece, &mut out)?;
+                self.rest(begun).await;
+                if self.took > self.rules.time {
+                    return Ok(None);
+                }
+            }
+        }
+        let begun = Instant::now();
+        self.pipe.finish(&mut out)?;
+        self.rest(begun).await;
+        Ok(Some(out))
+    }
+
+    /// Leaves the others their share of the time since `begun`.
+    async fn rest(&mut self, begun: Instant) {
+        let worked = begun.elapsed();
+        self.took += worked;
+        let share = self.rules.cpu.clamp(1, 100);
+        tokio::time::sleep(worked * (100 - share) / share).await;
+    }
+}

@@ -1,0 +1,89 @@
+//! What is asked for again and again waits here to be compressed better.
+//!
+//! Bounded: what finds no place is asked for again later, if it is. Keeps nothing alive: an answer that is evicted
+//! meanwhile is not worth it.
+
+use std::sync::Arc;
+use std::sync::Weak;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::base::coding::Coding;
+use crate::cache::entry::{Entry, Form};
+use crate::config::checked::{self, Compress, Decode};
+use crate::telemetry::metrics::CompressionMetrics;
+
+/// A stored answer that one of its forms is worth more time of.
+#[derive(Debug)]
+pub struct Job {
+    /// The answer.
+    pub entry: Weak<Entry>,
+    /// Which of its forms.
+    pub coding: Coding,
+    /// The level it is made at.
+    pub level: u32,
+    /// How far its own body is decoded.
+    pub limits: Decode,
+}
+
+/// Those that wait.
+#[derive(Debug)]
+pub struct Recompress {
+    /// How many threads work on them.
+    threads: usize,
+    waiting: Sender<Job>,
+    next: Mutex<Option<Receiver<Job>>>,
+}
+
+impl Recompress {
+    /// Nobody waits yet. How many threads there are and how many may wait is settled when the process starts.
+    pub fn new(rules: Option<checked::Recompress>) -> Self {
+        let (waiting, next) = channel(rules.map_or(1, |rules| rules.queue));
+        Recompress {
+            threads: rules.map_or(0, |rules| rules.threads),
+            waiting,
+            next: Mutex::new(Some(next)),
+        }
+    }
+
+    /// How many threads are to work on them.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// A form that could be smaller was sent. The one time that makes it worth it puts it in line.
+    pub fn used(
+        &self,
+        entry: &Arc<Entry>,
+        form: &Form,
+        (rules, route): (Option<&checked::Recompress>, &Compress),
+        metrics: &CompressionMetrics,
+    ) {
+        let Some(rules) = rules.filter(|_| self.threads > 0) else {
+            return;
+        };
+        // Where there was no place in line it comes round again after as many.
+        if !form.hit().is_multiple_of(rules.after) || entry.body.len() > rules.max_size {
+            return;
+        }
+        let Some(level) = route.stored_level.get(form.coding) else {
+            return;
+        };
+        let job = Job {
+            entry: Arc::downgrade(entry),
+            coding: form.coding,
+            level: *level,
+            limits: route.decode.unwrap_or_default(),
+        };
+        match self.waiting.try_send(job) {
+            Ok(()) => metrics.queued(1),
+            Err(_) => metrics.dropped(),
+        }
+    }
+
+    /// The line, for the one who works on it.
+    pub fn take_line(&self) -> Option<Receiver<Job>> {
+        self.next.lock().take()
+    }
+}
