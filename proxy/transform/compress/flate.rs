@@ -199,7 +199,7 @@ impl Reader for Inflate {
 /// Whether a body begins as the zlib format does (RFC 1950 §2.2): bare, these bits would be a stored block whose unused
 /// bits are set, which nobody writes.
 fn is_zlib(head: [u8; 2]) -> bool {
-    head[0] & 0x0f == 8 && head[0] >> 4 <= 7 && u16::from_be_bytes(head) % 31 == 0
+    head[0] & 0x0f == 8 && head[0] >> 4 <= 7 && u16::from_be_bytes(head).is_multiple_of(31)
 }
 
 /// Bytes given, and whether it is over. Stops where there is no more input, or no more room.
