@@ -111,11 +111,15 @@ impl Drop for Writer {
     }
 }
 
+/// Bytes of the longest head of a frame (RFC 8878 §3.1.1.1).
+const HEAD: usize = 18;
+
 /// Reads frames, and skips those that say so.
 pub(super) struct Unzstd {
     context: DCtx<'static>,
-    /// What a frame begins with, as far as it came; whole within a frame.
+    /// What a frame begins with.
     magic: [u8; 4],
+    /// Bytes of the frame that came, no more than a head has; none between frames.
     has: usize,
 }
 
@@ -140,6 +144,21 @@ impl Unzstd {
         *input = &input[taken..];
         if left.map_err(|_| Broken)? == 0 {
             self.has = 0;
+        }
+        Ok(given)
+    }
+
+    /// Gives a head byte by byte: of one that comes in two parts, the library may take the second for the beginning of a
+    /// frame.
+    fn go_on(&mut self, input: &mut &[u8], room: &mut [u8]) -> Result<usize, Broken> {
+        let most = if self.has < HEAD { 1 } else { usize::MAX };
+        let (mut now, before) = (&input[..input.len().min(most)], self.has);
+        let offered = now.len();
+        let given = self.run(&mut now, room)?;
+        let taken = offered - now.len();
+        *input = &input[taken..];
+        if self.has == before {
+            self.has = before.saturating_add(taken).min(HEAD);
         }
         Ok(given)
     }
@@ -172,7 +191,7 @@ impl Reader for Unzstd {
             if self.has < self.magic.len() && !self.begin(input, &mut room[given..])? {
                 break;
             }
-            given += self.run(input, &mut room[given..])?;
+            given += self.go_on(input, &mut room[given..])?;
             if (input.len(), given) == before {
                 break;
             }

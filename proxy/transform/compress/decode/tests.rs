@@ -209,3 +209,53 @@ fn damage_is_found_where_the_format_has_a_sum() {
         }
     }
 }
+
+#[test]
+fn zstd_is_the_same_however_it_is_cut() {
+    // A frame whose header looks like a skippable frame behind its magic: no frame at all.
+    let bytes = [
+        &b"\x28\xb5\x2f\xfd\x50\x2a\x4d\x18\x03\0\0\0abc"[..],
+        &whole(Coding::Zstd, 3, b"two"),
+    ];
+    assert_eq!(
+        decoded(Coding::Zstd, &bytes.concat()),
+        (Vec::new(), Err(Fault::Broken))
+    );
+}
+
+#[test]
+fn what_other_programs_wrote_is_read() {
+    let things = br#"{"id":1,"name":"lamp"},{"id":2,"name":"lamp"},{"id":3,"name":"garden hose"},"#
+        .repeat(3);
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/coded/");
+    let read = |name: &str, coding| {
+        decoded(
+            coding,
+            &std::fs::read(format!("{seeds}{name}")).unwrap()[1..],
+        )
+    };
+    for (name, coding) in [
+        ("gzip", Coding::Gzip),
+        ("zlib", Coding::Deflate),
+        ("bare", Coding::Deflate),
+        ("br", Coding::Brotli),
+        ("zstd", Coding::Zstd),
+    ] {
+        assert_eq!(read(name, coding), (things.clone(), Ok(())), "{name}");
+    }
+    assert_eq!(
+        read("gzip-all-fields", Coding::Gzip),
+        (b"abc".to_vec(), Ok(()))
+    );
+    assert_eq!(
+        read("gzip-two-members", Coding::Gzip),
+        (b"onetwo".to_vec(), Ok(()))
+    );
+    assert_eq!(
+        read("zstd-two-frames", Coding::Zstd),
+        (b"onetwo".to_vec(), Ok(()))
+    );
+    assert_eq!(read("br-empty", Coding::Brotli), (Vec::new(), Ok(())));
+    let dictionary = read("zlib-with-a-dictionary", Coding::Deflate).1;
+    assert_eq!(dictionary, Err(Fault::Broken), "nobody has it here");
+}
