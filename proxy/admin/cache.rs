@@ -12,6 +12,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use super::problem::Problem;
+use crate::base::coding::Coding;
+use crate::cache::entry::Body;
 use crate::cache::explain::{source, state};
 use crate::cache::key::Key;
 use crate::cache::policy::life::FOR_EVER;
@@ -29,6 +31,10 @@ const LONGEST: usize = 512;
 pub struct CacheView {
     /// Answers stored.
     pub entries: u64,
+    /// Bodies in other encodings beside them.
+    pub encoded: u64,
+    /// Memory that those take; part of `bytes`.
+    pub encoded_bytes: u64,
     /// Memory taken.
     pub bytes: u64,
     /// Memory that may be.
@@ -131,6 +137,10 @@ pub struct VariantView {
     pub tags: Vec<String>,
     /// Bytes of its head, its body and its key.
     pub size_bytes: u64,
+    /// The encoding it came in; none: one that is not known here, or several.
+    pub encoding: Option<&'static str>,
+    /// Bytes of its body in other encodings; none: it is no smaller so.
+    pub encoded_bytes: BTreeMap<&'static str, Option<u64>>,
     /// The request fields that selected it, each in its one form; none: the request had no such field.
     pub selected_by: BTreeMap<String, Option<String>>,
 }
@@ -147,6 +157,8 @@ pub fn view(control: &Control, most: usize) -> CacheView {
     let requests = stats.requests.into_iter();
     CacheView {
         entries: stats.store.entries,
+        encoded: stats.store.forms,
+        encoded_bytes: stats.store.form_bytes,
         bytes: stats.store.bytes,
         capacity_bytes: stats.store.capacity,
         fills: stats.store.fills,
@@ -269,6 +281,10 @@ fn variant(variant: &Variant, now: u64) -> VariantView {
         has_validator: life.has_validator,
         tags: tags(&fields).map(text).collect(),
         size_bytes: entry.body.len() + size as u64,
+        encoding: entry.head.coding().map(Coding::as_str),
+        encoded_bytes: (entry.forms().iter())
+            .map(|form| (form.coding.as_str(), form.body.as_ref().map(Body::len)))
+            .collect(),
         selected_by: (entry.selection.told())
             .map(|(name, value)| (name.to_string(), value.map(text)))
             .collect(),

@@ -96,8 +96,9 @@ fn cache_panel(page: &mut String, cache: &CacheView) {
     let full = cache.bytes as f64 / cache.capacity_bytes.max(1) as f64;
     let _ = writeln!(
         page,
-        "<h2>Cache</h2><p>{} answers in {:.1} of {:.1} MiB ({:.0} %) · {ratio} · {} left for want of room · {} being fetched</p>",
+        "<h2>Cache</h2><p>{} answers and {} bodies in other encodings in {:.1} of {:.1} MiB ({:.0} %) · {ratio} · {} left for want of room · {} being fetched</p>",
         cache.entries,
+        cache.encoded,
         mebibytes(cache.bytes),
         mebibytes(cache.capacity_bytes),
         full * 100.0,

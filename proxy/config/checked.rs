@@ -239,6 +239,18 @@ impl Route {
             .chain(self.split.as_ref().map(|split| split.reads))
     }
 
+    /// Whether nodes are asked for what nobody has encoded, in place of what the client of such a request takes.
+    pub fn asks_plain(&self, method: &Method) -> bool {
+        let rule = self.compress.as_ref().map(|rules| rules.accept_encoding);
+        match rule {
+            None | Some(AcceptEncoding::Client) => false,
+            Some(AcceptEncoding::Identity) => true,
+            Some(AcceptEncoding::Auto) => {
+                self.cache.is_some() && matches!(*method, Method::GET | Method::HEAD)
+            }
+        }
+    }
+
     /// Whether answers are kept compressed beside what is stored of them.
     pub fn stores_compressed(&self) -> bool {
         self.cache.is_some() && self.compress.is_some()

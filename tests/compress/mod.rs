@@ -5,6 +5,7 @@ mod live;
 mod stored;
 mod strangers;
 mod tags;
+mod told;
 
 use std::io::Read;
 

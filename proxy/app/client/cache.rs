@@ -99,8 +99,9 @@ fn stats_text(stats: &Value) -> String {
     let number = |key: &str| stats[key].as_u64().unwrap_or_default();
     let mebibytes = |key: &str| number(key) as f64 / f64::from(1 << 20);
     let mut text = format!(
-        "{} answers stored, {:.1} of {:.1} MiB taken, {} being fetched\n",
+        "{} answers stored, {} bodies beside them in other encodings, {:.1} of {:.1} MiB taken, {} being fetched\n",
         number("entries"),
+        number("encoded"),
         mebibytes("bytes"),
         mebibytes("capacity_bytes"),
         number("fills"),
@@ -167,6 +168,12 @@ fn explain_text(told: &Value) -> String {
             one["size_bytes"],
             word(&one["state"])
         ));
+        for (encoding, bytes) in one["encoded_bytes"].as_object().into_iter().flatten() {
+            match bytes.as_u64() {
+                Some(bytes) => text.push_str(&format!("    in {encoding}: {bytes} bytes\n")),
+                None => text.push_str(&format!("    in {encoding}: no smaller, sent as it is\n")),
+            }
+        }
         for (name, value) in one["selected_by"].as_object().into_iter().flatten() {
             let value = value
                 .as_str()

@@ -3,13 +3,12 @@
 //! What may be stored is asked for as it is: one body then serves every client, whatever it takes. Entity tags of our
 //! forms are translated for the nodes, which only know their own.
 
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::super::ctx::Ctx;
-use crate::config::checked::AcceptEncoding;
 use crate::transform::etag;
 use crate::transform::negotiate::Accepted;
 
@@ -27,17 +26,11 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         return Ok(());
     };
     let route = &snapshot.config.routes[at];
-    let Some(rules) = &route.compress else {
+    if route.compress.is_none() {
         return Ok(());
-    };
+    }
     ctx.accepts = Some(Accepted::of(&session.req_header().headers));
-    let is_read = matches!(ctx.head.method, Method::GET | Method::HEAD);
-    let asks_plain = match rules.accept_encoding {
-        AcceptEncoding::Auto => is_read && route.cache.is_some(),
-        AcceptEncoding::Identity => true,
-        AcceptEncoding::Client => false,
-    };
-    if asks_plain {
+    if route.asks_plain(&ctx.head.method) {
         let plain = HeaderValue::from_static("identity");
         let request = session.req_header_mut();
         request.insert_header(header::ACCEPT_ENCODING, plain)?;

@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use super::confirm::{confirm, is_about};
 use super::fetch::{Fetch, Handoff, Rest};
 use super::shape::{apart, shape};
-use super::{asked, smaller, told};
+use super::smaller::{self, Smaller};
+use super::{asked, told};
 use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
 use crate::cache::policy::directives::Wish;
@@ -24,7 +25,6 @@ use crate::cache::policy::reuse::{Trouble, on_trouble};
 use crate::cache::policy::store::{Answer, Asked, Plan, storable};
 use crate::cache::store::Filler;
 use crate::config::checked::RouteCache;
-use crate::transform::minify::Minifier;
 
 /// How long requests for what turned out not to be storable go their own way.
 const MARKED: u64 = 60_000;
@@ -124,7 +124,7 @@ struct Kept {
     /// How long the body is that comes.
     length: Option<u64>,
     /// What is stored of it is made smaller.
-    minifier: Option<Box<dyn Minifier + Send>>,
+    smaller: Option<Smaller>,
 }
 
 fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
@@ -160,8 +160,8 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
     match plan(fetch, asker, &head.headers, rules, now) {
         Ok(plan) => {
             fetch.keeps_apart(apart(head, &plan));
-            let minifier = smaller::how(fetch, head);
-            let changed = minifier.as_ref().and_then(|_| smaller::head(head).ok());
+            let kind = smaller::how(fetch, head);
+            let changed = kind.and_then(|_| smaller::head(head).ok());
             let shaped = changed.as_ref().unwrap_or(head);
             let (head, tags) = shape(&fetch.control.cache, shaped, &plan, now);
             Fate::Kept(Box::new(Kept {
@@ -169,7 +169,7 @@ fn decide(fetch: &Arc<Fetch>, head: &ResponseHeader) -> Fate {
                 tags,
                 length,
                 plan,
-                minifier: minifier.filter(|_| changed.is_some()),
+                smaller: kind.filter(|_| changed.is_some()).map(Smaller::new),
             }))
         }
         Err(why) => Fate::NotKept(why),
@@ -239,10 +239,10 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
         head,
         tags,
         length,
-        mut minifier,
+        mut smaller,
     } = kept;
     // How much is left of it is known when it is over.
-    let announced = length.filter(|_| minifier.is_none());
+    let announced = length.filter(|_| smaller.is_none());
     filler.begins((head, plan.life), plan.selection, tags, announced);
     let cache = &fetch.control.cache;
     cache.unmark(&fetch.asked.key);
@@ -252,14 +252,11 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
         match handle.rx.recv().await {
             Some(HttpTask::Body(Some(piece), _)) => {
                 left = left.map(|left| left.saturating_sub(piece.len() as u64));
-                match &mut minifier {
-                    Some(minifier) => {
-                        let mut out = Vec::new();
-                        minifier.write(&piece, &mut out);
-                        filler.write(out.into()).await;
-                    }
-                    None => filler.write(piece).await,
-                }
+                let piece = match &mut smaller {
+                    Some(smaller) => smaller.takes(&piece),
+                    None => piece,
+                };
+                filler.write(piece).await;
             }
             Some(HttpTask::Done | HttpTask::Trailer(_)) => break,
             Some(HttpTask::Failed(_)) | None => return told::not_stored(fetch, Why::Incomplete),
@@ -271,13 +268,11 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
             return told::not_stored(fetch, why); // nobody reads it and it is not stored
         }
     }
-    if let Some(minifier) = minifier {
+    if let Some(smaller) = smaller {
         if left.is_some_and(|left| left > 0) {
             return told::not_stored(fetch, Why::Incomplete);
         }
-        let mut out = Vec::new();
-        minifier.finish(&mut out);
-        filler.write(out.into()).await;
+        filler.write(smaller.ends().await).await;
     }
     match filler.finish() {
         Ok(_) => told::stored(fetch),

@@ -4,6 +4,7 @@
 //! one, and no parts are cut out of it. Never touches what may not be transformed, and whatever the minifier does not
 //! understand goes on as it is.
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -12,30 +13,56 @@ use super::fetch::Fetch;
 use crate::transform::eligible::is_no_transform;
 use crate::transform::minify::{Kind, Minifier, kind, minifier};
 
-/// Fields that say something of the very bytes that came.
-const OF_THE_BYTES: [&str; 6] = [
-    "content-length",
-    "accept-ranges",
-    "content-md5",
-    "content-digest",
-    "repr-digest",
-    "digest",
-];
+/// Fields by which somebody vouches for the very bytes that came.
+const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 
-/// What minifies the answer to a fetch; `None`: it is stored as it comes.
-pub fn how(fetch: &Fetch, head: &ResponseHeader) -> Option<Box<dyn Minifier + Send>> {
-    of(fetch, head).map(minifier)
-}
-
-fn of(fetch: &Fetch, head: &ResponseHeader) -> Option<Kind> {
+/// How the answer to a fetch is minified; `None`: it is stored as it comes.
+pub fn how(fetch: &Fetch, head: &ResponseHeader) -> Option<Kind> {
     let rules = fetch.snapshot.config.routes[fetch.route].minify;
     let fields = &head.headers;
     let may = !rules.is_off()
         && head.status == StatusCode::OK
         && !fields.contains_key(header::CONTENT_ENCODING)
+        && !DIGESTS.iter().any(|name| fields.contains_key(*name))
         && !is_no_transform(fields);
     let media_type = fields.get(header::CONTENT_TYPE).filter(|_| may)?;
     kind(rules, media_type.as_bytes())
+}
+
+/// A body that is minified while it comes.
+pub struct Smaller {
+    kind: Kind,
+    minifier: Box<dyn Minifier + Send>,
+}
+
+impl Smaller {
+    /// One of this kind.
+    pub fn new(kind: Kind) -> Self {
+        let minifier = minifier(kind);
+        Smaller { kind, minifier }
+    }
+
+    /// What can go on of the next piece.
+    pub fn takes(&mut self, piece: &[u8]) -> Bytes {
+        let mut out = Vec::new();
+        self.minifier.write(piece, &mut out);
+        out.into()
+    }
+
+    /// The rest.
+    pub async fn ends(self) -> Bytes {
+        let Smaller { kind, minifier } = self;
+        let end = move || {
+            let mut out = Vec::new();
+            minifier.finish(&mut out);
+            Bytes::from(out)
+        };
+        match kind {
+            Kind::Json => end(),
+            // The whole of it is read now, which may take as long as a page takes to come: not here.
+            _ => tokio::task::spawn_blocking(end).await.unwrap_or_default(),
+        }
+    }
 }
 
 /// The head of an answer that is minified.
@@ -44,9 +71,7 @@ fn of(fetch: &Fetch, head: &ResponseHeader) -> Option<Kind> {
 /// When a field cannot be set, which does not happen.
 pub fn head(answer: &ResponseHeader) -> Result<ResponseHeader> {
     let mut head = answer.clone();
-    for name in OF_THE_BYTES {
-        head.remove_header(name);
-    }
+    head.remove_header(&header::CONTENT_LENGTH);
     head.insert_header(header::ACCEPT_RANGES, HeaderValue::from_static("none"))?;
     let tag = head.headers.get(header::ETAG);
     let weak = tag.filter(|tag| !tag.as_bytes().starts_with(b"W/"));

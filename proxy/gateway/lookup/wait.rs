@@ -108,7 +108,7 @@ pub fn now_there(
 ) -> Option<Stored> {
     let (cache, now) = (&ctx.control.cache, ctx.control.clock.now());
     let found = cache.find(&asked.key, &session.req_header().headers);
-    let is_new = |entry: &Arc<Entry>| before.is_none_or(|old| !Arc::ptr_eq(old, entry));
+    let is_new = |entry: &Arc<Entry>| before.is_none_or(|old| !old.is_same_answer(entry));
     found.entry.filter(|(entry, expired_at)| {
         is_new(entry) && reuse(&entry.life, &asked.wish, *expired_at, now) == Use::Fresh
     })

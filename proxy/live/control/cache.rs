@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::Control;
 use super::target::{self, PurgeWhat, Site, Unclear};
@@ -205,6 +205,12 @@ impl Control {
         let (key, _) = self.key_of(&snapshot, &own);
         // Its route is that of its own method; what is stored is stored for GET.
         let at = route_of(&snapshot, &own, method);
+        // As nodes would be asked: what clients take there is not what selects.
+        let plain = at.is_some_and(|at| snapshot.config.routes[at].asks_plain(method));
+        let headers = &match plain {
+            true => asking_plain(headers),
+            false => headers.clone(),
+        };
         let now = self.clock.now();
         let mut variants = Vec::new();
         self.cache.for_each(|entry| {
@@ -300,4 +306,12 @@ pub fn mode(hard: bool) -> &'static str {
         true => "hard",
         false => "soft",
     }
+}
+
+/// The fields of a request as they are where nodes are asked for what nobody has encoded.
+fn asking_plain(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    let plain = HeaderValue::from_static("identity");
+    headers.insert(header::ACCEPT_ENCODING, plain);
+    headers
 }

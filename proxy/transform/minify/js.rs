@@ -160,18 +160,8 @@ impl Writer<'_> {
         let gap = self.source.get(self.end..node.start_byte())?;
         match self.out.last() {
             _ if !self.is_spare => self.out.extend_from_slice(gap),
-            _ if gap.is_empty() => {}
-            None => {}
-            Some(&last) if has_line_end(gap) => {
-                if !is_free_to_join(last, next) {
-                    self.out.push(b'\n');
-                }
-            }
-            Some(&last) => {
-                if !is_parted(last, next) {
-                    self.out.push(b' ');
-                }
-            }
+            Some(&last) if !gap.is_empty() => self.out.extend(needed(last, gap, next)),
+            _ => {}
         }
         self.out.extend_from_slice(token);
         self.end = node.end_byte();
@@ -201,6 +191,15 @@ fn is_kept(comment: &[u8]) -> bool {
     let text = String::from_utf8_lossy(comment).to_lowercase();
     matches!(comment.get(2), Some(b'!' | b'#' | b'@'))
         || KEPT.iter().any(|word| text.contains(word))
+}
+
+/// What must stand between two tokens, of which these are the last and the first byte, for the gap that was there.
+fn needed(last: u8, gap: &[u8], next: u8) -> Option<u8> {
+    if has_line_end(gap) {
+        (!is_free_to_join(last, next)).then_some(b'\n')
+    } else {
+        (!is_parted(last, next)).then_some(b' ')
+    }
 }
 
 /// Whether a gap ends a line (ECMA-262 §12.3); a comment with a line end in it does.

@@ -1,4 +1,4 @@
-//! Laws of minifying.
+//! Which bodies are minified at all.
 
 use super::*;
 
