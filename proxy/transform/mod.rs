@@ -2,3 +2,5 @@
 //!
 //! Pure: bytes and fields in, bytes and verdicts out. Knows no connection and no clock, and never sends a client what it
 //! refused.
+
+pub mod minify;
