@@ -99,6 +99,26 @@ const HOMES: &[Home] = &[
         instead: "the stats port's routes live in `admin/`",
     },
     Home {
+        name: "lol_html",
+        homes: &["transform/minify"],
+        instead: "bodies are minified by `transform/minify`, which takes the original back where a crate fails",
+    },
+    Home {
+        name: "cssparser",
+        homes: &["transform/minify"],
+        instead: "bodies are minified by `transform/minify`, which takes the original back where a crate fails",
+    },
+    Home {
+        name: "tree_sitter",
+        homes: &["transform/minify"],
+        instead: "bodies are minified by `transform/minify`, which takes the original back where a crate fails",
+    },
+    Home {
+        name: "tree_sitter_javascript",
+        homes: &["transform/minify"],
+        instead: "bodies are minified by `transform/minify`, which takes the original back where a crate fails",
+    },
+    Home {
         name: "arc_swap",
         homes: &["live/hold"],
         instead: "there is one swap in the program: ask `live/hold` for the generation in use",

@@ -272,7 +272,10 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
         if left.is_some_and(|left| left > 0) {
             return told::not_stored(fetch, Why::Incomplete);
         }
-        filler.write(smaller.ends().await).await;
+        let Some(rest) = smaller.ends().await else {
+            return told::not_stored(fetch, Why::Incomplete);
+        };
+        filler.write(rest).await;
     }
     match filler.finish() {
         Ok(_) => told::stored(fetch),

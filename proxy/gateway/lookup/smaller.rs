@@ -49,8 +49,8 @@ impl Smaller {
         out.into()
     }
 
-    /// The rest.
-    pub async fn ends(self) -> Bytes {
+    /// The rest; `None`: nobody could finish it, because the process is stopping.
+    pub async fn ends(self) -> Option<Bytes> {
         let Smaller { kind, minifier } = self;
         let end = move || {
             let mut out = Vec::new();
@@ -58,9 +58,9 @@ impl Smaller {
             Bytes::from(out)
         };
         match kind {
-            Kind::Json => end(),
+            Kind::Json => Some(end()),
             // The whole of it is read now, which may take as long as a page takes to come: not here.
-            _ => tokio::task::spawn_blocking(end).await.unwrap_or_default(),
+            _ => tokio::task::spawn_blocking(end).await.ok(),
         }
     }
 }

@@ -20,14 +20,6 @@ mod whole;
 
 use crate::config::checked::Minify;
 
-/// Which kinds this build knows.
-pub const AVAILABLE: Minify = Minify {
-    json: true,
-    html: cfg!(feature = "minify-html"),
-    css: cfg!(feature = "minify-css"),
-    js: cfg!(feature = "minify-js"),
-};
-
 /// What a body is, as far as whitespace in it is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -61,10 +53,10 @@ pub fn kind(rules: Minify, media_type: &[u8]) -> Option<Kind> {
         .map(<[u8]>::trim_ascii);
     let kind = kind_of(parts.next()?)?;
     let (is_wanted, is_there) = match kind {
-        Kind::Json => (rules.json, AVAILABLE.json),
-        Kind::Html => (rules.html, AVAILABLE.html),
-        Kind::Css => (rules.css, AVAILABLE.css),
-        Kind::Js => (rules.js, AVAILABLE.js),
+        Kind::Json => (rules.json, Minify::AVAILABLE.json),
+        Kind::Html => (rules.html, Minify::AVAILABLE.html),
+        Kind::Css => (rules.css, Minify::AVAILABLE.css),
+        Kind::Js => (rules.js, Minify::AVAILABLE.js),
     };
     (is_wanted && is_there && parts.all(is_readable)).then_some(kind)
 }

@@ -12,10 +12,10 @@ const ALL: Minify = Minify {
 /// The kind, as far as this build has it.
 fn if_built(kind: Kind) -> Option<Kind> {
     let is_there = match kind {
-        Kind::Json => AVAILABLE.json,
-        Kind::Html => AVAILABLE.html,
-        Kind::Css => AVAILABLE.css,
-        Kind::Js => AVAILABLE.js,
+        Kind::Json => Minify::AVAILABLE.json,
+        Kind::Html => Minify::AVAILABLE.html,
+        Kind::Css => Minify::AVAILABLE.css,
+        Kind::Js => Minify::AVAILABLE.js,
     };
     is_there.then_some(kind)
 }
