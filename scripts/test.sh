@@ -15,6 +15,8 @@ trap 'rm -f "$log"' EXIT
 began=$SECONDS
 rows=()
 counts='none ran'
+# What is tested has everything in it that can be.
+features=minify
 
 # step NAME REMEDY COMMAND...
 step() {
@@ -41,14 +43,14 @@ summary() { # summary RESULT [REMEDY]
 tests() {
     local status=0
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked --no-fail-fast 2>&1 | tee "$log" || status=$?
+        cargo nextest run --locked --features "$features" --no-fail-fast 2>&1 | tee "$log" || status=$?
     else
         echo 'cargo-nextest is not here: a test that hangs is ended only with the whole run (45 minutes)'
         # In the foreground Ctrl-C reaches the tests; without a terminal their whole group is ended in the end.
         local foreground=()
         if [[ -t 0 ]]; then foreground=(--foreground); fi
         timeout "${foreground[@]}" --kill-after=10s 45m \
-            cargo test --locked --no-fail-fast --lib --bins --tests 2>&1 | tee "$log" || status=$?
+            cargo test --locked --features "$features" --no-fail-fast --lib --bins --tests 2>&1 | tee "$log" || status=$?
     fi
     counts=$(count <"$log")
     if [[ $status == 0 && $counts == '0 passed'* ]]; then
@@ -75,12 +77,18 @@ count() {
         END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
 }
 
+# With everything that can be built in, and as it is built without asking for anything.
+lints() {
+    cargo clippy --all-targets --locked --features "$features" -- -D warnings &&
+        cargo clippy --locked -- -D warnings
+}
+
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked; }
 
 step setup 'see above; what it needs is listed at the top of scripts/setup.sh' scripts/setup.sh
 step format 'run: cargo fmt; then look at what it changed' cargo fmt --check
 step lints 'mend what is said above; a lint that is wrong here is allowed on its line, with a reason' \
-    cargo clippy --all-targets --locked -- -D warnings
-step tests 'run one again with: cargo test --locked NAME; a failed story prints what the proxy logged' tests
+    lints
+step tests 'run one again with: cargo test --locked --features minify NAME; a failed story prints what the proxy logged' tests
 step docs 'mend the link or the comment that is named above' docs
 summary ok
