@@ -56,6 +56,15 @@ impl Coding {
     }
 }
 
+/// Whether a line of `Cache-Control` says that nobody may transform the body (RFC 9111 §5.2.1.6, §5.2.2.6). Heard within
+/// quotes too: an answer that is left alone is never wrong.
+pub fn forbids_transform(line: &[u8]) -> bool {
+    line.split(|byte| *byte == b',').any(|member| {
+        let name = member.split(|byte| *byte == b'=').next();
+        name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
+    })
+}
+
 /// Something for every coding but identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PerCoding<T> {

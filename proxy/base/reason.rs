@@ -24,6 +24,8 @@ pub enum End {
     UpstreamReset,
     /// A node's answer is not HTTP.
     UpstreamInvalid,
+    /// A node's answer is not in the encoding that its head names, or more comes out of it than may.
+    UpstreamEncoding,
     /// A node answered that it cannot serve now; another one was asked.
     UpstreamStatus,
     /// Several nodes were tried and each failed.
@@ -173,6 +175,7 @@ impl End {
             End::UpstreamTimeout => "upstream_timeout",
             End::UpstreamReset => "upstream_reset",
             End::UpstreamInvalid => "upstream_invalid",
+            End::UpstreamEncoding => "upstream_encoding",
             End::UpstreamStatus => "upstream_status",
             End::RetryExhausted => "retry_exhausted",
             End::QueueFull => "queue_full",
@@ -212,6 +215,7 @@ impl End {
             End::BadRequest => StatusCode::BAD_REQUEST,
             End::UpstreamReset
             | End::UpstreamInvalid
+            | End::UpstreamEncoding
             | End::UpstreamStatus
             | End::RetryExhausted => StatusCode::BAD_GATEWAY,
             End::UpstreamTimeout | End::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,

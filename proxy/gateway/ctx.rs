@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::beside::Beside;
 use super::conn::Conn;
+use super::encode::asks::Asks;
 use super::encode::live::Live;
 use super::finish;
 use super::lookup::Cached;
@@ -27,7 +28,6 @@ use crate::cache::store::Filler;
 use crate::live::control::Control;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
 use crate::telemetry::metrics::RequestInFlight;
-use crate::transform::negotiate::Accepted;
 
 /// A request's id: sixteen hexadecimal digits.
 pub fn new_id() -> String {
@@ -121,7 +121,7 @@ pub struct Ctx {
     /// Body bytes to the client.
     pub bytes_out: u64,
     /// Which encodings its client takes; `None`: its route does not compress.
-    pub accepts: Option<Accepted>,
+    pub asks: Option<Asks>,
     /// Changes the form of its answer while that is handed on. Nobody else ever locks it: encoders may be sent to another
     /// thread and not shared.
     pub live: Option<Box<Mutex<Live>>>,
@@ -215,7 +215,7 @@ impl Ctx {
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
-            accepts: None,
+            asks: None,
             live: None,
             encoding: None,
             cached: Cached::default(),

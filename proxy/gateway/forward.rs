@@ -150,7 +150,9 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
             .min();
     }
     let kept = to.kept.clone();
-    options.custom_l4 = Some(Arc::new(Connect::new(old, kept, full, patience, hedge)));
+    let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
+    let connect = Connect::new(old, kept, full, little, patience, hedge);
+    options.custom_l4 = Some(Arc::new(connect));
     Ok(peer)
 }
 

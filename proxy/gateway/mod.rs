@@ -122,7 +122,11 @@ impl ProxyHttp for Gateway {
             return Ok(true);
         }
         encode::asks::arrives(session, ctx)?;
-        lookup::answer(session, ctx).await
+        if lookup::answer(session, ctx).await? {
+            return Ok(true);
+        }
+        encode::asks::goes_on(session, ctx)?;
+        Ok(false)
     }
 
     async fn request_body_filter(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
-use crate::cache::entry::Entry;
+use crate::cache::entry::{Body, Entry};
 use crate::config::checked;
 use crate::live::control::Control;
 use crate::live::recompress::Job;
@@ -41,11 +41,11 @@ pub async fn run(control: Arc<Control>, line: Line) {
 
 /// Makes one form.
 async fn work(control: &Control, job: &Job, rules: &checked::Recompress) {
-    let Some(entry) = job.entry.upgrade() else {
-        return; // it was evicted, purged or renewed
+    // Whatever is stored by now: it may have been confirmed, or got other forms.
+    let Some(entry) = control.cache.most_used(&job.key, job.coding) else {
+        return;
     };
-    let is_wanted = entry.form(job.coding).is_none_or(|form| !form.is_final);
-    let Some(from) = entry.head.coding().filter(|_| is_wanted) else {
+    let Some(from) = entry.head.coding() else {
         return;
     };
     let length = Some(entry.body.len());
@@ -62,9 +62,13 @@ async fn work(control: &Control, job: &Job, rules: &checked::Recompress) {
         metrics.compressed(coding, bytes_in, bytes_out, work.took);
     }
     let Ok(Some(made)) = made else { return };
+    let length = |entry: &Entry| {
+        let form = entry.form(job.coding);
+        form.and_then(|form| form.body.as_ref().map(Body::len))
+    };
     let kept = (control.cache).put_form(&entry, job.coding, &[made.into()], true);
-    let form = kept.as_ref().and_then(|entry| entry.form(job.coding));
-    if form.is_some_and(|form| form.body.is_some()) {
+    let smaller = kept.and_then(|kept| length(&kept).filter(|new| length(&entry) != Some(*new)));
+    if smaller.is_some() {
         metrics.stored(job.coding, true);
     }
 }

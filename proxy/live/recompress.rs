@@ -4,21 +4,21 @@
 //! meanwhile is not worth it.
 
 use std::sync::Arc;
-use std::sync::Weak;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::base::coding::Coding;
 use crate::cache::entry::{Entry, Form};
+use crate::cache::key::Key;
 use crate::config::checked::{self, Compress, Decode};
 use crate::telemetry::metrics::CompressionMetrics;
 
 /// A stored answer that one of its forms is worth more time of.
 #[derive(Debug)]
 pub struct Job {
-    /// The answer.
-    pub entry: Weak<Entry>,
+    /// What the answer is stored under.
+    pub key: Arc<Key>,
     /// Which of its forms.
     pub coding: Coding,
     /// The level it is made at.
@@ -71,7 +71,7 @@ impl Recompress {
             return;
         };
         let job = Job {
-            entry: Arc::downgrade(entry),
+            key: entry.key.clone(),
             coding: form.coding,
             level: *level,
             limits: route.decode.unwrap_or_default(),

@@ -5,7 +5,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::base::coding::{Coding, Skipped};
+use crate::base::coding::{Coding, Skipped, forbids_transform};
 use crate::config::checked::Compress;
 
 /// What the verdicts hang on.
@@ -57,15 +57,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]
     }
 }
 
-/// Whether these fields say that nobody may transform the body: `Cache-Control: no-transform`, in a request or in an
-/// answer (RFC 9111 §5.2.1.6, §5.2.2.6). Heard within quotes too: an answer left alone is never wrong.
+/// Whether these fields, of a request or of an answer, say that nobody may transform the body.
 pub fn is_no_transform(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(CACHE_CONTROL).iter();
-    let mut members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    members.any(|member| {
-        let name = member.split(|byte| *byte == b'=').next();
-        name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
-    })
+    let mut lines = headers.get_all(CACHE_CONTROL).iter();
+    lines.any(|line| forbids_transform(line.as_bytes()))
 }
 
 /// Media types of a route, ready to be compared with what nodes say.

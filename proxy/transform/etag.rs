@@ -24,12 +24,13 @@ pub fn base_of(tag: &[u8]) -> Option<(Vec<u8>, Coding)> {
 }
 
 /// An `If-None-Match` or `If-Match` line as nodes are asked: behind each tag of a form the tag of the body itself, so
-/// that `"x-br", "y"` becomes `"x-br", "x", "y"`; at most twice as many members. `None`: there is nothing to change.
-pub fn for_nodes(value: &[u8]) -> Option<Vec<u8>> {
+/// that `"x-br", "y"` becomes `"x-br", "x", "y"`; at most twice as many members. Only of forms that `counts`. `None`: there
+/// is nothing to change.
+pub fn for_nodes(value: &[u8], counts: impl Fn(Coding) -> bool) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     let mut copied = 0;
     for (end, tag) in members(value) {
-        if let Some((length, _)) = form(tag) {
+        if let Some((length, _)) = form(tag).filter(|(_, coding)| counts(*coding)) {
             line.extend_from_slice(&value[copied..end]);
             line.extend_from_slice(b", ");
             line.extend_from_slice(&tag[..length]);
@@ -45,8 +46,12 @@ pub fn for_nodes(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The tag that a 304 must carry for the node's `tag`: that of the form which the client says it has, the first of them.
-/// `None`: it lists `tag` itself (compared weakly), `*`, or no form of it.
-pub fn of_client(if_none_match: &HeaderMap, tag: &[u8]) -> Option<Vec<u8>> {
+/// Only of forms that `counts`. `None`: it lists `tag` itself (compared weakly), `*`, or no form of it.
+pub fn of_client(
+    if_none_match: &HeaderMap,
+    tag: &[u8],
+    counts: impl Fn(Coding) -> bool,
+) -> Option<Vec<u8>> {
     let opaque = inner(tag)?;
     let mut found = None;
     for line in if_none_match.get_all(IF_NONE_MATCH) {
@@ -56,7 +61,8 @@ pub fn of_client(if_none_match: &HeaderMap, tag: &[u8]) -> Option<Vec<u8>> {
             }
             if let (None, Some((length, coding))) = (found, form(listed)) {
                 let begin = listed.len() - inner(listed).map_or(0, <[u8]>::len) - 1;
-                found = (&listed[begin..length] == opaque).then_some(coding);
+                let is_it = &listed[begin..length] == opaque && counts(coding);
+                found = is_it.then_some(coding);
             }
         }
     }

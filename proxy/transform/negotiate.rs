@@ -25,13 +25,17 @@ pub struct Accepted {
 impl Accepted {
     /// Reads all `Accept-Encoding` lines. None, or nothing in them: identity alone.
     ///
-    /// A member that is not the grammar (RFC 9110 §12.4.2) is ignored as a whole, as is what comes after 64 members; of
-    /// what is named twice the lowest weight counts. Infallible.
+    /// A member that is not the grammar (RFC 9110 §12.4.2) makes nothing acceptable: what it names is refused, for it may
+    /// have been meant so, all but identity, which every client reads. Of what is named twice the lowest weight counts. A list of more than 64 members is not
+    /// read to its end, where anything might be refused: it stands for identity alone. Infallible.
     pub fn of(request: &HeaderMap) -> Accepted {
         let mut accepted = Accepted::default();
         let lines = request.get_all(ACCEPT_ENCODING).iter();
         let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-        for (name, weight) in members.take(MEMBERS).filter_map(member) {
+        for (at, (name, weight)) in members.filter_map(member).enumerate() {
+            if at == MEMBERS {
+                return Accepted::default();
+            }
             let slot = match name {
                 b"*" => &mut accepted.others,
                 _ => match Coding::of(name) {
@@ -97,16 +101,21 @@ fn codings(offered: &[Coding]) -> impl Iterator<Item = Coding> {
     offered.filter(|coding| *coding != Coding::Identity)
 }
 
-/// Name and weight of a member: `codings [ OWS ";" OWS "q=" qvalue ]`; `None`: it is something else, or empty.
+/// Name and weight of a member: `codings [ OWS ";" OWS "q=" qvalue ]`, the weight 0 where it is none. `None`: it says
+/// nothing.
 fn member(member: &[u8]) -> Option<(&[u8], Weight)> {
     let mut parts = member.splitn(2, |byte| *byte == b';').map(blanks_off);
     let name = parts.next().filter(|name| is_token(name))?;
     let weight = match parts.next() {
-        None => 1_000,
-        Some([b'q' | b'Q', b'=', value @ ..]) => qvalue(value)?,
-        Some(_) => return None,
+        None => Some(1_000),
+        Some([b'q' | b'Q', b'=', value @ ..]) => qvalue(value),
+        Some(_) => None,
     };
-    Some((name, weight))
+    let is_plain = Coding::of(name) == Some(Coding::Identity);
+    match weight {
+        None if is_plain => None,
+        weight => Some((name, weight.unwrap_or(0))),
+    }
 }
 
 /// `0`, `0.`, `0.7`, `0.123`, `1`, `1.000`: at most three digits (RFC 9110 §12.4.2).

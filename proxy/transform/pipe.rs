@@ -46,6 +46,11 @@ impl Pipe {
         self.encoder.as_ref().map(|(coding, _)| *coding)
     }
 
+    /// Whether more comes out than went in.
+    pub fn decodes(&self) -> bool {
+        self.decoder.is_some()
+    }
+
     /// Works on the next slice of `input` and appends what is ready. What it has worked on is cut off the front.
     /// `true`: there is more to do.
     ///

@@ -28,6 +28,7 @@ pub struct Connect {
     old: Mutex<Option<TcpStream>>,
     home: Arc<Kept>,
     full: Option<Arc<AtomicBool>>,
+    little: Option<Arc<AtomicBool>>,
     /// How long the node may take to begin its answer.
     patience: Mutex<Option<Patience>>,
     /// Who is asked beside the node.
@@ -36,11 +37,12 @@ pub struct Connect {
 
 impl Connect {
     /// Uses `old`, where there is one, else opens one. It goes to `home` when it can be used again.
-    /// `full` is set while the node takes nothing more. The node may take as long as `patience` to begin its answer.
+    /// `full` is set while the node takes nothing more; little is read at a time while `little` is. The node may take as long as `patience` to begin its answer.
     pub fn new(
         old: Option<TcpStream>,
         home: Arc<Kept>,
         full: Option<Arc<AtomicBool>>,
+        little: Option<Arc<AtomicBool>>,
         patience: Option<Patience>,
         hedge: Option<Hedge>,
     ) -> Self {
@@ -48,6 +50,7 @@ impl Connect {
             old: Mutex::new(old),
             home,
             full,
+            little,
             patience: Mutex::new(patience),
             hedge: Mutex::new(hedge),
         }
@@ -66,9 +69,10 @@ impl L4Connect for Connect {
             }
         };
         let (home, full) = (self.home.clone(), self.full.clone());
+        let little = self.little.clone();
         let hedge = self.hedge.lock().take();
         let patience = self.patience.lock().take();
-        let line = Line::new(stream, home, full, patience, hedge);
+        let line = Line::new(stream, home, full, little, patience, hedge);
         Ok(VirtualSocketStream::new(Box::new(line)).into())
     }
 }

@@ -57,6 +57,8 @@ pub struct Line {
     shut: bool,
     /// Says so while the node takes nothing more, for who has to know whom a body waits for.
     full: Option<Arc<AtomicBool>>,
+    /// Set while little is to be read at a time, because each byte becomes many.
+    little: Option<Arc<AtomicBool>>,
     /// Until when the answer must begin.
     patience: Option<Patience>,
     /// Who is asked beside the node, until it is clear who answers.
@@ -67,12 +69,13 @@ pub struct Line {
 
 impl Line {
     /// A line over `stream`, which goes to `home` when the exchange is over and well.
-    /// `full` is set while the node takes nothing more. The answer must begin within `patience` after the last byte of
-    /// the request.
+    /// `full` is set while the node takes nothing more; little is read at a time while `little` is. The answer must begin
+    /// within `patience` after the last byte of the request.
     pub fn new(
         stream: TcpStream,
         home: Arc<Kept>,
         full: Option<Arc<AtomicBool>>,
+        little: Option<Arc<AtomicBool>>,
         patience: Option<Patience>,
         hedge: Option<Hedge>,
     ) -> Self {
@@ -89,6 +92,7 @@ impl Line {
             bad: None,
             shut: false,
             full,
+            little,
             patience,
             hedge,
             given_up: false,
@@ -99,6 +103,10 @@ impl Line {
         if let Some(flag) = &self.full {
             flag.store(full, Relaxed);
         }
+    }
+
+    fn reads_little(&self) -> bool {
+        self.little.as_ref().is_some_and(|flag| flag.load(Relaxed))
     }
 
     /// Sends what waits, as far as the socket takes it.
@@ -295,7 +303,16 @@ impl AsyncRead for Line {
         }
         // Straight into the reader's buffer, and what may not pass out of it again.
         let before = buf.filled().len();
-        ready!(socket(&mut line.stream).poll_read(cx, buf))?;
+        match line.reads_little() {
+            true => {
+                let mut room = [MaybeUninit::uninit(); READ];
+                let most = buf.remaining().min(READ);
+                let mut room = ReadBuf::uninit(&mut room[..most]);
+                ready!(socket(&mut line.stream).poll_read(cx, &mut room))?;
+                buf.put_slice(room.filled());
+            }
+            false => ready!(socket(&mut line.stream).poll_read(cx, buf))?,
+        }
         if buf.filled().len() == before {
             return line.ended();
         }

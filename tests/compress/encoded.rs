@@ -104,7 +104,7 @@ async fn a_body_that_is_not_what_its_head_says_is_seen_to_be_cut() {
         let request = Request::get("/").field("Accept-Encoding", "identity");
         assert!(is_cut(&stage, &request).await);
         let line = stage.tide.told("/").await;
-        assert_eq!(line["end"], "upstream_invalid");
+        assert_eq!(line["end"], "upstream_encoding");
     }
 }
 

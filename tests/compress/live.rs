@@ -79,7 +79,7 @@ async fn every_piece_of_a_streamed_answer_leaves_when_it_comes() {
 }
 
 /// What can be read of a body that is not whole.
-fn readable(encoding: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn readable(encoding: &str, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut read: Box<dyn Read> = match encoding {
         "gzip" => Box::new(flate2::read::GzDecoder::new(bytes)),

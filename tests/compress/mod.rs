@@ -2,6 +2,7 @@
 
 mod encoded;
 mod live;
+mod reviewed;
 mod stored;
 mod strangers;
 mod tags;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::base::coding::Coding;
-use crate::cache::policy::{directives, vary};
+use crate::base::coding::{Coding, forbids_transform};
+use crate::cache::policy::vary;
 
 /// A response head: its lines as they are sent, `Name: value` each, CRLF included.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ impl Facts {
             10 if is("set-cookie") => self.set(SETS_COOKIE, true),
             12 if is("content-type") => self.media_type.note(at),
             13 if is("cache-control") => {
-                self.set(NO_TRANSFORM, directives::forbids_transform(value));
+                self.set(NO_TRANSFORM, forbids_transform(value));
             }
             16 if is("content-encoding") => {
                 let is_first = !self.has(ENCODED);

@@ -215,11 +215,6 @@ pub(super) fn endless(seconds: u64) -> u64 {
 /// A name in lower case.
 pub(super) type Name = SmallVec<[u8; NAME_AT_MOST]>;
 
-/// Whether this line of an answer's `Cache-Control` says that its body is handed on as it is (RFC 9111 §5.2.2.6).
-pub fn forbids_transform(line: &[u8]) -> bool {
-    directives(line).any(|(name, _)| name[..] == *b"no-transform")
-}
-
 /// The directives of one line. Unknown ones are among them, but none that is longer than all known ones.
 pub(super) fn directives(line: &[u8]) -> impl Iterator<Item = (Name, Value<'_>)> {
     Members::of(line).filter_map(|member| {

@@ -307,6 +307,12 @@ impl Maker {
         (Some(body), entry)
     }
 
+    /// What it is made of, if that is stored.
+    pub fn stored(&self) -> Option<Arc<Entry>> {
+        let body = self.source.body()?;
+        stored(&self.feed.core, &self.feed.flight.key, &body)
+    }
+
     /// It cannot be made: its readers fail.
     pub fn fails(self, why: Why) {
         self.feed.end(End::Failed(why));

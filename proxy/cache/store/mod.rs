@@ -305,6 +305,17 @@ impl Store {
         make::put_no_gain(&self.core, entry, coding, is_final)
     }
 
+    /// Of what is stored under this key and has a form in this coding that could be better, what was sent so most often.
+    pub fn most_used(&self, key: &Key, coding: Coding) -> Option<Arc<Entry>> {
+        let slot = self.core.shelf.peek(key)?;
+        let hits = |entry: &Arc<Entry>| {
+            let form = entry.form(coding).filter(|form| !form.is_final);
+            form.map(|form| (form.hits(), Arc::clone(entry)))
+        };
+        let all = slot.entries().iter().filter_map(hits);
+        all.max_by_key(|(hits, _)| *hits).map(|(_, entry)| entry)
+    }
+
     /// How many purges there have been.
     pub fn sequence(&self) -> u64 {
         self.core.epochs.count()

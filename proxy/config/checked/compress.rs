@@ -57,7 +57,7 @@ pub enum AcceptEncoding {
 pub struct Decode {
     /// Bytes that come out at most.
     pub max_size: u64,
-    /// Times the bytes that went in, at most; counts from 1 MiB on.
+    /// Times the bytes that went in last, at most; 1 MiB more is free.
     pub max_ratio: u64,
 }
 

@@ -2,13 +2,15 @@
 //!
 //! Decides and changes nothing. What it says of a stored answer holds as long as the route's rules do.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::super::ctx::Ctx;
+use super::asks::Asks;
 use crate::base::coding::{Coding, Skipped};
 use crate::cache::entry::Head;
 use crate::live::snapshot::Compressing;
 use crate::transform::eligible::{Facts, may_compress, may_decode};
+use crate::transform::etag;
 use crate::transform::negotiate::Accepted;
 
 /// In which form an answer goes out.
@@ -38,6 +40,11 @@ impl Choice {
         self.from.is_some_and(|from| from != self.to)
     }
 
+    /// Whether it came encoded, and goes out otherwise.
+    pub fn decodes(&self) -> bool {
+        self.changes() && self.from != Some(Coding::Identity)
+    }
+
     /// The same answer as it came, all the same.
     pub fn not(self, why: Skipped) -> Choice {
         Choice {
@@ -49,15 +56,15 @@ impl Choice {
 }
 
 /// The rules of a request's route and what its client takes; `None`: its route does not compress.
-pub fn rules(ctx: &Ctx) -> Option<(&Compressing, &Accepted)> {
-    let accepts = ctx.accepts.as_ref()?;
+pub fn rules(ctx: &Ctx) -> Option<(&Compressing, &Asks)> {
+    let asks = ctx.asks.as_ref()?;
     let rules = ctx.snapshot.compressing[ctx.route?].as_ref()?;
-    Some((rules, accepts))
+    Some((rules, asks))
 }
 
 /// The form of an answer that is stored, or on its way into the store.
-pub fn of_stored(ctx: &Ctx, request: &HeaderMap, head: &Head, length: Option<u64>) -> Choice {
-    let Some((rules, accepts)) = rules(ctx) else {
+pub fn of_stored(ctx: &Ctx, head: &Head, length: Option<u64>) -> Choice {
+    let Some((rules, asks)) = rules(ctx) else {
         return Choice::AS_IS;
     };
     let facts = Facts {
@@ -65,33 +72,42 @@ pub fn of_stored(ctx: &Ctx, request: &HeaderMap, head: &Head, length: Option<u64
         media_type: head.media_type(),
         coding: head.coding(),
         no_transform: head.no_transform(),
-        sets_cookie: head.sets_cookie(),
+        sets_cookie: head.sets_cookie() || own_cookies(ctx),
         length,
         is_stored: true,
     };
-    let choice = of(rules, accepts, &facts);
-    // A part of what is stored as it is can be cut out of it; of what is compressed, nobody could use one.
-    let is_part = choice.changes()
+    of(rules, asks, &facts)
+}
+
+/// The same answer as it came, for a request that wants a part: one can be cut out of what is stored as it is, and nobody
+/// could use one of what is compressed. `None`: it wants none, or not as it came.
+pub fn of_part(ctx: &Ctx, request: &HeaderMap, head: &Head, choice: Choice) -> Option<Choice> {
+    let (_, asks) = rules(ctx)?;
+    let may = choice.changes()
         && choice.from == Some(Coding::Identity)
-        && accepts.takes(Coding::Identity)
+        && asks.takes(Coding::Identity)
         && ctx.head.method == Method::GET
         && head.status == StatusCode::OK
         && request.contains_key(header::RANGE)
-        && !names_form(request);
-    match is_part {
-        true => choice.not(Skipped::Range),
-        false => choice,
-    }
+        && !continues_form(request);
+    may.then(|| choice.not(Skipped::Range))
 }
 
-/// Whether a request continues one of our forms, of which there are no parts: it gets the whole of it.
-fn names_form(request: &HeaderMap) -> bool {
-    let named = request.get(header::IF_RANGE);
-    named.is_some_and(|tag| crate::transform::etag::base_of(tag.as_bytes()).is_some())
+/// Whether who asked is given a cookie that is not stored with the answer.
+fn own_cookies(ctx: &Ctx) -> bool {
+    let own = ctx.fetched.as_ref().filter(|_| ctx.cached.is_own());
+    own.is_some_and(|fetch| fetch.tells_apart(&header::SET_COOKIE))
+}
+
+/// Whether a request continues one of our forms, of which there are no parts: it gets the whole of it. By a date nobody
+/// can tell which form is meant.
+fn continues_form(request: &HeaderMap) -> bool {
+    let named = request.get(header::IF_RANGE).map(HeaderValue::as_bytes);
+    named.is_some_and(|named| !named.contains(&b'"') || etag::base_of(named).is_some())
 }
 
 /// The form of an answer with these facts.
-pub fn of(rules: &Compressing, accepts: &Accepted, facts: &Facts<'_>) -> Choice {
+pub fn of(rules: &Compressing, asks: &Asks, facts: &Facts<'_>) -> Choice {
     let Some(from) = facts.coding else {
         return Choice {
             skipped: Some(Skipped::Encoded),
@@ -104,9 +120,13 @@ pub fn of(rules: &Compressing, accepts: &Accepted, facts: &Facts<'_>) -> Choice 
         varies: false,
         skipped: None,
     };
-    match from {
-        Coding::Identity => compressed(rules, accepts, facts, choice),
-        _ => encoded(rules, accepts, facts, choice),
+    let choice = match from {
+        Coding::Identity => compressed(rules, &asks.accepted, facts, choice),
+        _ => encoded(rules, &asks.accepted, facts, choice),
+    };
+    match asks.no_transform && choice.changes() {
+        true => choice.not(Skipped::NoTransform),
+        false => choice,
     }
 }
 
@@ -119,6 +139,10 @@ fn compressed(
 ) -> Choice {
     if let Err(why) = may_compress(&rules.rules, &rules.types, facts) {
         return choice.not(why);
+    }
+    // Of nothing every coding makes something.
+    if facts.length == Some(0) {
+        return choice.not(Skipped::Small);
     }
     let to = accepts.choose(&rules.rules.encodings);
     let skipped = (to == Coding::Identity).then_some(Skipped::NotAccepted);
@@ -149,8 +173,8 @@ fn encoded(rules: &Compressing, accepts: &Accepted, facts: &Facts<'_>, choice: C
         ..*facts
     };
     let to = match may_compress(&rules.rules, &rules.types, &plain) {
-        Ok(()) => accepts.choose(&rules.rules.encodings),
-        Err(_) => Coding::Identity,
+        Ok(()) if facts.length != Some(0) => accepts.choose(&rules.rules.encodings),
+        _ => Coding::Identity,
     };
     Choice { to, ..varies }
 }

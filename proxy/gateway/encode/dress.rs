@@ -11,20 +11,15 @@ use super::choice::Choice;
 use crate::base::coding::Coding;
 use crate::transform::etag;
 
-/// Fields that describe the very bytes of a body, or offer parts of it.
-const OF_THE_BYTES: [&str; 7] = [
-    "content-encoding",
-    "content-length",
-    "accept-ranges",
-    "content-md5",
-    "content-digest",
-    "repr-digest",
-    "digest",
-];
+/// Fields by which somebody vouches for the very bytes of a body.
+pub const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
+
+/// Other fields that describe them, or offer parts of them.
+const OF_THE_BYTES: [&str; 3] = ["content-encoding", "content-length", "accept-ranges"];
 
 /// Whether a field of the answer as it came is left out of one in another form.
 pub fn is_of_the_bytes(name: &[u8]) -> bool {
-    let mut all = OF_THE_BYTES.iter();
+    let mut all = OF_THE_BYTES.iter().chain(&DIGESTS);
     all.any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
@@ -34,8 +29,8 @@ pub fn is_of_the_bytes(name: &[u8]) -> bool {
 /// When a field cannot be set, which does not happen.
 pub fn dress(head: &mut ResponseHeader, choice: &Choice) -> Result<()> {
     if choice.changes() {
-        for name in OF_THE_BYTES {
-            head.remove_header(name);
+        for name in OF_THE_BYTES.iter().chain(&DIGESTS) {
+            head.remove_header(*name);
         }
     }
     says(head, choice, false)
@@ -59,15 +54,15 @@ pub fn says(head: &mut ResponseHeader, choice: &Choice, is_bare: bool) -> Result
     tag(head, choice.to)
 }
 
-/// Gives a head the entity tag of a form.
-///
-/// # Errors
-/// When a field cannot be set, which does not happen.
-pub fn tag(head: &mut ResponseHeader, form: Coding) -> Result<()> {
-    let own = head.headers.get(header::ETAG);
-    let of_form = own.and_then(|own| etag::of_form(own.as_bytes(), form));
-    if let Some(value) = of_form.and_then(|tag| HeaderValue::from_bytes(&tag).ok()) {
-        head.insert_header(header::ETAG, value)?;
+/// Gives a head the entity tag of a form. One that is none (RFC 9110 §8.8.3) would be that of every form, and goes.
+fn tag(head: &mut ResponseHeader, form: Coding) -> Result<()> {
+    let Some(own) = head.headers.get(header::ETAG) else {
+        return Ok(());
+    };
+    let of_form = etag::of_form(own.as_bytes(), form);
+    match of_form.and_then(|tag| HeaderValue::from_bytes(&tag).ok()) {
+        Some(tag) => head.insert_header(header::ETAG, tag)?,
+        None => drop(head.remove_header(&header::ETAG)),
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Nothing of it is kept, and nothing is held back that the client could have: every piece of an answer that comes in
 //! its own time leaves at once. A body that turns out not to be what its head says is broken off, visibly.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::super::ctx::Ctx;
+use super::super::lookup::keep::length;
+use super::asks::Asks;
 use super::busy::busy;
 use super::choice::{self, Choice};
 use super::dress;
@@ -26,15 +29,20 @@ use crate::transform::etag;
 use crate::transform::guard::{Effort, effort, least};
 use crate::transform::pipe::Pipe;
 
-/// A piece of an answer of known length with fewer bytes than this is what the node had at that moment: more may be
-/// long in coming, and it is not held back for it.
-pub const SHORT: usize = 8 * 1024;
+/// Bytes of the window that is used for what streams: beside it are as many others as there are clients, each with a
+/// window.
+const WINDOW: u64 = 256 * 1024;
+
+/// Bytes that one piece may become at most. A client that reads slowly holds that much, and the thread is busy with
+/// nothing else meanwhile.
+const MOST_AT_ONCE: usize = 8 * 1024 * 1024;
+
+/// Bytes of an encoded body that are decoded at once: each may become a thousand.
+const LITTLE: usize = 4 * 1024;
 
 /// A body that changes its form while it is handed on.
 pub struct Live {
     pipe: Pipe,
-    /// Its node sends it in its own time: nobody knows how much is to come.
-    is_streamed: bool,
     took: Duration,
 }
 
@@ -46,15 +54,15 @@ pub fn answers(session: &Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> R
     if head.status.is_informational() {
         return Ok(());
     }
-    let Some((rules, accepts)) = choice::rules(ctx) else {
+    let Some((rules, asks)) = choice::rules(ctx) else {
         return Ok(());
     };
     if head.status == StatusCode::NOT_MODIFIED {
-        return not_modified(session, head);
+        return not_modified(session, head, asks);
     }
-    let length = length(head);
+    let length = length(head).ok().flatten();
     let facts = Facts::of(head.status, &head.headers, length);
-    let (choice, level) = worth(choice::of(rules, accepts, &facts), &rules.rules);
+    let (choice, level) = worth(choice::of(rules, asks, &facts), &rules.rules, asks);
     let limits = rules.rules.decode.unwrap_or_default();
     if let Some(why) = choice.skipped {
         ctx.control.metrics.compression.skipped(why);
@@ -66,13 +74,22 @@ pub fn answers(session: &Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> R
     if ctx.head.method == Method::HEAD {
         return Ok(());
     }
+    if from != Coding::Identity
+        && let Some(asks) = &ctx.asks
+    {
+        asks.reads_little.store(true, Relaxed);
+    }
     head.insert_header(
         header::TRANSFER_ENCODING,
         HeaderValue::from_static("chunked"),
     )?;
     let live = Live {
-        pipe: Pipe::new((from, choice.to), level, length, limits),
-        is_streamed: length.is_none(),
+        pipe: Pipe::new(
+            (from, choice.to),
+            level,
+            length.filter(|n| *n <= WINDOW),
+            limits,
+        ),
         took: Duration::ZERO,
     };
     ctx.live = Some(Box::new(Mutex::new(live)));
@@ -80,42 +97,47 @@ pub fn answers(session: &Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> R
 }
 
 /// A node says that the client has it already: what the client has is one of our forms, perhaps.
-fn not_modified(session: &Session, head: &mut ResponseHeader) -> Result<()> {
+fn not_modified(session: &Session, head: &mut ResponseHeader, asks: &Asks) -> Result<()> {
     let request = &session.req_header().headers;
     let own = head.headers.get(header::ETAG);
-    let tag = own.and_then(|own| etag::of_client(request, own.as_bytes()));
-    let Some(tag) = tag.and_then(|tag| HeaderValue::from_bytes(&tag).ok()) else {
-        return Ok(());
-    };
-    head.insert_header(header::ETAG, tag)?;
+    let takes = |form| asks.takes(form);
+    let tag = own.and_then(|own| etag::of_client(request, own.as_bytes(), takes));
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_bytes(&tag).ok()) {
+        head.insert_header(header::ETAG, tag)?;
+    }
+    // As the answer would have that it stands for (RFC 9110 §15.4.5).
     dress::vary(head)
 }
 
-/// How long a body is that is handed on.
-fn length(head: &ResponseHeader) -> Option<u64> {
-    let length = head.headers.get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
-}
-
 /// The same choice where this thread has time for it, and the level it has time for.
-pub fn worth(choice: Choice, rules: &Compress) -> (Choice, u32) {
+pub fn worth(choice: Choice, rules: &Compress, asks: &Asks) -> (Choice, u32) {
     if choice.to == Coding::Identity || !choice.changes() {
         return (choice, 0);
     }
     let level = rules.level.get(choice.to).copied().unwrap_or_default();
+    let least = level.min(least(choice.to));
     match effort(busy(Instant::now()), rules.max_cpu) {
         Effort::Full => (choice, level),
-        Effort::Least => (choice, level.min(least(choice.to))),
-        // What came encoded and is not taken so has to be decoded in any case.
-        Effort::None if choice.from != Some(Coding::Identity) => {
-            let decoded = Choice {
+        Effort::Least => (choice, least),
+        // However busy: nobody is sent what they refuse.
+        Effort::None if !asks.takes(Coding::Identity) => (choice, least),
+        Effort::None => {
+            let plain = Choice {
                 to: Coding::Identity,
                 skipped: Some(Skipped::Busy),
                 ..choice
             };
-            (decoded, 0)
+            (plain, 0)
         }
-        Effort::None => (choice.not(Skipped::Busy), 0),
+    }
+}
+
+/// Bytes of a body that are to be given to [`piece`] at once, where that can be chosen.
+pub fn most_at_once(ctx: &mut Ctx) -> usize {
+    let live = ctx.live.as_mut();
+    match live.is_some_and(|live| live.get_mut().pipe.decodes()) {
+        true => LITTLE,
+        false => usize::MAX,
     }
 }
 
@@ -134,10 +156,11 @@ pub fn piece(body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
                 .metrics
                 .compression
                 .decode_failed(fault.as_str());
-            ctx.end.get_or_insert(End::UpstreamInvalid);
+            // It is no fault of the node's line, and no other node would do better.
+            ctx.end.get_or_insert(End::UpstreamEncoding);
             ctx.live = None;
-            let error = Error::explain(ErrorType::InvalidHTTPHeader, fault.as_str());
-            return Err(error.into_up());
+            let error = Error::explain(ErrorType::InternalError, fault.as_str());
+            return Err(error.into_in());
         }
     }
     if end {
@@ -171,9 +194,13 @@ impl Live {
         let begun = Instant::now();
         let mut out = Vec::new();
         if let Some(mut piece) = piece.filter(|piece| !piece.is_empty()) {
-            let leaves_at_once = self.is_streamed || piece.len() < SHORT;
-            while self.pipe.step(&mut piece, &mut out)? {}
-            if leaves_at_once && !end {
+            while self.pipe.step(&mut piece, &mut out)? {
+                if out.len() > MOST_AT_ONCE {
+                    return Err(Fault::Ratio);
+                }
+            }
+            if !end {
+                // Whether more is there already nobody knows here; it may be long in coming.
                 self.pipe.flush(&mut out);
             }
         }

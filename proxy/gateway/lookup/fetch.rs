@@ -292,6 +292,11 @@ impl Fetch {
         self.told.lock().apart.extend(fields);
     }
 
+    /// Whether there are fields of this name for who began it alone.
+    pub fn tells_apart(&self, name: &HeaderName) -> bool {
+        self.told.lock().apart.iter().any(|(own, _)| own == name)
+    }
+
     /// A node has answered so. Later its answer has a framing in any case.
     pub fn is_answered(&self, answer: &ResponseHeader, now: Instant) {
         let mut told = self.told.lock();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::ctx::Ctx;
 use super::super::encode::choice::{self, Choice};
 use super::super::encode::live::worth;
-use super::super::encode::make::{self, AT_ONCE, Source};
+use super::super::encode::make::{self, Source, is_quick};
 use crate::base::coding::{Coding, Skipped};
 use crate::cache::entry::{Body, Entry, Form};
 use crate::cache::store::{Deriving, DerivingStored, Reader};
@@ -48,7 +48,7 @@ pub fn of_stored<'a>(
     choice: Choice,
     is_head: bool,
 ) -> (Choice, From<'a>) {
-    let (Some(from), Some((rules, accepts))) = (choice.from, choice::rules(ctx)) else {
+    let (Some(from), Some((rules, asks))) = (choice.from, choice::rules(ctx)) else {
         return (choice, From::Store(entry));
     };
     if !choice.changes() {
@@ -61,11 +61,14 @@ pub fn of_stored<'a>(
             }
             return (choice, From::Form(body.clone()));
         }
-        if accepts.takes(from) {
+        if asks.takes(from) {
+            if !form.is_final {
+                popular(ctx, entry, form, rules);
+            }
             return (choice.not(Skipped::NoGain), From::Store(entry));
         }
     }
-    let (choice, level) = worth(choice, &rules.rules);
+    let (choice, level) = worth(choice, &rules.rules, asks);
     if !choice.changes() {
         return (choice, From::Store(entry));
     }
@@ -80,10 +83,10 @@ pub fn of_stored<'a>(
         };
     }
     let is_final = is_final(rules, choice.to, level);
-    if from == Coding::Identity && entry.body.len() <= AT_ONCE {
+    if from == Coding::Identity && is_quick(choice.to, level, entry.body.len()) {
         let body = make::at_once(&ctx.control, entry, choice.to, pipe(), is_final);
         return match body {
-            Some(body) if body.len() as u64 >= entry.body.len() && accepts.takes(from) => {
+            Some(body) if body.len() as u64 >= entry.body.len() && asks.takes(from) => {
                 (choice.not(Skipped::NoGain), From::Store(entry))
             }
             Some(body) => (choice, From::Form(Body::One(body))),
@@ -95,7 +98,7 @@ pub fn of_stored<'a>(
         DerivingStored::Follow(reader) => (choice, From::Coming(reader, None)),
         DerivingStored::Ready(entry) => match ready(&entry, choice) {
             Some(body) => (choice, From::Form(body)),
-            None if accepts.takes(from) => (choice.not(Skipped::NoGain), own),
+            None if asks.takes(from) => (choice.not(Skipped::NoGain), own),
             None => (choice, From::Live(entry, Box::new(pipe()))),
         },
         DerivingStored::Lead(maker) => {
@@ -114,17 +117,17 @@ pub fn of_fetched<'a>(
     choice: Choice,
     length: Option<u64>,
 ) -> (Choice, From<'a>) {
-    let Some((rules, accepts)) = choice::rules(ctx) else {
+    let Some((rules, asks)) = choice::rules(ctx) else {
         return (choice, From::Coming(reader, length));
     };
-    let (choice, level) = worth(choice, &rules.rules);
+    let (choice, level) = worth(choice, &rules.rules, asks);
     let Some(from) = choice.from.filter(|_| choice.changes()) else {
         return (choice, From::Coming(reader, length));
     };
     match reader.derive(choice.to) {
         Deriving::Ready(entry) => match ready(&entry, choice) {
             Some(body) => (choice, From::Form(body)),
-            None if accepts.takes(from) => {
+            None if asks.takes(from) => {
                 let own = From::Form(entry.body.clone());
                 (choice.not(Skipped::NoGain), own)
             }
@@ -136,7 +139,7 @@ pub fn of_fetched<'a>(
         Deriving::Follow(reader) => (choice, From::Coming(reader, None)),
         Deriving::Lead(maker, source) => {
             let reader = maker.reader();
-            let source = Source::Coming(source, length.is_none());
+            let source = Source::Coming(source);
             let pipe = pipe(rules, choice, from, level, length);
             let is_final = is_final(rules, choice.to, level);
             make::begin(&ctx.control, source, maker, pipe, is_final);

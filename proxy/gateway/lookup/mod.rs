@@ -35,7 +35,7 @@ mod asked;
 mod confirm;
 pub mod fetch;
 mod form;
-mod keep;
+pub mod keep;
 mod parts;
 mod pass;
 pub mod purge;
@@ -81,6 +81,11 @@ impl Cached {
     /// Whether the answer came from the store, or from another request's fetch.
     pub fn is_answer(&self) -> bool {
         self.collapsed || matches!(self.outcome, Some(Outcome::Hit | Outcome::Stale))
+    }
+
+    /// Whether what the request's own fetch brought is sent, and not what another one did.
+    pub fn is_own(&self) -> bool {
+        !self.collapsed && self.why != Some(Why::StaleIfError)
     }
 
     fn did(&mut self, outcome: Outcome, why: Why) {

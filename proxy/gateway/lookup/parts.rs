@@ -3,12 +3,13 @@
 //! Bytes are shared, never copied. What the answer says of its length is what is sent, or the connection is cut.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
+use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
 
 use super::wait;
@@ -145,24 +146,38 @@ pub async fn send_stored(session: &mut Session, body: &Body, parts: &Parts) -> R
     }
 }
 
-/// Sends a stored body through a pipe that changes its form.
+/// Sends a stored body through a pipe that changes its form. Returns how long the thread was busy with that; the inner
+/// error: the body is not what its head says.
 ///
 /// # Errors
-/// When the client cannot be written to, or the body is not what its head says.
-pub async fn send_through(session: &mut Session, body: &Body, mut pipe: Pipe) -> Result<()> {
-    let broken = |fault: Fault| Error::explain(ErrorType::InternalError, fault.as_str());
+/// When the client cannot be written to.
+pub async fn send_through(
+    session: &mut Session,
+    body: &Body,
+    pipe: &mut Pipe,
+) -> Result<std::result::Result<Duration, Fault>> {
+    let mut took = Duration::ZERO;
     for piece in body.pieces() {
         let mut piece = piece.clone();
         let mut more = !piece.is_empty();
         while more {
-            let mut out = Vec::new();
-            more = pipe.step(&mut piece, &mut out).map_err(broken)?;
+            let (begun, mut out) = (Instant::now(), Vec::new());
+            match pipe.step(&mut piece, &mut out) {
+                Ok(left) => more = left,
+                Err(fault) => return Ok(Err(fault)),
+            }
+            took += begun.elapsed();
             send_piece(session, out.into()).await?;
+            tokio::task::yield_now().await;
         }
     }
-    let mut out = Vec::new();
-    pipe.finish(&mut out).map_err(broken)?;
-    send_piece(session, out.into()).await
+    let (begun, mut out) = (Instant::now(), Vec::new());
+    if let Err(fault) = pipe.finish(&mut out) {
+        return Ok(Err(fault));
+    }
+    took += begun.elapsed();
+    send_piece(session, out.into()).await?;
+    Ok(Ok(took))
 }
 
 async fn send_range(session: &mut Session, body: &Body, range: Range<u64>) -> Result<()> {
@@ -184,7 +199,11 @@ async fn send_range(session: &mut Session, body: &Body, range: Range<u64>) -> Re
     Ok(())
 }
 
-async fn send_piece(session: &mut Session, mut piece: Bytes) -> Result<()> {
+/// Sends a piece of a body, in slices.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn send_piece(session: &mut Session, mut piece: Bytes) -> Result<()> {
     while !piece.is_empty() {
         let slice = piece.split_to(piece.len().min(SLICE));
         session.write_response_body(Some(slice), false).await?;
@@ -212,6 +231,20 @@ pub async fn send_fetched(
     }
 }
 
+/// The next piece of a body that is fetched or made.
+///
+/// # Errors
+/// When the client has left; the inner error: there is no next piece, and the body is not whole.
+pub async fn next(
+    session: &mut Session,
+    reader: &mut Reader,
+) -> Result<std::result::Result<Option<Bytes>, Why>> {
+    tokio::select! {
+        next = reader.next() => Ok(next),
+        gone = wait::is_gone(session) => Err(gone),
+    }
+}
+
 /// Sends at most `most` bytes from where the reader is.
 async fn send_some(
     session: &mut Session,
@@ -220,11 +253,7 @@ async fn send_some(
 ) -> Result<std::result::Result<(), Why>> {
     let mut left = most;
     while left > 0 {
-        let next = tokio::select! {
-            next = reader.next() => next,
-            gone = wait::is_gone(session) => return Err(gone),
-        };
-        match next {
+        match next(session, reader).await? {
             Ok(Some(mut piece)) => {
                 piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                 left -= piece.len() as u64;

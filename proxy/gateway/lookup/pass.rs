@@ -64,10 +64,14 @@ pub async fn on(
         match next {
             Some(HttpTask::Body(Some(piece), _)) if !piece.is_empty() => {
                 left = left.map(|left| left.saturating_sub(piece.len() as u64));
-                let mut piece = Some(piece);
-                live::piece(&mut piece, false, ctx)?;
-                if piece.is_some() {
-                    session.write_response_body(piece, false).await?;
+                let mut rest = piece;
+                while !rest.is_empty() {
+                    let most = live::most_at_once(ctx).min(rest.len());
+                    let mut piece = Some(rest.split_to(most));
+                    live::piece(&mut piece, false, ctx)?;
+                    if piece.is_some() {
+                        session.write_response_body(piece, false).await?;
+                    }
                 }
             }
             Some(HttpTask::Done | HttpTask::Trailer(_)) => return end(session, ctx).await,

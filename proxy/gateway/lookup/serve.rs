@@ -14,7 +14,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::super::ctx::Ctx;
 use super::super::encode::choice::{self, Choice};
-use super::super::encode::dress;
+use super::super::encode::{dress, live, make};
 use super::super::reply;
 use super::form::{self, From};
 use super::parts::{self, Parts};
@@ -36,6 +36,8 @@ struct Offer<'a> {
     choice: Choice,
     /// How long its body is, in the form of the choice.
     length: Option<u64>,
+    /// What the client has, it has named by its date alone.
+    is_by_date: bool,
 }
 
 /// Sends a stored answer.
@@ -79,8 +81,9 @@ async fn send<'a>(
     let mut offer = Offer {
         head,
         life,
-        choice: choice::of_stored(ctx, request, head, length),
+        choice: choice::of_stored(ctx, head, length),
         length,
+        is_by_date: !request.contains_key(header::IF_NONE_MATCH),
     };
     // Most requests have no terms, and what would be judged by is not looked for.
     let has_terms = has_terms(request);
@@ -98,8 +101,13 @@ async fn send<'a>(
             (Parts::NotModified, From::Unknown)
         }
         None => {
-            let (choice, from) = body(ctx, offer.choice, is_head);
+            let part = match has_terms {
+                true => part(ctx, request, &offer, &fields),
+                false => None,
+            };
+            let (choice, from) = body(ctx, part.unwrap_or(offer.choice), is_head);
             offer.choice = choice;
+            offer.is_by_date = false;
             offer.length = from.length();
             let parts = match has_terms {
                 true => wanted(&ctx.head.method, request, &offer, &fields),
@@ -116,6 +124,17 @@ async fn send<'a>(
     if let Some(why) = offer.choice.skipped.filter(|_| held.is_none()) {
         ctx.control.metrics.compression.skipped(why);
     }
+    // Whether an encoded body is what its head says shows in its beginning, and while nothing was sent it can be said.
+    let mut from = from;
+    let mut first = None;
+    if offer.choice.decodes()
+        && let From::Coming(reader, _) = &mut from
+    {
+        match parts::next(session, reader).await? {
+            Ok(piece) => first = piece,
+            Err(why) => return Err(cut(ctx, why)),
+        }
+    }
     let mut head = dressed(&offer, &fields, &parts, ctx)?;
     reply::fit(session, &mut head, ctx);
     let is_bare = parts.is_bare() || is_head || has_no_body(&offer);
@@ -127,11 +146,20 @@ async fn send<'a>(
         From::Store(entry) => parts::send_stored(session, &entry.body, &parts).await?,
         From::Form(body) => parts::send_stored(session, &body, &parts).await?,
         From::Coming(mut reader, _) => {
+            if let Some(piece) = first {
+                parts::send_piece(session, piece).await?;
+            }
             if let Err(why) = parts::send_fetched(session, &mut reader, &parts).await? {
                 return Err(cut(ctx, why));
             }
         }
-        From::Live(entry, pipe) => parts::send_through(session, &entry.body, *pipe).await?,
+        From::Live(entry, mut pipe) => {
+            let sent = parts::send_through(session, &entry.body, &mut pipe).await?;
+            match sent {
+                Ok(took) => live::count(&ctx.control.metrics.compression, &pipe, took),
+                Err(fault) => return Err(cut(ctx, make::broken(&ctx.control, fault))),
+            }
+        }
         From::Unknown => {}
     }
     session.write_response_body(None, true).await
@@ -141,7 +169,7 @@ async fn send<'a>(
 fn cut(ctx: &mut Ctx, why: Why) -> Box<Error> {
     let failed = ctx.fetched.as_ref().and_then(|fetch| fetch.failed());
     let end = match why {
-        Why::Undecodable => End::UpstreamInvalid,
+        Why::Undecodable => End::UpstreamEncoding,
         _ => failed.unwrap_or(End::UpstreamReset),
     };
     ctx.end.get_or_insert(end);
@@ -222,10 +250,18 @@ fn held(request: &HeaderMap, ctx: &Ctx, offer: &Offer<'_>, fields: &Fields) -> O
     if is_held(to) {
         return Some(to);
     }
-    let (_, accepts) = choice::rules(ctx).filter(|_| varies)?;
+    let (_, asks) = choice::rules(ctx).filter(|_| varies)?;
     let others = Coding::ALL.into_iter();
-    let mut others = others.filter(|form| *form != to && accepts.takes(*form));
+    let mut others = others.filter(|form| *form != to && asks.takes(*form));
     others.find(|form| is_held(*form))
+}
+
+/// The answer as it came, for who wants a part of that and gets one.
+fn part(ctx: &Ctx, request: &HeaderMap, offer: &Offer<'_>, fields: &Fields) -> Option<Choice> {
+    let choice = choice::of_part(ctx, request, offer.head, offer.choice)?;
+    let offer = Offer { choice, ..*offer };
+    let parts = wanted(&ctx.head.method, request, &offer, fields);
+    (!matches!(parts, Parts::Whole)).then_some(choice)
 }
 
 /// How much of it the client wants.
@@ -278,8 +314,11 @@ fn dressed(
     let status = parts.status().unwrap_or(offer.head.status);
     let mut head = ResponseHeader::build(status, Some(16))?;
     let changes = offer.choice.changes();
+    // By its date the client may have any form, and must not take it for another one (RFC 9111 §4.3.4).
+    let is_unnamed = offer.is_by_date && offer.choice.varies;
     for (name, value) in offer.head.fields() {
         let goes = match parts {
+            _ if is_unnamed && name.eq_ignore_ascii_case(b"etag") => false,
             _ if changes && dress::is_of_the_bytes(&name) => false,
             Parts::NotModified => goes_with_304(&name, fields),
             Parts::Beyond { .. } => goes_with_416(&name),
@@ -295,8 +334,7 @@ fn dressed(
         }
     }
     // Whose fetch it was gets what is not for others, too.
-    let is_own = !ctx.cached.collapsed && ctx.cached.why != Some(Why::StaleIfError);
-    let own = ctx.fetched.as_ref().filter(|_| is_own);
+    let own = ctx.fetched.as_ref().filter(|_| ctx.cached.is_own());
     for (name, value) in own.map(|fetch| fetch.told().apart).unwrap_or_default() {
         head.append_header(name, value)?;
     }

@@ -9,12 +9,10 @@ use http::{HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
+use super::super::encode::dress::DIGESTS;
 use super::fetch::Fetch;
 use crate::transform::eligible::is_no_transform;
 use crate::transform::minify::{Kind, Minifier, kind, minifier};
-
-/// Fields by which somebody vouches for the very bytes that came.
-const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 
 /// How the answer to a fetch is minified; `None`: it is stored as it comes.
 pub fn how(fetch: &Fetch, head: &ResponseHeader) -> Option<Kind> {

@@ -58,6 +58,9 @@ pub fn decoder(coding: Coding, limits: Decode) -> Box<dyn Decoder + Send> {
 /// Bytes that come out before their ratio counts: a small body of zeros is no bomb.
 const RATIO_FROM: u64 = 1024 * 1024;
 
+/// Bytes that went in of which the ratio is taken, the last ones: a dull beginning does not pay for a bomb behind it.
+const RATIO_OF: u64 = 64 * 1024;
+
 /// Bytes that come out before the limits are looked at again.
 const STEP: usize = 16 * 1024;
 
@@ -79,6 +82,8 @@ struct Bounded<R> {
     limits: Decode,
     taken: u64,
     given: u64,
+    /// Bytes that may come out yet before their ratio is too much.
+    credit: u64,
     /// The last byte was taken but left in `input`, because more comes out of it than there was room for.
     is_lent: bool,
     fault: Option<Fault>,
@@ -90,6 +95,7 @@ fn bounded<R: Reader + 'static>(reader: R, limits: Decode) -> Box<dyn Decoder + 
         limits,
         taken: 0,
         given: 0,
+        credit: RATIO_FROM,
         is_lent: false,
         fault: None,
     })
@@ -113,10 +119,14 @@ impl<R: Reader> Bounded<R> {
         if self.given > self.limits.max_size {
             return Err(Fault::TooLarge);
         }
-        let honest = self.taken.saturating_mul(self.limits.max_ratio);
-        if self.given > RATIO_FROM && self.given > honest {
+        let ratio = self.limits.max_ratio;
+        if self.given > RATIO_FROM && self.given > self.taken.saturating_mul(ratio) {
             return Err(Fault::Ratio);
         }
+        let most = RATIO_FROM.saturating_add(RATIO_OF.saturating_mul(ratio));
+        let earned = (taken as u64).saturating_mul(ratio);
+        let credit = self.credit.saturating_add(earned).min(most);
+        self.credit = credit.checked_sub(given as u64).ok_or(Fault::Ratio)?;
         match given == room || !rest.is_empty() {
             // Neither took nor gave: it would go on like this for ever.
             true if taken == 0 && given == 0 => Err(Fault::Broken),

@@ -141,17 +141,25 @@ fn refused(lines: &[Vec<u8>]) -> [bool; 5] {
         .iter()
         .map(|l| String::from_utf8_lossy(l).into_owned())
         .collect();
-    for member in text.join(",").to_lowercase().split(',').take(64) {
+    let mut named_so_far = 0;
+    for member in text.join(",").to_lowercase().split(',') {
         let trim = |part: &str| part.trim_matches([' ', '\t']).to_owned();
         let parts: Vec<String> = member.split(';').map(trim).collect();
-        let weight = match &parts[..] {
-            [_] => 1.0,
-            [_, weight] => match weight.strip_prefix("q=").and_then(plain_weight) {
-                Some(weight) => weight,
-                None => continue,
-            },
-            _ => continue,
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if parts[0].is_empty() || !parts[0].chars().all(is_letter) {
+            continue;
+        }
+        let known = match &parts[..] {
+            [_] => Some(1.0),
+            [_, weight] => weight.strip_prefix("q=").and_then(plain_weight),
+            _ => None,
         };
+        // Meant as a refusal or not: only what every client reads is sent all the same.
+        if known.is_none() && parts[0] == "identity" {
+            continue;
+        }
+        named_so_far += 1;
+        let weight = known.unwrap_or(0.0);
         match &parts[0][..] {
             "*" => star.push(weight),
             "identity" => named[0].push(weight),
@@ -161,6 +169,9 @@ fn refused(lines: &[Vec<u8>]) -> [bool; 5] {
             "zstd" => named[4].push(weight),
             _ => {}
         }
+    }
+    if named_so_far > 64 {
+        return [false; 5];
     }
     named.map(|weights| match weights.is_empty() {
         true => star.contains(&0.0),
