@@ -19,15 +19,9 @@ use crate::transform::pipe::Pipe;
 /// Those that wait, shared by the threads.
 pub type Line = Arc<Mutex<Receiver<Job>>>;
 
-/// How much a thread asks to be left behind others: all there is.
-const LEAST_URGENT: i32 = 19;
-
 /// Works on what waits until the process ends. For a thread of its own.
 pub async fn run(control: Arc<Control>, line: Line) {
-    // Of this thread alone, on Linux. Where it may not, it still rests between slices.
-    if let Err(why) = rustix::process::nice(LEAST_URGENT) {
-        tracing::debug!("compressing behind the answers at usual priority: {why}");
-    }
+    give_way();
     loop {
         let next = line.lock().await.recv().await;
         let Some(job) = next else { return };
@@ -35,6 +29,23 @@ pub async fn run(control: Arc<Control>, line: Line) {
         let config = control.hold.load().config.clone();
         if let Some(rules) = &config.cache.recompress {
             work(&control, &job, rules).await;
+        }
+    }
+}
+
+/// From now on this thread runs only when no other wants to. Where the system has no such thing, it still rests between
+/// slices.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::{
+            NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        let done = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+        if let Err(why) = done {
+            tracing::debug!("compressing behind the answers at usual priority: {why:?}");
         }
     }
 }
