@@ -152,6 +152,40 @@ async fn the_cookie_of_who_fetched_is_nobody_else_s() {
 }
 
 #[tokio::test]
+async fn who_waited_for_the_same_fetch_gets_no_cookie_of_who_began_it() {
+    let stage = Stage::open("cache: { set_cookie: strip }\ncompress: { max_cpu: 100% }").await;
+    let body = json(50_000);
+    let gate = crate::support::Gate::closed();
+    let (page, behind) = (body.clone(), gate.clone());
+    stage.answers(move |_| {
+        let reply = with(Reply::text(page.clone()).when(&behind), JSON);
+        reply.field("Set-Cookie", "session=1")
+    });
+    let mut clients = Vec::new();
+    for takes in ["br", "gzip", "identity", "br", "gzip"] {
+        let mut client = stage.tide.connect().await;
+        let request = Request::get("/").field("Accept-Encoding", takes);
+        client.send(&request).await.unwrap();
+        clients.push((takes, client));
+        // The first one is the one that fetches.
+        let asked = clients.len() as f64;
+        let in_flight = "tidegate_http_requests_in_flight";
+        stage.tide.metric_is(in_flight, &[], asked).await;
+    }
+    gate.open();
+    let mut cookies = Vec::new();
+    for (takes, mut client) in clients {
+        let answer = client.answer("GET").await.unwrap();
+        assert_eq!(encoding(&answer), takes);
+        assert!(decoded(&answer) == body, "{takes}");
+        cookies.push(answer.head.get("set-cookie").map(str::to_owned));
+    }
+    let first = Some("session=1".to_owned());
+    assert_eq!(cookies, [first, None, None, None, None]);
+    assert_eq!(stage.app.requests(), 1);
+}
+
+#[tokio::test]
 async fn fields_of_the_very_bytes_stay_with_them() {
     const LINES: &str = "Content-Type: application/json\nCache-Control: max-age=60\nETag: \"x\"
         Content-Digest: sha-256=:AAAA:\nRepr-Digest: sha-256=:AAAA:\nDigest: sha-256=AAAA

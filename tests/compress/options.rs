@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use super::*;
-use crate::support::{check, client::Client, eventually};
+use crate::support::client::Client;
+use crate::support::{check, eventually};
 
 const CODINGS: [&str; 4] = ["zstd", "br", "gzip", "deflate"];
 /// A route without a cache, and one with.
@@ -152,6 +153,9 @@ async fn everything_is_compressed_where_the_types_say_so() {
     }
 }
 
+/// However long a busy machine takes.
+const LONG: Duration = Duration::from_secs(30);
+
 /// A proxy of one thread with work for more than one: bodies at the best level of Brotli, again and again.
 struct Busy {
     stage: Stage,
@@ -167,6 +171,7 @@ impl Busy {
         let routes = format!(
             "match: {{ path: /work }}, {best}
              match: {{ path: /thrifty }}, compress: {{ max_cpu: 1% }}
+             match: {{ path: /stored/ }}, cache: true, compress: {{ max_cpu: 1% }}
              match: {{ path: / }}, compress: {{ max_cpu: 100% }}"
         );
         let stage = Stage::routed("threads: 1\n", &routes).await;
@@ -176,10 +181,22 @@ impl Busy {
             "/work" => with(Reply::text(work.clone()), JSON),
             _ => with(Reply::text(says.clone()), JSON),
         });
-        let is_over = Arc::new(AtomicBool::new(false));
-        let addr = stage.tide.addr();
+        let mut busy = Busy {
+            at_work: Vec::new(),
+            stage,
+            body,
+            is_over: Arc::default(),
+        };
+        busy.works();
+        busy
+    }
+
+    /// Two who have work for it.
+    fn works(&mut self) {
+        self.is_over.store(false, SeqCst);
+        let addr = self.stage.tide.addr();
         let works = |_| {
-            let is_over = is_over.clone();
+            let is_over = self.is_over.clone();
             tokio::spawn(async move {
                 let mut client = Client::connect(addr).await.unwrap();
                 let request = Request::get("/work").field("Accept-Encoding", "br");
@@ -188,12 +205,7 @@ impl Busy {
                 }
             })
         };
-        Busy {
-            at_work: (0..2).map(works).collect(),
-            stage,
-            body,
-            is_over,
-        }
+        self.at_work = (0..2).map(works).collect();
     }
 
     /// Nobody has any work for it any more.
@@ -203,32 +215,68 @@ impl Busy {
             work.await.unwrap();
         }
     }
+
+    /// Asks for this until it goes out as it is.
+    async fn skips(&self, target: &str) {
+        eventually("it goes out as it is", LONG, async || {
+            let answer = self.stage.get(target, "br").await;
+            assert!(decoded(&answer) == self.body);
+            assert_eq!(answer.head.get("vary"), Some("Accept-Encoding"));
+            check(encoding(&answer) == "identity", encoding(&answer))
+        })
+        .await;
+    }
+
+    /// Asks for this until it is compressed.
+    async fn compresses(&self, target: &str) {
+        eventually("it is compressed", LONG, async || {
+            let answer = self.stage.get(target, "br").await;
+            assert!(decoded(&answer) == self.body);
+            check(encoding(&answer) == "br", encoding(&answer))
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
 async fn a_busy_thread_compresses_less_where_the_route_says_so() {
     let mut busy = Busy::thread().await;
-    let stage = &busy.stage;
-    let limit = Duration::from_secs(30);
-    eventually("it goes out as it is", limit, async || {
-        let answer = stage.get("/thrifty", "br").await;
-        assert!(decoded(&answer) == busy.body);
-        assert_eq!(answer.head.get("vary"), Some("Accept-Encoding"));
-        check(encoding(&answer) == "identity", encoding(&answer))
-    })
-    .await;
-    assert_eq!(stage.skipped("busy").await, 1.0);
+    busy.skips("/thrifty").await;
+    assert_eq!(busy.stage.skipped("busy").await, 1.0);
     for _ in 0..5 {
-        let answer = stage.get("/always", "br").await;
+        let answer = busy.stage.get("/always", "br").await;
         assert_eq!(encoding(&answer), "br");
         assert!(decoded(&answer) == busy.body);
     }
     busy.rests().await;
-    let stage = &busy.stage;
-    eventually("it is compressed again", limit, async || {
-        let answer = stage.get("/thrifty", "br").await;
+    busy.compresses("/thrifty").await;
+}
+
+#[tokio::test]
+async fn what_is_stored_waits_with_its_form_for_a_better_time() {
+    let mut busy = Busy::thread().await;
+    busy.skips("/thrifty").await;
+    // One thread asks at one time: as long as it is busy each of these is new.
+    let mut late = 0;
+    while busy.stage.skipped("busy").await < 2.0 {
+        late += 1;
+        let answer = busy.stage.get(&format!("/stored/{late}"), "br").await;
         assert!(decoded(&answer) == busy.body);
-        check(encoding(&answer) == "br", encoding(&answer))
-    })
-    .await;
+        assert!(late < 100, "it is not busy");
+    }
+    let late = format!("/stored/{late}");
+    busy.rests().await;
+    busy.compresses(&late).await;
+    assert_eq!(busy.stage.asked(&late), 1);
+    // A form that is there costs nothing: it is sent however busy the thread is.
+    let before = busy.stage.skipped("busy").await;
+    busy.works();
+    busy.skips("/thrifty").await;
+    for _ in 0..5 {
+        let answer = busy.stage.get(&late, "br").await;
+        assert_eq!(encoding(&answer), "br");
+        assert!(decoded(&answer) == busy.body);
+    }
+    assert_eq!(busy.stage.skipped("busy").await, before + 1.0);
+    busy.rests().await;
 }
