@@ -1,6 +1,7 @@
 //! Compression: paid once, served for ever. What a client gets is what it takes, byte for byte what the origin said.
 
 mod accepted;
+mod awry;
 mod behind;
 mod clients;
 mod decoding;
