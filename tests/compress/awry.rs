@@ -45,10 +45,9 @@ async fn a_cut_is_seen_over_http_1_0_too() {
         cut_gzip(&stage);
         for takes in ["identity", "br"] {
             let request = Request::get("/").http10().field("Accept-Encoding", takes);
-            match stage.tide.try_ask(&request).await {
-                Ok(answer) => assert_eq!(answer.status, 502, "{keys}: {takes}"),
-                Err(_) => {}
-            }
+            let answer = stage.tide.try_ask(&request).await;
+            let is_seen = answer.is_err() || answer.unwrap().status == 502;
+            assert!(is_seen, "{keys}: {takes}");
         }
     }
 }
