@@ -3,10 +3,9 @@
 //! What does not happen is seen by what does: all that is worth it waits in one line, and what comes out of it last was
 //! put there last.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::*;
-use crate::support::{check, eventually};
 
 /// A route whose first form can be improved by much.
 const POOR: &str = "cache: true\ncompress: { level: { br: 0 }, max_cpu: 100% }";
@@ -102,18 +101,23 @@ async fn what_is_too_large_for_it_stays_as_it_is() {
 
 #[tokio::test]
 async fn what_takes_too_long_stays_as_it_is() {
-    let stage = stage("{ time: 5ms, cpu: 100% }").await;
+    let stage = stage("{ time: 100ms, cpu: 100% }").await;
     let large = popular(&stage, "/1000000", 1, 3).await;
     let small = popular(&stage, "/1500", 2, 3).await;
-    stage.keeps("br", "background", 1.0).await;
-    assert!(size(&stage, "/1500").await < small);
+    // On a busy machine even this may take too long, and then it comes again.
+    eventually("the small one is better", PATIENCE, async || {
+        let now = size(&stage, "/1500").await;
+        check(now < small, now)
+    })
+    .await;
     assert_eq!(size(&stage, "/1000000").await, large);
+    assert_eq!(stage.kept("br", "background").await, 1.0);
 }
 
 #[tokio::test]
 async fn what_finds_no_place_in_the_line_is_counted_and_may_come_again() {
     let stage = stage("{ queue: 1, after: 1 }").await;
-    let paths: Vec<_> = (0..8).map(|n| format!("/200000/{n}")).collect();
+    let paths: Vec<_> = (0..8).map(|n| format!("/60000/{n}")).collect();
     let mut first = 0;
     for (at, path) in paths.iter().enumerate() {
         first = stage.get(path, "br").await.body.len();
@@ -126,7 +130,7 @@ async fn what_finds_no_place_in_the_line_is_counted_and_may_come_again() {
     assert!(dropped().await.unwrap() >= 1.0);
     for path in &paths {
         let what = format!("{path} is better");
-        eventually(&what, Duration::from_secs(20), async || {
+        eventually(&what, PATIENCE, async || {
             let now = size(&stage, path).await;
             check(now < first, now)
         })
@@ -144,7 +148,7 @@ async fn its_threads_are_as_many_as_the_file_says_and_the_last_to_run() {
         let stage = stage(&format!("{{ threads: {threads} }}")).await;
         popular(&stage, "/20000", 1, 3).await;
         stage.keeps("br", "background", 1.0).await;
-        eventually("they are there", Duration::from_secs(8), async || {
+        eventually("they are there", PATIENCE, async || {
             let nice = background_threads(&stage);
             check(nice == vec![19; threads], format!("{nice:?}"))
         })
@@ -174,9 +178,9 @@ async fn it_takes_no_more_of_a_core_than_the_file_says() {
         let sum = stage.tide.metric(name, &[("encoding", "br")]).await;
         sum.unwrap()
     };
-    popular(&stage, "/60000", 1, 2).await;
+    popular(&stage, "/20000", 1, 2).await;
     let (before, began) = (seconds().await, Instant::now());
-    stage.hits("/60000", "br", 1).await;
+    stage.hits("/20000", "br", 1).await;
     stage.keeps("br", "background", 1.0).await;
     let (worked, took) = (seconds().await - before, began.elapsed().as_secs_f64());
     assert!(worked > 0.0);

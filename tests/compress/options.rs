@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
 
 use super::*;
 use crate::support::client::Client;
-use crate::support::{check, eventually};
 
 const CODINGS: [&str; 4] = ["zstd", "br", "gzip", "deflate"];
 /// A route without a cache, and one with.
@@ -153,9 +151,6 @@ async fn everything_is_compressed_where_the_types_say_so() {
     }
 }
 
-/// However long a busy machine takes.
-const LONG: Duration = Duration::from_secs(30);
-
 /// A proxy of one thread with work for more than one: bodies at the best level of Brotli, again and again.
 struct Busy {
     stage: Stage,
@@ -218,7 +213,7 @@ impl Busy {
 
     /// Asks for this until it goes out as it is.
     async fn skips(&self, target: &str) {
-        eventually("it goes out as it is", LONG, async || {
+        eventually("it goes out as it is", PATIENCE, async || {
             let answer = self.stage.get(target, "br").await;
             assert!(decoded(&answer) == self.body);
             assert_eq!(answer.head.get("vary"), Some("Accept-Encoding"));
@@ -229,7 +224,7 @@ impl Busy {
 
     /// Asks for this until it is compressed.
     async fn compresses(&self, target: &str) {
-        eventually("it is compressed", LONG, async || {
+        eventually("it is compressed", PATIENCE, async || {
             let answer = self.stage.get(target, "br").await;
             assert!(decoded(&answer) == self.body);
             check(encoding(&answer) == "br", encoding(&answer))
