@@ -1,19 +1,34 @@
 //! Compression: paid once, served for ever. What a client gets is what it takes, byte for byte what the origin said.
 
+mod accepted;
+mod awry;
+mod behind;
+mod clients;
+mod decoding;
 mod encoded;
+mod kinds;
 mod live;
+mod minified;
+mod options;
+mod reloaded;
 mod reviewed;
 mod stored;
 mod strangers;
 mod tags;
+mod together;
 mod told;
 
 use std::io::Read;
+use std::time::Duration;
 
 use crate::support::client::{Answer, Request};
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
 use crate::support::reply::{Reply, Seen};
+use crate::support::{check, eventually};
+
+/// Longer than a busy machine leaves waiting what is done behind the answers.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One origin, and the proxy that compresses in front of it.
 struct Stage {
@@ -30,12 +45,46 @@ impl Stage {
     /// The same, with further sections at the top of the file.
     async fn under(top: &str, keys: &str) -> Self {
         let app = Origin::start("app-1").await;
-        let mut yaml = format!("{top}{}", web("health: off", nodes([&app])));
-        for key in keys.lines().map(str::trim).filter(|key| !key.is_empty()) {
-            yaml.push_str(&format!("    {key}\n"));
+        let tide = Tidegate::run_with_faults(yaml(top, keys, &app)).await;
+        Stage { app, tide }
+    }
+
+    /// With these routes, a mapping a line without its `upstream`.
+    async fn routed(top: &str, routes: &str) -> Self {
+        let app = Origin::start("app-1").await;
+        let nodes = nodes([&app]);
+        let mut yaml = format!("{top}upstreams: {{ web: {{ nodes: {nodes} }} }}\nroutes:\n");
+        for route in routes.lines().map(str::trim).filter(|r| !r.is_empty()) {
+            yaml.push_str(&format!("  - {{ upstream: web, {route} }}\n"));
         }
         let tide = Tidegate::run_with_faults(yaml).await;
         Stage { app, tide }
+    }
+
+    /// The same process goes on with these sections and keys.
+    async fn reloads(&self, top: &str, keys: &str) {
+        self.tide.apply(&yaml(top, keys, &self.app)).await;
+    }
+
+    /// Asks for it so often and is answered in this encoding, which makes it popular.
+    async fn hits(&self, target: &str, takes: &str, times: usize) {
+        for _ in 0..times {
+            let answer = self.get(target, takes).await;
+            assert_eq!((answer.status, encoding(&answer)), (200, takes), "{target}");
+        }
+    }
+
+    /// How often the origin was asked for this.
+    fn asked(&self, target: &str) -> usize {
+        let seen = self.app.seen();
+        seen.iter().filter(|seen| seen.target() == target).count()
+    }
+
+    /// How many forms were kept so far, by whom.
+    async fn kept(&self, encoding: &str, by: &str) -> f64 {
+        let labels = [("encoding", encoding), ("by", by)];
+        let name = "tidegate_compression_stored_total";
+        self.tide.metric(name, &labels).await.unwrap_or_default()
     }
 
     /// The origin answers everything with this, and these lines, `Name: value` each.
@@ -59,12 +108,15 @@ impl Stage {
         self.tide.ask(&lined(request, lines)).await
     }
 
-    /// Waits until so many forms were kept beside stored bodies, by whom.
+    /// Waits until so many forms were kept beside stored bodies, by whom. Those behind the answers take their time: whatever
+    /// else the machine does comes first.
     async fn keeps(&self, encoding: &str, by: &str, forms: f64) {
-        let labels = [("encoding", encoding), ("by", by)];
-        self.tide
-            .metric_is("tidegate_compression_stored_total", &labels, forms)
-            .await;
+        let what = format!("{forms} forms in {encoding} were kept, {by}");
+        eventually(&what, PATIENCE, async || {
+            let kept = self.kept(encoding, by).await;
+            check(kept == forms, kept)
+        })
+        .await;
     }
 
     /// How many answers were not compressed for this reason.
@@ -73,6 +125,15 @@ impl Stage {
         let found = self.tide.metric(name, &[("reason", reason)]).await;
         found.unwrap_or_default()
     }
+}
+
+/// The file of a [`Stage`]: its one route has these keys, a line each.
+fn yaml(top: &str, keys: &str, app: &Origin) -> String {
+    let mut yaml = format!("{top}{}", web("health: off", nodes([app])));
+    for key in keys.lines().map(str::trim).filter(|key| !key.is_empty()) {
+        yaml.push_str(&format!("    {key}\n"));
+    }
+    yaml
 }
 
 /// A request with these lines, `Name: value` each.
