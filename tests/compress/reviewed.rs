@@ -259,3 +259,17 @@ async fn what_is_for_one_client_is_compressed_by_the_node_where_we_do_not() {
         .collect();
     assert_eq!(asked, [Some("identity"), Some("br")]);
 }
+
+#[tokio::test]
+async fn who_refuses_the_plain_body_gets_even_a_small_one_compressed() {
+    for keys in ["compress: true", "cache: true\ncompress: true"] {
+        let stage = Stage::open(keys).await;
+        stage.says(json(200), JSON);
+        for _ in 0..3 {
+            let answer = stage.get("/", "gzip, identity;q=0").await;
+            assert_eq!(encoding(&answer), "gzip", "{keys}");
+            assert!(decoded(&answer) == json(200));
+            assert_eq!(encoding(&stage.get("/", "gzip").await), "identity");
+        }
+    }
+}

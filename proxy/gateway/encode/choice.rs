@@ -138,7 +138,11 @@ fn compressed(
     choice: Choice,
 ) -> Choice {
     if let Err(why) = may_compress(&rules.rules, &rules.types, facts) {
-        return choice.not(why);
+        // That it gains nothing is no reason to send what the client refuses.
+        let is_forbidden = !matches!(why, Skipped::Small | Skipped::Type);
+        if is_forbidden || accepts.takes(Coding::Identity) {
+            return choice.not(why);
+        }
     }
     // Of nothing every coding makes something.
     if facts.length == Some(0) {
