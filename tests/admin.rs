@@ -386,7 +386,7 @@ async fn every_promised_family_is_there() {
         config_last_reload_successful config_last_reload_success_timestamp_seconds \
         config_generation config_drift compression_bytes_in_total compression_bytes_out_total \
         compression_duration_seconds compression_stored_total compression_skipped_total \
-        compression_decode_failed_total recompress_queue_entries recompress_dropped_total"
+        compression_decode_failed_total compression_reduced_total recompress_queue_entries recompress_dropped_total"
         .split_whitespace()
     {
         let name = format!("tidegate_{family}");

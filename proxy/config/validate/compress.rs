@@ -51,6 +51,14 @@ pub const ACCEPT_ENCODINGS: Choices<AcceptEncoding> = Choices {
     later: &[],
 };
 
+/// Levels from which on a page takes tens of milliseconds; those of the others never do.
+const SLOW: PerCoding<u32> = PerCoding {
+    zstd: 12,
+    br: 8,
+    gzip: u32::MAX,
+    deflate: u32::MAX,
+};
+
 /// The key.
 const NAME: &str = "compress";
 
@@ -120,6 +128,7 @@ fn read(keys: &schema::Compress, at: &At, problems: &mut Problems) -> Compress {
     };
     let level = levels(&keys.level, "level", default.level);
     let stored_level = levels(&keys.stored_level, "stored_level", default.stored_level);
+    slow_levels(&keys.level, &level, &at.key("level"), problems);
     let mut flag = |word: &Option<String>, key: &str, usual| {
         words::flag(word.as_deref(), &at.key(key), usual, problems)
     };
@@ -214,6 +223,33 @@ fn levels(
             LEVELS.deflate,
             usual.deflate,
         ),
+    }
+}
+
+/// Warns of levels that keep a client waiting, and all others on its thread.
+fn slow_levels(
+    given: &Option<schema::Levels>,
+    level: &PerCoding<u32>,
+    at: &At,
+    problems: &mut Problems,
+) {
+    let usual = defaults::STORED_LEVEL;
+    let slow = [
+        (Coding::Zstd, level.zstd, SLOW.zstd, usual.zstd),
+        (Coding::Brotli, level.br, SLOW.br, usual.br),
+    ];
+    for (coding, level, slow, usual) in slow {
+        if given.is_none() || level < slow {
+            continue;
+        }
+        let what = format!(
+            "level {level} takes tens of milliseconds for a page, while its client and others of its thread wait"
+        );
+        let help = format!(
+            "use one below {slow}; what is stored and popular is compressed at `stored_level` ({usual}) behind the answers"
+        );
+        let here = level_of(at, coding);
+        problems.push(Problem::warning(here.place(), what).help(help));
     }
 }
 

@@ -21,7 +21,7 @@ use super::choice::{self, Choice};
 use super::dress;
 use crate::base::coding::{Coding, Skipped};
 use crate::base::reason::End;
-use crate::config::checked::Compress;
+use crate::live::snapshot::Compressing;
 use crate::telemetry::metrics::CompressionMetrics;
 use crate::transform::compress::decode::Fault;
 use crate::transform::eligible::Facts;
@@ -62,7 +62,7 @@ pub fn answers(session: &Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> R
     }
     let length = length(head).ok().flatten();
     let facts = Facts::of(head.status, &head.headers, length);
-    let (choice, level) = worth(choice::of(rules, asks, &facts), &rules.rules, asks);
+    let (choice, level) = worth(choice::of(rules, asks, &facts), ctx);
     let limits = rules.rules.decode.unwrap_or_default();
     if let Some(why) = choice.skipped {
         ctx.control.metrics.compression.skipped(why);
@@ -109,18 +109,28 @@ fn not_modified(session: &Session, head: &mut ResponseHeader, asks: &Asks) -> Re
     dress::vary(head)
 }
 
-/// The same choice where this thread has time for it, and the level it has time for.
-pub fn worth(choice: Choice, rules: &Compress, asks: &Asks) -> (Choice, u32) {
+/// The same choice where this thread has time for it, and the level it has time for. On a route that compresses.
+pub fn worth(choice: Choice, ctx: &Ctx) -> (Choice, u32) {
+    let Some((Compressing { rules, .. }, asks)) = choice::rules(ctx) else {
+        return (choice, 0);
+    };
     if choice.to == Coding::Identity || !choice.changes() {
         return (choice, 0);
     }
+    let reduced = || ctx.control.metrics.compression.reduced();
     let level = rules.level.get(choice.to).copied().unwrap_or_default();
     let least = level.min(least(choice.to));
     match effort(busy(Instant::now()), rules.max_cpu) {
         Effort::Full => (choice, level),
-        Effort::Least => (choice, least),
+        Effort::Least => {
+            reduced();
+            (choice, least)
+        }
         // However busy: nobody is sent what they refuse.
-        Effort::None if !asks.takes(Coding::Identity) => (choice, least),
+        Effort::None if !asks.takes(Coding::Identity) => {
+            reduced();
+            (choice, least)
+        }
         Effort::None => {
             let plain = Choice {
                 to: Coding::Identity,

@@ -68,7 +68,7 @@ pub fn of_stored<'a>(
             return (choice.not(Skipped::NoGain), From::Store(entry));
         }
     }
-    let (choice, level) = worth(choice, &rules.rules, asks);
+    let (choice, level) = worth(choice, ctx);
     if !choice.changes() {
         return (choice, From::Store(entry));
     }
@@ -120,7 +120,7 @@ pub fn of_fetched<'a>(
     let Some((rules, asks)) = choice::rules(ctx) else {
         return (choice, From::Coming(reader, length));
     };
-    let (choice, level) = worth(choice, &rules.rules, asks);
+    let (choice, level) = worth(choice, ctx);
     let Some(from) = choice.from.filter(|_| choice.changes()) else {
         return (choice, From::Coming(reader, length));
     };

@@ -29,6 +29,7 @@ pub struct CompressionMetrics {
     skipped: Vec<IntCounter>,
     /// By [`FAULTS`].
     decode_failed: [IntCounter; FAULTS.len()],
+    reduced: IntCounter,
     queue: IntGauge,
     dropped: IntCounter,
 }
@@ -57,6 +58,10 @@ impl CompressionMetrics {
             "Encoded answers of nodes that could not be decoded for a client, by reason.",
             &["reason"],
         );
+        let reduced = IntCounter::new(
+            "compression_reduced_total",
+            "Answers compressed at the lowest level, because the thread was busy (max_cpu).",
+        );
         let queue = IntGauge::new(
             "recompress_queue_entries",
             "Stored answers that wait to be compressed better.",
@@ -71,6 +76,7 @@ impl CompressionMetrics {
                 .map(|reason| skipped.with_label_values(&[reason.as_str()]))
                 .collect(),
             decode_failed: FAULTS.map(|word| failed.with_label_values(&[word])),
+            reduced: register(r, reduced),
             queue: register(r, queue),
             dropped: register(r, dropped),
         }
@@ -90,6 +96,11 @@ impl CompressionMetrics {
         if let Some(counter) = self.skipped.get(reason as usize) {
             counter.inc();
         }
+    }
+
+    /// An answer is compressed at the lowest level for want of time.
+    pub fn reduced(&self) {
+        self.reduced.inc();
     }
 
     /// A compressed form was kept beside a stored body; made behind the answers, or while a client waited.
@@ -219,7 +230,11 @@ mod tests {
         }
         says(
             &m,
-            &["recompress_queue_entries 0", "recompress_dropped_total 0"],
+            &[
+                "compression_reduced_total 0",
+                "recompress_queue_entries 0",
+                "recompress_dropped_total 0",
+            ],
         );
         assert!(!m.text().contains("encoding=\"identity\""));
     }
@@ -280,9 +295,14 @@ mod tests {
         m.compression.queued(1);
         m.compression.queued(-1);
         m.compression.dropped();
+        m.compression.reduced();
         says(
             &m,
-            &["recompress_queue_entries 1", "recompress_dropped_total 1"],
+            &[
+                "compression_reduced_total 1",
+                "recompress_queue_entries 1",
+                "recompress_dropped_total 1",
+            ],
         );
     }
 }
