@@ -17,28 +17,32 @@ impl Oracle {
         Oracle(members.filter_map(Oracle::member).collect())
     }
 
-    /// `name`, or `name;q=0.xxx`; anything else is nothing.
+    /// `name`, or `name;q=0.xxx`. What has a weight that is none is refused, but for the plain body.
     fn member(text: &str) -> Option<(String, f64)> {
         let blank = [' ', '\t'];
         let text = text.trim_matches(blank).to_ascii_lowercase();
         let (name, weight) = match text.split_once(';') {
-            None => (text.as_str(), 1.0),
-            Some((name, weight)) => {
-                let digits = weight.trim_matches(blank).strip_prefix("q=")?;
-                let (whole, rest) = digits.split_once('.').unwrap_or((digits, ""));
-                let is_weight = matches!(whole, "0" | "1")
-                    && rest.len() <= 3
-                    && rest.chars().all(|c| c.is_ascii_digit());
-                let weight: f64 = digits.trim_end_matches('.').parse().ok()?;
-                if !is_weight || weight > 1.0 {
-                    return None;
-                }
-                (name.trim_matches(blank), weight)
-            }
+            None => (text.as_str(), Some(1.0)),
+            Some((name, weight)) => (name.trim_matches(blank), Oracle::read(weight)),
         };
         let is_token = !name.is_empty() && !name.contains([' ', '\t', ';', '"', '/']);
+        let weight = match name {
+            "identity" => weight?,
+            _ => weight.unwrap_or(0.0),
+        };
         let name = if name == "x-gzip" { "gzip" } else { name };
         is_token.then(|| (name.to_owned(), weight))
+    }
+
+    /// The weight behind a semicolon.
+    fn read(text: &str) -> Option<f64> {
+        let digits = text.trim_matches([' ', '\t']).strip_prefix("q=")?;
+        let (whole, rest) = digits.split_once('.').unwrap_or((digits, ""));
+        let is_weight = matches!(whole, "0" | "1")
+            && rest.len() <= 3
+            && rest.chars().all(|c| c.is_ascii_digit());
+        let weight: f64 = digits.trim_end_matches('.').parse().ok()?;
+        (is_weight && weight <= 1.0).then_some(weight)
     }
 
     /// The least weight under which it is named, by its name or else by `*`.

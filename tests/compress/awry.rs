@@ -55,6 +55,7 @@ async fn a_cut_is_seen_over_http_1_0_too() {
 #[tokio::test]
 async fn nothing_at_all_is_nothing_in_every_encoding() {
     for (cache, reply) in [
+        ("", Reply::text("")),
         ("", Reply::chunked(Vec::<Vec<u8>>::new())),
         ("cache: true\n", Reply::chunked(Vec::<Vec<u8>>::new())),
         ("cache: true\n", Reply::text("")),

@@ -58,7 +58,7 @@ async fn a_process_that_began_without_it_makes_nothing_better() {
     with.keeps("br", "background", 1.0).await;
     assert_eq!(without.kept("br", "background").await, 0.0);
     assert_eq!(size(&without, "/20000").await, first);
-    assert_eq!(background_threads(&without), Vec::<i64>::new());
+    assert_eq!(background_threads(&without), Vec::<u32>::new());
 }
 
 #[tokio::test]
@@ -149,25 +149,28 @@ async fn its_threads_are_as_many_as_the_file_says_and_the_last_to_run() {
         popular(&stage, "/20000", 1, 3).await;
         stage.keeps("br", "background", 1.0).await;
         eventually("they are there", PATIENCE, async || {
-            let nice = background_threads(&stage);
-            check(nice == vec![19; threads], format!("{nice:?}"))
+            let policies = background_threads(&stage);
+            check(policies == vec![IDLE; threads], format!("{policies:?}"))
         })
         .await;
     }
 }
 
-/// How nice its threads are that do it, as the system says.
-fn background_threads(stage: &Stage) -> Vec<i64> {
+/// The policy of threads that run when no other wants to (sched(7)).
+const IDLE: u32 = 5;
+
+/// The policies of its threads that do it, as the system says.
+fn background_threads(stage: &Stage) -> Vec<u32> {
     let dir = format!("/proc/{}/task", stage.tide.process().pid());
     let tasks = std::fs::read_dir(dir).unwrap().filter_map(Result::ok);
     let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
-    let nice = stats.filter_map(|stat| {
+    let policies = stats.filter_map(|stat| {
         let (name, rest) = stat.split_once(") ")?;
-        // The 19th field of all, the 17th behind the name (proc(5)).
-        let nice = rest.split(' ').nth(16)?.parse().ok()?;
-        name.contains("recompress").then_some(nice)
+        // The 41st field of all, the 39th behind the name (proc(5)).
+        let policy = rest.split_whitespace().nth(38)?.parse().ok()?;
+        name.contains("recompress").then_some(policy)
     });
-    nice.collect()
+    policies.collect()
 }
 
 #[tokio::test]

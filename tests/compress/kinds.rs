@@ -230,3 +230,14 @@ async fn fields_of_the_very_bytes_stay_with_them() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_sets_a_cookie_is_not_compressed_for_who_gets_the_cookie() {
+    let keys = "cache: { set_cookie: strip }\ncompress: { set_cookie: false, max_cpu: 100% }";
+    let stage = Stage::open(keys).await;
+    let lines = "Content-Type: application/json\nCache-Control: max-age=60\nSet-Cookie: a=1";
+    stage.says(json(20_000), lines);
+    let first = stage.get("/", "br").await;
+    assert_eq!(first.head.get("set-cookie"), Some("a=1"));
+    assert_eq!(encoding(&first), "identity");
+}

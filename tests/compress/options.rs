@@ -275,3 +275,37 @@ async fn what_is_stored_waits_with_its_form_for_a_better_time() {
     assert_eq!(busy.stage.skipped("busy").await, before + 1.0);
     busy.rests().await;
 }
+
+#[tokio::test]
+async fn a_busy_thread_still_compresses_for_who_refuses_the_plain_body() {
+    let mut busy = Busy::thread().await;
+    busy.skips("/thrifty").await;
+    for _ in 0..5 {
+        let answer = busy.stage.get("/thrifty", "br, identity;q=0").await;
+        assert_eq!(encoding(&answer), "br");
+        assert!(decoded(&answer) == busy.body);
+    }
+    busy.rests().await;
+}
+
+#[tokio::test]
+async fn a_busy_thread_sends_what_came_encoded_to_nobody_as_it_refused_it() {
+    let mut busy = Busy::thread().await;
+    let (work, gzip) = (json(150_000), encode("gzip", &busy.body));
+    let page = busy.body.clone();
+    busy.stage.answers(move |seen| match seen.target() {
+        "/work" => with(Reply::text(work.clone()), JSON),
+        "/thrifty?gzip" => {
+            let reply = Reply::text(gzip.clone()).field("Content-Encoding", "gzip");
+            with(reply, JSON)
+        }
+        _ => with(Reply::text(page.clone()), JSON),
+    });
+    busy.skips("/thrifty").await;
+    for _ in 0..5 {
+        let answer = busy.stage.get("/thrifty?gzip", "br, identity;q=0").await;
+        assert_eq!(encoding(&answer), "br");
+        assert!(decoded(&answer) == busy.body);
+    }
+    busy.rests().await;
+}
