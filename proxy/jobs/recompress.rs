@@ -4,8 +4,9 @@
 //! Never holds more than one answer at a time, and gives up one that takes too long.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
@@ -84,6 +85,11 @@ async fn work(control: &Control, job: &Job, rules: &checked::Recompress) {
     }
 }
 
+/// How long this thread has run. Time in which others did does not count: there may be much of it.
+fn ran() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
 struct Work<'a> {
     pipe: Pipe,
     took: Duration,
@@ -98,7 +104,7 @@ impl Work<'_> {
             let mut piece = piece.clone();
             let mut more = !piece.is_empty();
             while more {
-                let begun = Instant::now();
+                let begun = ran();
                 more = self.pipe.step(&mut piece, &mut out)?;
                 self.rest(begun).await;
                 if self.took > self.rules.time {
@@ -106,15 +112,15 @@ impl Work<'_> {
                 }
             }
         }
-        let begun = Instant::now();
+        let begun = ran();
         self.pipe.finish(&mut out)?;
         self.rest(begun).await;
         Ok(Some(out))
     }
 
-    /// Leaves the others their share of the time since `begun`.
-    async fn rest(&mut self, begun: Instant) {
-        let worked = begun.elapsed();
+    /// Leaves the others their share of the time the thread has run since it had for `begun`.
+    async fn rest(&mut self, begun: Duration) {
+        let worked = ran().saturating_sub(begun);
         self.took += worked;
         let share = self.rules.cpu.clamp(1, 100);
         tokio::time::sleep(worked * (100 - share) / share).await;

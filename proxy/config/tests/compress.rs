@@ -328,3 +328,12 @@ fn compression_is_told_and_its_changes_too() {
         assert_eq!(good(&again), good(loaded), "{told}");
     }
 }
+
+#[test]
+fn a_level_that_keeps_a_client_waiting_is_warned_of() {
+    let level = |level: &str| route("", &format!("cache: true, compress: {{ {level} }}"));
+    warned(&level("level: { br: 11 }"), &["level 11 takes tens of"]);
+    warned(&level("level: { zstd: 15, br: 5 }"), &["level 15 takes"]);
+    warned(&level("level: { br: 7, zstd: 11, gzip: 9 }"), &[]);
+    warned(&level("stored_level: { br: 10 }"), &[]);
+}
