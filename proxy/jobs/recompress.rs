@@ -22,10 +22,14 @@ pub type Line = Arc<Mutex<Receiver<Job>>>;
 
 /// Works on what waits until the process ends. For a thread of its own.
 pub async fn run(control: Arc<Control>, line: Line) {
-    give_way();
+    let mut gives_way = false;
     loop {
         let next = line.lock().await.recv().await;
         let Some(job) = next else { return };
+        // Not before: a thread that gives way also ends last, when the process does.
+        if !std::mem::replace(&mut gives_way, true) {
+            give_way();
+        }
         control.metrics.compression.queued(-1);
         let config = control.hold.load().config.clone();
         if let Some(rules) = &config.cache.recompress {
