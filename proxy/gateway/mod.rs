@@ -210,10 +210,10 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
-        lookup::after::more(body.as_ref(), ctx);
+        lookup::after::more(body.as_ref(), end, ctx);
         Ok(None)
     }
 

@@ -144,12 +144,16 @@ fn keep_for_gets(key: Arc<Key>, answer: &ResponseHeader, plan: Plan, ctx: &mut C
     ctx.keeps = Some(filler);
 }
 
-/// More of an answer that is kept.
-pub fn more(body: Option<&Bytes>, ctx: &mut Ctx) {
+/// More of an answer that is kept. With its end it is stored, before its client has it: who has read it to its end and
+/// asks again finds it.
+pub fn more(body: Option<&Bytes>, end: bool, ctx: &mut Ctx) {
     if let (Some(filler), Some(piece)) = (&mut ctx.keeps, body) {
         // Nobody reads along: there is nobody to wait for.
         let writing = pin!(filler.write(piece.clone()));
         let _ = writing.poll(&mut Context::from_waker(Waker::noop()));
+    }
+    if let Some(filler) = ctx.keeps.take_if(|_| end) {
+        let _ = filler.finish();
     }
 }
 
