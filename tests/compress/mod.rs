@@ -28,7 +28,7 @@ use crate::support::reply::{Reply, Seen};
 use crate::support::{check, eventually};
 
 /// Longer than a busy machine leaves waiting what is done behind the answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// One origin, and the proxy that compresses in front of it.
 struct Stage {
