@@ -3,12 +3,13 @@
 //! What was said of the bytes that came is not said of those that go. An entity tag names one form (RFC 9110 §8.8.3):
 //! that of a compressed answer is another one, and leads back to the one the nodes know.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use super::choice::Choice;
 use crate::base::coding::Coding;
+use crate::cache::policy::vary::names_encoding;
 use crate::transform::etag;
 
 /// Fields by which somebody vouches for the very bytes of a body.
@@ -33,17 +34,17 @@ pub fn dress(head: &mut ResponseHeader, choice: &Choice) -> Result<()> {
             head.remove_header(*name);
         }
     }
+    if choice.varies {
+        vary(head)?;
+    }
     says(head, choice, false)
 }
 
-/// The same in a head without what is said of the bytes that came. `is_bare`: no body follows.
+/// Says which form it is in a head without what is said of the bytes that came. `is_bare`: no body follows.
 ///
 /// # Errors
 /// When a field cannot be set, which does not happen.
 pub fn says(head: &mut ResponseHeader, choice: &Choice, is_bare: bool) -> Result<()> {
-    if choice.varies {
-        vary(head)?;
-    }
     if !choice.changes() {
         return Ok(());
     }
@@ -72,14 +73,17 @@ fn tag(head: &mut ResponseHeader, form: Coding) -> Result<()> {
 /// # Errors
 /// When a field cannot be set, which does not happen.
 pub fn vary(head: &mut ResponseHeader) -> Result<()> {
-    const NAME: HeaderName = header::ACCEPT_ENCODING;
-    let lines = head.headers.get_all(header::VARY).iter();
-    let mut members = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
-    let says = |member: &[u8]| {
-        let member = member.trim_ascii();
-        member == b"*" || member.eq_ignore_ascii_case(NAME.as_str().as_bytes())
-    };
-    if !members.any(says) {
+    let mut lines = head.headers.get_all(header::VARY).iter();
+    let is_said = lines.any(|line| names_encoding(line.as_bytes()));
+    add_vary(head, is_said)
+}
+
+/// The same where it is known whether it says as much.
+///
+/// # Errors
+/// When a field cannot be set, which does not happen.
+pub fn add_vary(head: &mut ResponseHeader, is_said: bool) -> Result<()> {
+    if !is_said {
         head.append_header(header::VARY, HeaderValue::from_static("Accept-Encoding"))?;
     }
     Ok(())

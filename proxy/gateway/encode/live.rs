@@ -19,6 +19,7 @@ use super::asks::Asks;
 use super::busy::busy;
 use super::choice::{self, Choice};
 use super::dress;
+use super::make::broken;
 use crate::base::coding::{Coding, Skipped};
 use crate::base::reason::End;
 use crate::live::snapshot::Compressing;
@@ -162,10 +163,7 @@ pub fn piece(body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
     match live.get_mut().take(body.take(), end) {
         Ok(piece) => *body = piece,
         Err(fault) => {
-            ctx.control
-                .metrics
-                .compression
-                .decode_failed(fault.as_str());
+            broken(&ctx.control, fault);
             // It is no fault of the node's line, and no other node would do better.
             ctx.end.get_or_insert(End::UpstreamEncoding);
             ctx.live = None;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::super::ctx::Ctx;
+use super::super::encode::asks::Asks;
 use super::super::encode::choice::{self, Choice};
 use super::super::encode::live::worth;
 use super::super::encode::make::{self, Source, is_quick};
@@ -54,19 +55,16 @@ pub fn of_stored<'a>(
     if !choice.changes() {
         return (choice, From::Store(entry));
     }
-    if let Some(form) = entry.form(choice.to) {
-        if let Some(body) = &form.body {
-            if !form.is_final {
-                popular(ctx, entry, form, rules);
-            }
-            return (choice, From::Form(body.clone()));
+    if let Some(form) = entry.form(choice.to)
+        && (form.body.is_some() || asks.takes(from))
+    {
+        if !form.is_final {
+            popular(ctx, entry, form, rules);
         }
-        if asks.takes(from) {
-            if !form.is_final {
-                popular(ctx, entry, form, rules);
-            }
-            return (choice.not(Skipped::NoGain), From::Store(entry));
-        }
+        return match &form.body {
+            Some(body) => (choice, From::Form(body.clone())),
+            None => (choice.not(Skipped::NoGain), From::Store(entry)),
+        };
     }
     let (choice, level) = worth(choice, ctx);
     if !choice.changes() {
@@ -76,11 +74,8 @@ pub fn of_stored<'a>(
         return (choice, From::Unknown);
     }
     let pipe = || pipe(rules, choice, from, level, Some(entry.body.len()));
-    if let Some(form) = entry.form(choice.to) {
-        return match &form.body {
-            Some(body) => (choice, From::Form(body.clone())),
-            None => (choice, From::Live(entry.clone(), Box::new(pipe()))),
-        };
+    if entry.form(choice.to).is_some() {
+        return ready(asks, entry, choice, pipe);
     }
     let is_final = is_final(rules, choice.to, level);
     if from == Coding::Identity && is_quick(choice.to, level, entry.body.len()) {
@@ -93,14 +88,9 @@ pub fn of_stored<'a>(
             None => (choice, From::Store(entry)),
         };
     }
-    let own = From::Store(entry);
     match ctx.control.cache.derive(entry, choice.to) {
         DerivingStored::Follow(reader) => (choice, From::Coming(reader, None)),
-        DerivingStored::Ready(entry) => match ready(&entry, choice) {
-            Some(body) => (choice, From::Form(body)),
-            None if asks.takes(from) => (choice.not(Skipped::NoGain), own),
-            None => (choice, From::Live(entry, Box::new(pipe()))),
-        },
+        DerivingStored::Ready(entry) => ready(asks, &entry, choice, pipe),
         DerivingStored::Lead(maker) => {
             let reader = maker.reader();
             let source = Source::Stored(entry.body.clone(), 0);
@@ -125,17 +115,11 @@ pub fn of_fetched<'a>(
         return (choice, From::Coming(reader, length));
     };
     match reader.derive(choice.to) {
-        Deriving::Ready(entry) => match ready(&entry, choice) {
-            Some(body) => (choice, From::Form(body)),
-            None if asks.takes(from) => {
-                let own = From::Form(entry.body.clone());
-                (choice.not(Skipped::NoGain), own)
-            }
-            None => {
-                let pipe = pipe(rules, choice, from, level, Some(entry.body.len()));
-                (choice, From::Live(entry, Box::new(pipe)))
-            }
-        },
+        Deriving::Ready(entry) => {
+            let length = Some(entry.body.len());
+            let pipe = || pipe(rules, choice, from, level, length);
+            ready(asks, &entry, choice, pipe)
+        }
         Deriving::Follow(reader) => (choice, From::Coming(reader, None)),
         Deriving::Lead(maker, source) => {
             let reader = maker.reader();
@@ -148,9 +132,24 @@ pub fn of_fetched<'a>(
     }
 }
 
-/// The form that is there by now; `None`: it was found not to be worth having.
-fn ready(entry: &Entry, choice: Choice) -> Option<Body> {
-    entry.form(choice.to).and_then(|form| form.body.clone())
+/// What is sent of a form that was made: its body; where it was not worth having the answer as it came, or, to who does
+/// not take that, one that is made for them alone.
+fn ready<'a>(
+    asks: &Asks,
+    entry: &Arc<Entry>,
+    choice: Choice,
+    pipe: impl FnOnce() -> Pipe,
+) -> (Choice, From<'a>) {
+    let body = entry.form(choice.to).and_then(|form| form.body.clone());
+    let is_taken = choice.from.is_some_and(|from| asks.takes(from));
+    match body {
+        Some(body) => (choice, From::Form(body)),
+        None if is_taken => {
+            let own = From::Form(entry.body.clone());
+            (choice.not(Skipped::NoGain), own)
+        }
+        None => (choice, From::Live(entry.clone(), Box::new(pipe()))),
+    }
 }
 
 /// What makes the form of this choice.

@@ -343,6 +343,9 @@ fn dressed(
         head.insert_header("Age", age)?;
     }
     status::add(&mut head, ctx)?;
+    if offer.choice.varies {
+        dress::add_vary(&mut head, offer.head.varies_by_encoding())?;
+    }
     dress::says(&mut head, &offer.choice, parts.is_bare())?;
     parts.dress(&mut head)?;
     if !parts.is_bare() && matches!(parts, Parts::Whole) && !has_no_body(offer) {
