@@ -160,7 +160,7 @@ fn snapshot_load(c: &mut Criterion) {
         .clone()
         .expect("the configuration of the bench is right");
     let metrics = Metrics::new("bench");
-    let control = Control::start(source, config, &loaded, metrics, Instant::now())
+    let control = Control::start(source, config, &loaded, metrics, true, Instant::now())
         .expect("a log that is off opens");
     let mut group = c.benchmark_group("snapshot");
     group.bench_function("load", |b| b.iter(|| control.hold.load().generation));

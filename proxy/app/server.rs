@@ -1,5 +1,6 @@
 //! The server: everything wired together, in the order it starts and stops.
 
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,6 +42,9 @@ struct Ports {
     admin: Option<TcpListener>,
 }
 
+/// Turns the express lane off, to find out whether it is at fault: everything works without it, and costs more.
+const EXPRESS_LANE: &str = "TIDEGATE_EXPRESS_LANE";
+
 /// Runs the proxy until it is told to stop.
 pub fn run(source: Source) -> ExitCode {
     match start_and_serve(source) {
@@ -71,10 +75,11 @@ fn start_and_serve(source: Source) -> Result<(), String> {
             source.name()
         ));
     };
+    let express = express_lane(std::env::var_os(EXPRESS_LANE))?;
     let ports = open_ports(&config)?;
     let threads = config.threads;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    let control = Control::start(source, config, &loaded, metrics, Instant::now())
+    let control = Control::start(source, config, &loaded, metrics, express, Instant::now())
         .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
     let control = Arc::new(control);
 
@@ -98,6 +103,19 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     control.hold.load().log.flush();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether the express lane is on, given what the environment says of it.
+fn express_lane(said: Option<OsString>) -> Result<bool, String> {
+    match said.as_ref().map(|said| said.to_str()) {
+        None | Some(Some("on")) => Ok(true),
+        Some(Some("off")) => Ok(false),
+        Some(_) => Err(format!(
+            "the environment variable {EXPRESS_LANE} is {:?}; it can be `on` or `off`\n  = help: leave it out: \
+             the express lane, which answers from the cache where requests come in, is on then",
+            said.unwrap_or_default()
+        )),
+    }
 }
 
 fn open_ports(config: &Config) -> Result<Ports, String> {

@@ -11,6 +11,8 @@ pub mod budget;
 pub mod cached;
 /// How bodies are written.
 pub mod coding;
+/// The fields of a request.
+pub mod fields;
 /// What is said of a node.
 pub mod node;
 /// A set of node positions, small enough to live on the stack.

@@ -2,15 +2,18 @@
 //!
 //! Pure: asked for every request of a route with a cache, and for whoever wants to know what would become of one.
 
-use http::{HeaderMap, Method, header};
+use std::borrow::Cow;
+
+use http::{Method, header};
 
 use super::unkeyed::overrides_method;
 use crate::base::cached::Why;
+use crate::base::fields::Fields;
 use crate::config::checked::CacheKey;
 
 /// Why the cache has no business with a request of this method and these fields; `has_body`: it brings one. `None`: it
 /// has.
-pub fn no_business(method: &Method, has_body: bool, fields: &HeaderMap) -> Option<Why> {
+pub fn no_business(method: &Method, has_body: bool, fields: &impl Fields) -> Option<Why> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Some(Why::Method);
     }
@@ -18,26 +21,26 @@ pub fn no_business(method: &Method, has_body: bool, fields: &HeaderMap) -> Optio
     if has_body {
         return Some(Why::RequestBody);
     }
-    if fields.contains_key(header::IF_MATCH) || fields.contains_key(header::IF_UNMODIFIED_SINCE) {
+    if fields.has(&header::IF_MATCH) || fields.has(&header::IF_UNMODIFIED_SINCE) {
         return Some(Why::Precondition);
     }
-    if fields.contains_key(header::UPGRADE) {
+    if fields.has(&header::UPGRADE) {
         return Some(Why::Upgrade);
     }
     overrides_method(fields).then_some(Why::MethodOverride)
 }
 
 /// Whether a request wants a part that does not begin where the whole does.
-pub fn wants_part(fields: &HeaderMap) -> bool {
-    fields.get(header::RANGE).is_some_and(|range| {
-        let from_start = range.as_bytes().starts_with(b"bytes=0-");
-        !from_start || range.as_bytes().contains(&b',')
+pub fn wants_part(fields: &impl Fields) -> bool {
+    fields.first(&header::RANGE).is_some_and(|range| {
+        let from_start = range.starts_with(b"bytes=0-");
+        !from_start || range.contains(&b',')
     })
 }
 
 /// The query that is left; `None` where nothing is.
-pub fn tidied(query: &str, rules: &CacheKey) -> Option<String> {
-    let is_dropped = |pair: &str| {
+pub fn tidied<'a>(query: &'a str, rules: &CacheKey) -> Option<Cow<'a, str>> {
+    let is_dropped = |pair: &str| -> bool {
         let name = pair.split('=').next().unwrap_or_default();
         rules
             .drop_query
@@ -47,17 +50,24 @@ pub fn tidied(query: &str, rules: &CacheKey) -> Option<String> {
                 None => name == rule,
             })
     };
+    // Most queries stay as they are.
+    let stays = rules.drop_query.is_empty() || !query.split('&').any(is_dropped);
+    if stays && !rules.sort_query {
+        return Some(Cow::Borrowed(query));
+    }
     let mut pairs: Vec<&str> = query.split('&').filter(|pair| !is_dropped(pair)).collect();
     if rules.sort_query {
         // By name alone: the order of values under one name may mean something.
         pairs.sort_by_key(|pair| pair.split('=').next().unwrap_or_default());
     }
     let all_dropped = pairs.is_empty();
-    (!all_dropped).then(|| pairs.join("&"))
+    (!all_dropped).then(|| Cow::Owned(pairs.join("&")))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]

@@ -3,15 +3,21 @@
 //! Each part stands behind its length, so that no two targets make the same bytes. The hash finds, the bytes decide:
 //! two keys are equal when their bytes are.
 
+use std::ops::Deref;
+
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// A key.
+/// A key. What is stored has its bytes by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct Key<B = Box<[u8]>> {
     hash: u128,
     /// Scheme, host, path, whether there is a query, query; host and path behind their lengths.
-    bytes: Box<[u8]>,
+    bytes: B,
 }
+
+/// A key to look for: that of an ordinary target needs no memory of its own.
+pub type Sought = Key<SmallVec<[u8; 192]>>;
 
 /// What a key is made of.
 #[derive(Debug, Clone, Copy)]
@@ -26,9 +32,9 @@ pub struct Target<'a> {
     pub query: Option<&'a str>,
 }
 
-impl Key {
+impl Sought {
     /// The key of a target; `seed` is the process's own, so that nobody can look for hashes that collide.
-    pub fn new(target: Target<'_>, seed: u64) -> Key {
+    pub fn of(target: Target<'_>, seed: u64) -> Sought {
         let port = match target.scheme {
             "https" => ":443",
             _ => ":80",
@@ -36,7 +42,7 @@ impl Key {
         let host = target.host.strip_suffix(port).unwrap_or(target.host);
         let query = target.query;
         let length = 1 + 4 + host.len() + 4 + target.path.len() + 1 + query.map_or(0, str::len);
-        let mut bytes = Vec::with_capacity(length);
+        let mut bytes = SmallVec::with_capacity(length);
         bytes.push(u8::from(target.scheme == "https"));
         put(&mut bytes, host);
         let host_at = bytes.len() - host.len();
@@ -46,10 +52,20 @@ impl Key {
         bytes.extend_from_slice(query.unwrap_or_default().as_bytes());
         Key {
             hash: xxh3_128_with_seed(&bytes, seed),
-            bytes: bytes.into(),
+            bytes,
         }
     }
 
+    /// The same to be kept.
+    pub fn kept(&self) -> Key {
+        Key {
+            hash: self.hash,
+            bytes: Box::from(&*self.bytes),
+        }
+    }
+}
+
+impl<B: Deref<Target = [u8]>> Key<B> {
     /// What it is found by.
     pub fn hash(&self) -> u128 {
         self.hash
@@ -84,6 +100,18 @@ impl Key {
         (self.bytes[flag] == 1).then(|| text(&self.bytes[flag + 1..]))
     }
 
+    /// Bytes it takes in memory, beside itself.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Key {
+    /// The key of a target, to be kept; as [`Sought::of`].
+    pub fn new(target: Target<'_>, seed: u64) -> Key {
+        Sought::of(target, seed).kept()
+    }
+
     /// The same with another hash, as only chance would have it.
     #[cfg(test)]
     pub(super) fn with_hash(&self, hash: u128) -> Key {
@@ -91,11 +119,6 @@ impl Key {
             hash,
             ..self.clone()
         }
-    }
-
-    /// Bytes it takes in memory, beside itself.
-    pub fn size(&self) -> usize {
-        self.bytes.len()
     }
 }
 
@@ -110,7 +133,7 @@ impl std::fmt::Display for Key {
     }
 }
 
-fn put(bytes: &mut Vec<u8>, part: &str) {
+fn put(bytes: &mut SmallVec<[u8; 192]>, part: &str) {
     bytes.extend_from_slice(&short(part.len()).to_be_bytes());
     bytes.extend_from_slice(part.as_bytes());
 }

@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
+
+use crate::base::fields::Fields;
 
 /// Whole names.
 const NAMES: &[&str] = &[
@@ -157,15 +159,16 @@ fn hyphened(name: &str) -> Cow<'_, str> {
 }
 
 /// Whether a request says that its method is another one, to applications that believe it.
-pub fn overrides_method(request: &HeaderMap) -> bool {
+pub fn overrides_method(request: &impl Fields) -> bool {
     const NAMES: [&str; 4] = [
         "x-http-method-override",
         "x-http-method",
         "x-method-override",
         "method-override",
     ];
-    let overrides = |name: &HeaderName| NAMES.contains(&&*hyphened(name.as_str()));
-    request.keys().any(overrides)
+    let is_one = |name: &str| NAMES.iter().any(|one| one.eq_ignore_ascii_case(name));
+    // Few names are as long as these, and most have no `_`.
+    request.any_name(|name| matches!(name.len(), 13..=22) && is_one(&hyphened(name)))
 }
 
 #[cfg(test)]

@@ -2,21 +2,27 @@
 //!
 //! What is decided here holds for every attempt. Never reaches a node: whoever is refused here was seen by nobody.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{HeaderValue, Version, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
+use ipnet::IpNet;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Ctx, Head};
 use super::lookup::purge;
 use super::{answer, door, h2};
+use crate::base::fields::Fields;
 use crate::base::path;
 use crate::base::reason::{End, Refusal};
 use crate::config::checked::{Action, PathPattern};
 use crate::guard::client::{is_trusted, real_client};
-use crate::route::{RouteAsk, redirect};
+use crate::route::{RouteAsk, Table, redirect};
+
+/// Who the client is, as proxies in front tell it.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How long the rest of a body nobody wants is read before the connection is closed instead.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -37,7 +43,7 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     };
     ctx.client = conn.peer;
     let trusted = &ctx.snapshot.config.trusted_proxies;
-    ctx.trusted = !trusted.is_empty() && is_trusted(conn.peer, trusted);
+    ctx.trusted = is_believed(conn.peer, trusted);
     if session.is_http2() {
         // A window that stays shut is not a socket that stays full.
         session.set_write_timeout(ctx.snapshot.config.timeouts.write);
@@ -67,18 +73,25 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         version: request.version,
     };
     if ctx.trusted {
-        let lines = |name: &str| -> Vec<&[u8]> {
-            let values = request.headers.get_all(name).iter();
-            values.map(HeaderValue::as_bytes).collect()
-        };
-        ctx.client = real_client(
-            conn.peer,
-            trusted,
-            lines("x-forwarded-for").into_iter(),
-            lines("forwarded").into_iter(),
-        );
+        ctx.client = client(conn.peer, &request.headers, trusted);
     }
     Ok(())
+}
+
+/// Whether a peer is one of the `trusted` proxies.
+pub fn is_believed(peer: IpAddr, trusted: &[IpNet]) -> bool {
+    !trusted.is_empty() && is_trusted(peer, trusted)
+}
+
+/// The client's real address, of a request with these fields that a trusted peer sent.
+pub fn client(peer: IpAddr, fields: &impl Fields, trusted: &[IpNet]) -> IpAddr {
+    let (for_list, forwarded) = (FORWARDED_FOR, header::FORWARDED);
+    real_client(
+        peer,
+        trusted,
+        fields.lines(&for_list),
+        fields.lines(&forwarded),
+    )
 }
 
 /// Counts a piece of a body. Over HTTP/1 the connection itself counts, before anybody else sees the bytes.
@@ -154,10 +167,26 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
 /// The route of a request.
 fn find(session: &Session, ctx: &Ctx) -> Option<usize> {
     let request = session.req_header();
-    ctx.snapshot.routes.find(&RouteAsk {
-        host: ctx.host(),
-        path: &path::capital(ctx.head.uri.path()),
-        method: &request.method,
-        headers: &request.headers,
+    let target = (ctx.host(), ctx.head.uri.path());
+    find_by(
+        &ctx.snapshot.routes,
+        target,
+        &request.method,
+        &request.headers,
+    )
+}
+
+/// The route of a request for this host and path.
+pub fn find_by(
+    routes: &Table,
+    (host, path): (&str, &str),
+    method: &Method,
+    fields: &impl Fields,
+) -> Option<usize> {
+    routes.find(&RouteAsk {
+        host,
+        path: &path::capital(path),
+        method,
+        headers: fields,
     })
 }

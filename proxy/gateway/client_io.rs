@@ -69,6 +69,42 @@ impl ClientIo {
         &self.seat.conn
     }
 
+    /// Sends of these pieces what goes at once; how many bytes that were. Not every kind of connection takes several
+    /// pieces: into those they go gathered.
+    pub fn poll_pieces(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        self.answered = true;
+        if !self.stream().is_write_vectored() {
+            return Poll::Ready(Ok(self.gather(pieces)));
+        }
+        let step = Pin::new(self.stream_mut()).poll_write_vectored(cx, pieces);
+        match ready!(self.step(step, cx))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            n => Poll::Ready(Ok(n)),
+        }
+    }
+
+    /// Sends what was gathered of pieces, to the last byte.
+    pub fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stream().is_write_vectored() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(self).poll_flush(cx)
+    }
+
+    /// Takes of these pieces what may be gathered before it is sent; how many bytes that were.
+    fn gather(&mut self, pieces: &[io::IoSlice<'_>]) -> usize {
+        for piece in pieces {
+            let room = GATHERED - self.out.len();
+            self.out.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+        self.out.len()
+    }
+
     fn bounded(&mut self) -> &mut Take<Stream> {
         self.stream.as_mut().expect("invariant: taken only by drop")
     }

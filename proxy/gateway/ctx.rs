@@ -245,8 +245,12 @@ impl Ctx {
 
     /// `Host` as text; empty where there is none.
     pub fn host(&self) -> &str {
-        let host = self.head.host.as_ref();
-        host.and_then(|h| h.to_str().ok()).unwrap_or_default()
+        self.own_host().unwrap_or_default()
+    }
+
+    /// `Host`, where there is one and it is text.
+    pub fn own_host(&self) -> Option<&str> {
+        self.head.host.as_ref()?.to_str().ok()
     }
 
     /// Its id as text.

@@ -27,6 +27,19 @@ pub fn put_forward(request: &pingora::http::RequestHeader, clock: &crate::live::
     }
 }
 
+/// Whether a request asks for any of it: only `HttpProxy` has hooks that do.
+#[cfg(debug_assertions)]
+pub fn is_asked(fields: &impl crate::base::fields::Fields) -> bool {
+    let is_one = |name: &str| matches!(&*name.to_ascii_lowercase(), "x-fault" | "x-clock");
+    *WANTED && fields.any_name(is_one)
+}
+
+/// Nobody asks for anything.
+#[cfg(not(debug_assertions))]
+pub fn is_asked(_: &impl crate::base::fields::Fields) -> bool {
+    false
+}
+
 /// Does nothing.
 #[cfg(not(debug_assertions))]
 pub fn strike(_: &pingora::http::RequestHeader, _: &str) {}

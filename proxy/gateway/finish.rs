@@ -2,56 +2,131 @@
 //!
 //! One record for metrics and log, so that they never disagree. Never waits: the log has a thread of its own.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::Method;
 
 use super::ctx::Ctx;
 use super::lookup;
 use super::split;
+use crate::base::cached::Outcome;
 use crate::base::reason::End;
+use crate::cache::key::Key;
+use crate::live::control::Control;
+use crate::live::snapshot::Snapshot;
 use crate::telemetry::finished::Finished;
+use crate::telemetry::metrics::RouteMetrics;
+
+/// A finished request as it is counted, whichever lane it took.
+pub struct Over<'a> {
+    /// What every request shares.
+    pub control: &'a Control,
+    /// The generation it saw.
+    pub snapshot: &'a Snapshot,
+    /// Its route: position in the configuration's `routes`.
+    pub route: Option<usize>,
+    /// Its method.
+    pub method: &'a Method,
+    /// Status sent; 0 when nothing was.
+    pub status: u16,
+    /// How it ended.
+    pub end: End,
+    /// When its head had arrived.
+    pub at: SystemTime,
+    /// From then to its end.
+    pub took: Duration,
+    /// Body bytes from the client and to it.
+    pub bytes: (u64, u64),
+    /// What the cache did, and whether the answer was that of another request's fetch.
+    pub cached: Option<(Outcome, bool)>,
+    /// What its answer is stored under.
+    pub key: Option<&'a Arc<Key>>,
+}
+
+/// Who keeps the record of a finished request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeps {
+    log: bool,
+    slow: bool,
+}
+
+impl Keeps {
+    /// Whether nobody does: then none has to be made.
+    pub fn is_nobody(self) -> bool {
+        !self.log && !self.slow
+    }
+}
+
+impl Over<'_> {
+    fn metrics(&self) -> &RouteMetrics {
+        match self.route {
+            Some(at) => &self.snapshot.route_metrics[at],
+            None => &self.snapshot.no_route_metrics,
+        }
+    }
+
+    /// Counts it, and says who wants its record. `waited` is how long its client had to wait for it.
+    pub fn count(&self, waited: Duration) -> Keeps {
+        let what = (self.status, self.end);
+        self.metrics()
+            .finished(self.method, what, self.took, self.bytes, self.cached);
+        if let (Some(key), Some((outcome, _))) = (self.key, self.cached) {
+            lookup::told::finished(self.control, key, outcome, self.bytes.1);
+        }
+        let failed = self.end.always_told() || self.status >= 500;
+        let refused = matches!(self.end, End::Refused(_));
+        let log = &self.snapshot.log;
+        let limit = self
+            .route
+            .and_then(|at| self.snapshot.config.routes[at].slow);
+        Keeps {
+            log: log.wants(failed, fastrand::f64)
+                && (!refused || self.control.flood.may_tell(self.at)),
+            slow: limit.is_some_and(|limit| waited >= limit),
+        }
+    }
+
+    /// Hands its record to who keeps it.
+    pub fn keep(&self, keeps: Keeps, finished: &Finished<'_>) {
+        if keeps.log {
+            self.snapshot.log.tell(finished);
+        }
+        if keeps.slow {
+            self.control.slow.note(finished);
+            self.metrics().slow.inc();
+        }
+    }
+}
 
 /// Counts a finished request and writes its line.
 pub fn tell(ctx: &Ctx, end: End, now: Instant) {
     if let Some(fetch) = &ctx.fetch {
         return fetch.note(ctx);
     }
-    let snapshot = &ctx.snapshot;
     let took = now.duration_since(ctx.begun);
-    let metrics = match ctx.route {
-        Some(at) => &snapshot.route_metrics[at],
-        None => &snapshot.no_route_metrics,
+    let over = Over {
+        control: &ctx.control,
+        snapshot: &ctx.snapshot,
+        route: ctx.route,
+        method: &ctx.head.method,
+        status: ctx.status,
+        end,
+        at: ctx.at,
+        took,
+        bytes: (ctx.bytes_in, ctx.bytes_out),
+        cached: ctx.cached.outcome.map(|did| (did, ctx.cached.collapsed)),
+        key: ctx.cached.key.as_ref(),
     };
-    let bytes = (ctx.bytes_in, ctx.bytes_out);
-    let cached = ctx.cached.outcome.map(|did| (did, ctx.cached.collapsed));
-    metrics.finished(&ctx.head.method, (ctx.status, end), took, bytes, cached);
-    lookup::told::finished(ctx);
-    let failed = end.always_told() || ctx.status >= 500;
-    let refused = matches!(end, End::Refused(_));
-    let logged = snapshot.log.wants(failed, fastrand::f64)
-        && (!refused || ctx.control.flood.may_tell(ctx.at));
-    let slow = is_slow(ctx, took);
-    if logged || slow {
-        tell_of(ctx, end, took, |finished| {
-            if logged {
-                snapshot.log.tell(finished);
-            }
-            if slow {
-                ctx.control.slow.note(finished);
-                metrics.slow.inc();
-            }
-        });
-    }
-}
-
-/// Whether it took longer than its route may take. A tunnel takes as long as its ends talk: what counts is how long
-/// they had to wait for it.
-fn is_slow(ctx: &Ctx, took: Duration) -> bool {
-    let limit = ctx.route.and_then(|at| ctx.snapshot.config.routes[at].slow);
-    let took = match ctx.status {
+    // A tunnel takes as long as its ends talk: what counts is how long they had to wait for it.
+    let waited = match ctx.status {
         101 => ctx.ttfb.unwrap_or_default(),
         _ => took,
     };
-    limit.is_some_and(|limit| took >= limit)
+    let keeps = over.count(waited);
+    if !keeps.is_nobody() {
+        tell_of(ctx, end, took, |finished| over.keep(keeps, finished));
+    }
 }
 
 /// The nodes that a request tried, in order.

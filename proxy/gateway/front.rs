@@ -4,15 +4,16 @@
 //! should refuse; all of that ends here. A head that is refused here reaches no hook and no node. Nothing is held
 //! while a connection waits but the connection itself.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::{Shutdown, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
@@ -22,9 +23,9 @@ use super::client_io::ClientIo;
 use super::conn::{Conn, Port};
 use super::crowd::{Crowd, LAST_CALL, Place};
 use super::h2;
-use super::inlet::Terms;
 use super::linger::Seat;
 use super::refuse::{self, Refused};
+use super::turn::{Counts, Turn, turn};
 use super::waiting::{self, Preface, Waited};
 use crate::base::reason::Refusal;
 use crate::config::checked::{Config, Listen};
@@ -123,8 +124,7 @@ impl Front {
         shutdown: ShutdownWatch,
     ) {
         let seat = Seat::new(conn.clone(), place);
-        let mut requests = 0;
-        let mut answers_left = None;
+        let mut counts = Counts::default();
         let mut deadline = None;
         let h2c = self.control.hold.look(|now| self.listen(&now.config).h2c);
         if !h2c {
@@ -148,60 +148,75 @@ impl Front {
                 Preface::Gone => return,
             }
         }
-        let mut stream: Stream = Box::new(io);
+        let mut io = Box::new(io);
         loop {
             conn.waits();
             // After the last call nobody waits for another request.
             let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
             let head = waiting::for_head(
-                &mut stream,
+                &mut io,
                 &mut buffer,
                 &conn,
                 &self.control,
                 patience,
                 deadline.take(),
             );
-            let (
-                end,
-                Good {
-                    body, asks_first, ..
-                },
-            ) = match head.await {
-                Waited::Head(end, good) => (end, good),
+            let end = match head.await {
+                Waited::Head(end) => end,
                 Waited::Gone => return,
-                Waited::Refused(why) => {
-                    let refused = Refused::of_head(why, &buffer);
-                    self.tell(Some(conn.peer), &refused);
-                    conn.inlet.is_refused();
-                    return Box::pin(refuse::answer(stream, &refused)).await;
-                }
+                Waited::Refused(why) => return self.refuse(io, &conn, why, &buffer).await,
             };
-            requests += 1;
-            // Behind a body nobody knows yet what is a request.
-            let behind = match body {
-                Body::Sized(0) => &buffer[end..],
-                _ => &[],
+            let turn = poll_fn(|cx| {
+                let (to, from) = ((&mut *io, cx), (&mut buffer, end));
+                Poll::Ready(turn(&self.control, to, &conn, from, &mut counts))
+            });
+            let (end, good, limit) = match turn.await {
+                Turn::Answered { closes: false } => continue,
+                Turn::Answered { closes: true } => return close(io, &conn, buffer).await,
+                Turn::Unsent { unsent, closes } => match unsent.send(&mut io).await {
+                    true if closes => return close(io, &conn, buffer).await,
+                    true => continue,
+                    false => return,
+                },
+                Turn::HandedOn(end, good, limit) => (end, good, limit),
+                Turn::Refused(why) => return self.refuse(io, &conn, why, &buffer).await,
+                Turn::Gone => return,
             };
-            let limit = self.admit(&conn, behind, requests, &mut answers_left);
+            let Good {
+                body, asks_first, ..
+            } = good;
             let rest = match body {
                 Body::Sized(0) if buffer.len() == end => BytesMut::new(),
                 _ => buffer.split_off(end),
             };
             conn.inlet.begins(body, asks_first, rest, limit.terms);
-            let done = self.hand_over(stream, std::mem::take(&mut buffer), &conn, &shutdown);
+            let done = self.hand_over(io, std::mem::take(&mut buffer), &conn, &shutdown);
             let reused = match limit.request {
                 // Dropping the request ends it; its own drop tells how.
                 Some(limit) => timeout(limit + CUT_AFTER_LIMIT, done).await.unwrap_or(None),
                 None => done.await,
             };
             conn.is_off();
-            match reused {
-                Some(reused) => stream = reused.consume().0,
+            let stream = match reused {
+                Some(reused) => reused.consume().0,
                 None => return,
-            }
+            };
+            // It is what was handed over.
+            let Ok(same) = stream.into_any().downcast() else {
+                return;
+            };
+            io = same;
             conn.inlet.let_through();
         }
+    }
+
+    /// Refuses a head and ends its connection.
+    async fn refuse(&self, io: Box<ClientIo>, conn: &Conn, why: Refusal, head: &[u8]) {
+        let refused = Refused::of_head(why, head);
+        self.tell(Some(conn.peer), &refused);
+        conn.inlet.is_refused();
+        Box::pin(refuse::answer(io, &refused)).await;
     }
 
     /// Hands a request over to pingora. Not inside `serve`, where an idle connection would hold the room for it.
@@ -219,42 +234,6 @@ impl Front {
         self.proxy.process_new_http(session, shutdown)
     }
 
-    /// The limits of the connection's `requests`th request, behind which `more` was read. A client that has sent
-    /// too many at once has some `answers_left`.
-    fn admit(
-        &self,
-        conn: &Conn,
-        more: &[u8],
-        requests: u64,
-        answers_left: &mut Option<usize>,
-    ) -> Limit {
-        // The limits of the generation that the request sees, or, in the instant of a swap, of its neighbour.
-        self.control.hold.look(|now| {
-            let (limits, times) = (&now.config.limits, &now.config.timeouts);
-            let too_many = limits
-                .requests_per_connection
-                .is_some_and(|most| requests >= most);
-            let depth = limits.pipeline.filter(|_| !more.is_empty());
-            let too_deep = depth.filter(|most| conn.inlet.has_more_than(*most, more));
-            *answers_left = too_deep.map(|most| answers_left.unwrap_or(most).saturating_sub(1));
-            if too_many || *answers_left == Some(0) {
-                conn.last.store(true, Relaxed);
-            }
-            Limit {
-                request: times.request,
-                terms: Terms {
-                    body: limits.body,
-                    trailers: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
-                    body_pause: times.body,
-                    body_rate: limits.body_rate,
-                    send_pause: times.write,
-                    send_rate: limits.send_rate,
-                    half_close: now.config.requests.half_close,
-                },
-            }
-        })
-    }
-
     /// Answers a connection that cannot be served, if that is possible without much waiting.
     async fn turn_away(&self, stream: Stream, peer: Option<IpAddr>, why: Refusal) {
         let refused = Refused::without_head(why);
@@ -270,8 +249,10 @@ impl Front {
     }
 }
 
-/// The limits of one request.
-struct Limit {
-    request: Option<Duration>,
-    terms: Terms,
+/// Closes a connection in good order. `rest` was read behind its last request.
+async fn close(mut io: Box<ClientIo>, conn: &Conn, rest: BytesMut) {
+    if !rest.is_empty() {
+        conn.inlet.gives_back(rest);
+    }
+    Shutdown::shutdown(&mut *io).await;
 }

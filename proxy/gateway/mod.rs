@@ -42,6 +42,7 @@ mod ctx;
 mod door;
 mod encode;
 pub mod entrance;
+mod express;
 mod faults;
 mod finish;
 mod forward;
@@ -58,6 +59,7 @@ mod refuse;
 mod reply;
 mod split;
 mod sticky;
+mod turn;
 mod waiting;
 
 use conn::Conn;

@@ -11,9 +11,9 @@
 //! only reads from where anybody who writes reads, and proxies need no key in common to understand it. Never sends a
 //! write to a replica.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderMap, header};
+use http::header;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
@@ -23,7 +23,8 @@ use super::sticky;
 use crate::balance::node::Fitness;
 use crate::balance::pick::Candidate;
 use crate::balance::sticky::cookies;
-use crate::config::checked::{Action, Split};
+use crate::base::fields::Fields;
+use crate::config::checked::{Action, Config, Route, Split};
 
 /// How far ahead the clock of another proxy may be that pinned a client.
 const SKEW: Duration = Duration::from_secs(60);
@@ -44,8 +45,11 @@ pub fn decide(request: &RequestHeader, ctx: &mut Ctx) {
     let Some(split) = of(ctx) else {
         return;
     };
-    let pinned_until = pinned_until(&request.headers, split, ctx);
-    let (reads, by_tls) = (split.reads, sticky::came_by_tls(&request.headers, ctx));
+    let pinned_until = pinned_until(&request.headers, split, &ctx.snapshot.config, ctx.at);
+    let (reads, by_tls) = (
+        split.reads,
+        sticky::came_by_tls(&request.headers, ctx.trusted),
+    );
     let is_read = Split::READS.contains(&ctx.head.method)
         && !request.headers.contains_key(header::UPGRADE)
         && pinned_until.is_none();
@@ -138,19 +142,25 @@ fn of(ctx: &Ctx) -> Option<&Split> {
 }
 
 /// Whether a read is to see what its client wrote a moment ago: what is stored may come from a replica.
-pub fn is_pinned(fields: &HeaderMap, ctx: &Ctx) -> bool {
-    of(ctx).is_some_and(|split| pinned_until(fields, split, ctx).is_some())
+pub fn is_pinned(fields: &impl Fields, route: &Route, config: &Config, at: SystemTime) -> bool {
+    let split = route.split.as_ref();
+    split.is_some_and(|split| pinned_until(fields, split, config, at).is_some())
 }
 
 /// Until when a cookie says that its client reads from the primary, because it wrote a moment ago.
-fn pinned_until(fields: &HeaderMap, split: &Split, ctx: &Ctx) -> Option<Duration> {
+fn pinned_until(
+    fields: &impl Fields,
+    split: &Split,
+    config: &Config,
+    at: SystemTime,
+) -> Option<Duration> {
     if split.pin_after_write.is_zero() {
         return None;
     }
     // As long as any route pins: they may share the cookie.
-    let splits = ctx.snapshot.config.routes.iter().flat_map(|r| &r.split);
+    let splits = config.routes.iter().flat_map(|r| &r.split);
     let longest = splits.map(|split| split.pin_after_write).max();
-    let now = sticky::since_1970(ctx.at);
+    let now = sticky::since_1970(at);
     let latest = now + longest.unwrap_or_default() + SKEW;
     let until = |value: &[u8]| {
         let millis = std::str::from_utf8(value).ok()?.parse().ok()?;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
@@ -13,8 +13,12 @@ use smallvec::SmallVec;
 use super::ctx::Ctx;
 use crate::balance::sticky::token::Verdict;
 use crate::balance::sticky::{cookies, keeps, learned};
+use crate::base::fields::Fields;
 use crate::live::snapshot::Upstream;
 use crate::live::sticky::By;
+
+/// What a client spoke to a proxy in front.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What a request says of its session.
 #[derive(Debug, Default)]
@@ -36,7 +40,7 @@ pub fn read(fields: &HeaderMap, ctx: &Ctx) -> Session {
         By::Cookie(cookie) => Session {
             place: cookie.read(fields, since_1970(ctx.at)),
             id: None,
-            by_tls: came_by_tls(fields, ctx),
+            by_tls: came_by_tls(fields, ctx.trusted),
         },
         By::Learned(sessions) => {
             let id = sessions.asked(fields);
@@ -166,15 +170,15 @@ fn own_cookie(upstream: &Upstream) -> Option<&str> {
 }
 
 /// Whether the client came by TLS, as a trusted proxy in front says.
-pub fn came_by_tls(fields: &HeaderMap, ctx: &Ctx) -> bool {
+pub fn came_by_tls(fields: &impl Fields, trusted: bool) -> bool {
     // Of a list the first is what the client spoke.
-    let first = |list: &HeaderValue| {
-        let mut protos = list.as_bytes().split(|b| *b == b',');
+    let first = |list: &[u8]| {
+        let mut protos = list.split(|b| *b == b',');
         protos
             .next()
             .is_some_and(|proto| proto.trim_ascii().eq_ignore_ascii_case(b"https"))
     };
-    ctx.trusted && fields.get("x-forwarded-proto").is_some_and(first)
+    trusted && fields.first(&FORWARDED_PROTO).is_some_and(first)
 }
 
 /// A moment as the time since 1970.

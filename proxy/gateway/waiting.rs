@@ -17,10 +17,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::conn::Conn;
 use crate::base::reason::Refusal;
-use crate::guard::client::is_trusted;
 use crate::live::control::Control;
-use crate::wire::canon;
-use crate::wire::head::{self, Good};
+use crate::live::snapshot::Snapshot;
+use crate::wire::head;
 use crate::wire::prelude::{self, NoPrelude};
 
 /// For a prelude where the file sets no limit: it is sent by a machine, with the first packet.
@@ -32,8 +31,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What waiting for a head came to.
 pub enum Waited {
-    /// A good head is in the buffer, in the form in which it goes on: its length, and what it says.
-    Head(usize, Good),
+    /// A whole head is in the buffer: its length.
+    Head(usize),
     /// Nothing to answer: the client left, or the connection is being closed.
     Gone,
     /// To be refused.
@@ -132,7 +131,7 @@ pub async fn for_preface(
     }
 }
 
-/// Reads until a whole, acceptable head is in `buffer`. The first byte has `patience`, where there is a limit that
+/// Reads until a whole head is in `buffer`. The first byte has `patience`, where there is a limit that
 /// the crowd does not watch; a head that has begun may have a `deadline` already.
 pub async fn for_head(
     stream: &mut (impl AsyncRead + Unpin),
@@ -159,11 +158,12 @@ pub async fn for_head(
                 return Waited::Refused(Refusal::BadRequest);
             }
         }
-        if begun && let Some(verdict) = judge(buffer, &mut searched, conn, control) {
-            return match verdict {
-                Ok((end, good)) => Waited::Head(end, good),
-                Err(why) => Waited::Refused(why),
-            };
+        if begun && let Some(end) = head::end(buffer, searched) {
+            return Waited::Head(end);
+        }
+        searched = buffer.len();
+        if begun && let Some(why) = control.hold.look(|now| is_too_large(buffer, now)) {
+            return Waited::Refused(why);
         }
         if !begun {
             // It still waits for a request.
@@ -186,37 +186,10 @@ pub async fn for_head(
     }
 }
 
-/// Judges the head that `buffer` begins with, and puts it into the form in which it goes on; `None` while it is not
-/// complete. So much of it was `searched` for its end.
-fn judge(
-    buffer: &mut BytesMut,
-    searched: &mut usize,
-    conn: &Conn,
-    control: &Control,
-) -> Option<Result<(usize, Good), Refusal>> {
-    control.hold.look(|now| {
-        let rules = &now.rules;
-        let Some(end) = head::end(buffer, *searched) else {
-            *searched = buffer.len();
-            return (buffer.len() > rules.max_head).then(|| Err(head::too_large(buffer, rules)));
-        };
-        let trusted = is_trusted(conn.peer, &now.config.trusted_proxies);
-        let good = match head::check(&buffer[..end], rules, trusted) {
-            Ok(good) => good,
-            Err(why) => return Some(Err(why)),
-        };
-        if !good.rewrite {
-            return Some(Ok((end, good)));
-        }
-        Some(
-            canon::write(&buffer[..end], rules, trusted).map(|mut written| {
-                let new_end = written.len();
-                written.extend_from_slice(&buffer[end..]);
-                *buffer = written;
-                (new_end, good)
-            }),
-        )
-    })
+/// What is wrong with a head that is larger than it may be before it is complete.
+fn is_too_large(begun: &[u8], now: &Snapshot) -> Option<Refusal> {
+    let rules = &now.rules;
+    (begun.len() > rules.max_head).then(|| head::too_large(begun, rules))
 }
 
 /// Waits for `work`, at most as long as `limit`.

@@ -17,10 +17,10 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
-use http::HeaderMap;
 use quick_cache::sync::Cache;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use crate::base::fields::Fields;
 use crate::config::checked::{RateKey, RateLimit};
 
 /// Clients of which a route remembers how often they asked; at most about 10 MiB.
@@ -74,7 +74,7 @@ impl Rate {
     ///
     /// # Errors
     /// When it asked too often.
-    pub fn ask(&self, client: IpAddr, fields: &HeaderMap, now: Instant) -> Result<(), TooOften> {
+    pub fn ask(&self, client: IpAddr, fields: &impl Fields, now: Instant) -> Result<(), TooOften> {
         let told = self.limiter.clock();
         let now = told.tell(now.saturating_duration_since(self.begun));
         self.limiter
@@ -83,14 +83,14 @@ impl Rate {
     }
 
     /// What tells this client apart from others.
-    fn key(&self, client: IpAddr, fields: &HeaderMap) -> u128 {
+    fn key(&self, client: IpAddr, fields: &impl Fields) -> u128 {
         if let RateKey::Header(name) = &self.config.key {
-            let mut values = fields.get_all(name).iter();
+            let mut values = fields.lines(name);
             // Of several values an app may read another one than we do, and a client could change ours.
             if let (Some(value), None) = (values.next(), values.next())
                 && !value.is_empty()
             {
-                return xxh3_128_with_seed(value.as_bytes(), self.seed) | FIELD;
+                return xxh3_128_with_seed(value, self.seed) | FIELD;
             }
         }
         match client.to_canonical() {

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::doors::Doors;
 use super::overlay::Overlay;
-use super::snapshot::{Compressing, Member, Snapshot, Upstream};
+use super::snapshot::{Compressing, Express, Member, Snapshot, Upstream};
 use super::sticky::{self, Sticky};
 use crate::balance::commons::Commons;
 use crate::balance::node::Node;
@@ -49,6 +49,8 @@ pub struct Parts<'a> {
     pub resolved: &'a Resolved,
     /// Nodes that left earlier generations but still have requests: one that comes back is the same node.
     pub leaving: &'a [Arc<Node>],
+    /// Whether the express lane is on.
+    pub express: bool,
     /// The generation in use; `None` at the start.
     pub previous: Option<&'a Snapshot>,
 }
@@ -77,6 +79,9 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         routes: Table::new(&config.routes),
         selecting: selecting(config),
         caches: config.routes.iter().any(|r| r.cache.is_some()),
+        express: (config.routes.iter())
+            .map(|route| express(route, parts.express))
+            .collect(),
         compressing: compressing(config),
         route_metrics: config
             .routes
@@ -108,6 +113,17 @@ fn selecting(config: &Config) -> Vec<HeaderName> {
     let names: BTreeSet<&str> = fields.map(|(name, _)| name.as_str()).collect();
     let names = names.into_iter().filter_map(|name| name.parse().ok());
     names.collect()
+}
+
+/// Whether the express lane serves a route. What it cannot do for one has a name here; what it can, it is asked for each
+/// request.
+fn express(route: &checked::Route, is_on: bool) -> Express {
+    match (&route.action, &route.cache) {
+        _ if !is_on => Express::Off,
+        (checked::Action::Redirect { .. }, _) => Express::Redirect,
+        (_, None) => Express::NoCache,
+        _ => Express::Open,
+    }
 }
 
 /// How each route compresses.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::snapshot::Snapshot;
 
@@ -21,6 +21,11 @@ impl Hold {
     /// The generation in use now. Never waits.
     pub fn load(&self) -> Arc<Snapshot> {
         self.0.load_full()
+    }
+
+    /// The generation in use now, for a moment: held across an await it would slow down whoever swaps.
+    pub fn borrow(&self) -> Guard<Arc<Snapshot>> {
+        self.0.load()
     }
 
     /// One look at the generation in use, without taking it along.

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub selecting: Vec<HeaderName>,
     /// Whether any route has a cache.
     pub caches: bool,
+    /// Whether the express lane serves each of `config.routes`.
+    pub express: Vec<Express>,
     /// How answers of each of `config.routes` are compressed, where they are.
     pub compressing: Vec<Option<Compressing>>,
     /// Metrics of each of `config.routes`.
@@ -55,6 +57,36 @@ pub struct Snapshot {
     pub log: Arc<AccessLog>,
     /// Signs the cookies of upstreams without a key of their own; the same in every generation.
     pub own_key: Secret,
+}
+
+/// Whether the express lane, which answers from the cache where requests come in, serves a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Express {
+    /// It does.
+    Open,
+    /// The route has no cache to answer from.
+    NoCache,
+    /// The route redirects.
+    Redirect,
+    /// It is off for the whole process.
+    Off,
+}
+
+impl Express {
+    /// Whether it serves the route.
+    pub fn is_open(self) -> bool {
+        self == Express::Open
+    }
+
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Express::Open => "open",
+            Express::NoCache => "no_cache",
+            Express::Redirect => "redirect",
+            Express::Off => "off",
+        }
+    }
 }
 
 /// How a route compresses, ready made.

@@ -12,11 +12,12 @@ use http::{HeaderMap, Method};
 
 use super::host;
 use super::prefixes::Prefixes;
+use crate::base::fields::Fields;
 use crate::config::checked::{HostPattern, Match, PathPattern, Route};
 
 /// What of a request decides its route.
 #[derive(Debug, Clone, Copy)]
-pub struct RouteAsk<'a> {
+pub struct RouteAsk<'a, F = HeaderMap> {
     /// The value of `Host` or `:authority` as it came; empty when there was none.
     pub host: &'a str,
     /// The path, without the query.
@@ -24,7 +25,7 @@ pub struct RouteAsk<'a> {
     /// The method.
     pub method: &'a Method,
     /// The fields.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a F,
 }
 
 /// The routes of one generation of the configuration.
@@ -84,7 +85,7 @@ impl Table {
     }
 
     /// The route of a request, as an index into the routes the table was made of.
-    pub fn find(&self, ask: &RouteAsk<'_>) -> Option<usize> {
+    pub fn find(&self, ask: &RouteAsk<'_, impl Fields>) -> Option<usize> {
         let host = host::normal(ask.host);
         let exact = self.exact.get(&*host);
         exact
@@ -128,7 +129,7 @@ impl Class {
         }
     }
 
-    fn find(&self, matchers: &[Match], ask: &RouteAsk<'_>) -> Option<usize> {
+    fn find(&self, matchers: &[Match], ask: &RouteAsk<'_, impl Fields>) -> Option<usize> {
         let by_prefix = self.prefixes.find(ask.path);
         self.conditional
             .iter()
@@ -145,11 +146,11 @@ fn is_pure(m: &Match) -> bool {
 }
 
 /// Whether every condition but the host holds. The cheap ones come first, expressions last.
-fn holds(m: &Match, ask: &RouteAsk<'_>) -> bool {
+fn holds(m: &Match, ask: &RouteAsk<'_, impl Fields>) -> bool {
     (m.methods.is_empty() || m.methods.contains(ask.method))
         && m.headers.iter().all(|(name, value)| {
             // A field may come several times; one line with the value is enough.
-            ask.headers.get_all(name).iter().any(|sent| sent == value)
+            ask.headers.lines(name).any(|sent| sent == value.as_bytes())
         })
         && match &m.path {
             PathPattern::Any => true,

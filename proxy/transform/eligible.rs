@@ -6,6 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::base::coding::{Coding, Skipped, forbids_transform};
+use crate::base::fields::Fields;
 use crate::config::checked::Compress;
 
 /// What the verdicts hang on.
@@ -58,9 +59,8 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]
 }
 
 /// Whether these fields, of a request or of an answer, say that nobody may transform the body.
-pub fn is_no_transform(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(CACHE_CONTROL).iter();
-    lines.any(|line| forbids_transform(line.as_bytes()))
+pub fn is_no_transform(fields: &impl Fields) -> bool {
+    fields.lines(&CACHE_CONTROL).any(forbids_transform)
 }
 
 /// Media types of a route, ready to be compared with what nodes say.

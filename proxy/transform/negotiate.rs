@@ -2,10 +2,10 @@
 //!
 //! Never chooses what the client refused while anything else is left, never answers 406, and never allocates.
 
-use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
 use crate::base::coding::Coding;
+use crate::base::fields::Fields;
 
 /// Members that are read; a client that lists more is no client that reads what it gets.
 const MEMBERS: usize = 64;
@@ -28,10 +28,10 @@ impl Accepted {
     /// A member that is not the grammar (RFC 9110 §12.4.2) makes nothing acceptable: what it names is refused, for it may
     /// have been meant so, all but identity, which every client reads. Of what is named twice the lowest weight counts. A list of more than 64 members is not
     /// read to its end, where anything might be refused: it stands for identity alone. Infallible.
-    pub fn of(request: &HeaderMap) -> Accepted {
+    pub fn of(request: &impl Fields) -> Accepted {
         let mut accepted = Accepted::default();
-        let lines = request.get_all(ACCEPT_ENCODING).iter();
-        let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        let lines = request.lines(&ACCEPT_ENCODING);
+        let members = lines.flat_map(|line| line.split(|byte| *byte == b','));
         for (at, (name, weight)) in members.filter_map(member).enumerate() {
             if at == MEMBERS {
                 return Accepted::default();

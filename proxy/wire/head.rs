@@ -10,6 +10,7 @@ use std::net::Ipv6Addr;
 use memchr::{memchr_iter, memmem};
 
 use super::fields::Facts;
+use super::parsed::Parsed;
 use crate::base::path;
 use crate::base::reason::Refusal;
 
@@ -73,6 +74,8 @@ pub struct Good {
     pub asks_first: bool,
     /// It is not handed on as it came: [`super::canon::write`] before it goes on.
     pub rewrite: bool,
+    /// The client wants the connection closed after its answer.
+    pub closes: bool,
 }
 
 /// How the body of a request is framed.
@@ -89,6 +92,19 @@ pub enum Body {
 /// # Errors
 /// What is wrong with it.
 pub fn check(bytes: &[u8], rules: &Rules, trusted: bool) -> Result<Good, Refusal> {
+    check_and(bytes, rules, trusted, |good, _| good)
+}
+
+/// The same, and what `then` makes of a head that may come in.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_and<T>(
+    bytes: &[u8],
+    rules: &Rules,
+    trusted: bool,
+    then: impl FnOnce(Good, &Parsed<'_, '_>) -> T,
+) -> Result<T, Refusal> {
     if bytes.len() > rules.max_head {
         return Err(too_large(bytes, rules));
     }
@@ -107,18 +123,21 @@ pub fn check(bytes: &[u8], rules: &Rules, trusted: bool) -> Result<Good, Refusal
             None => minor == 0,
             Some(host) => is_host(host) || (minor == 0 && host.is_empty()),
         };
-        let target = Target::read(target, method).filter(|_| host_is_fine);
-        let target = target.ok_or(Refusal::BadRequest)?;
-        if !target.is_for(facts.host) {
+        let read = Target::read(target, method).filter(|_| host_is_fine);
+        let read = read.ok_or(Refusal::BadRequest)?;
+        if !read.is_for(facts.host) {
             return Err(Refusal::BadRequest);
         }
-        let normal = target.is_normal(rules)?;
+        let normal = read.is_normal(rules)?;
         let body = facts.body(minor, rules)?;
-        Ok(Good {
+        let good = Good {
             body,
             asks_first: facts.asks_first(minor),
             rewrite: facts.rewrite || !normal,
-        })
+            closes: facts.connection.close,
+        };
+        let parsed = Parsed::new((method, target, minor), request.headers);
+        Ok(then(good, &parsed))
     })
 }
 

@@ -12,6 +12,8 @@ pub mod exchange;
 mod fields;
 /// Where a request head ends, and whether it may come in.
 pub mod head;
+/// What of a good head can be asked as it is.
+pub mod parsed;
 /// How a proxy in front tells whose connection it passes on.
 pub mod prelude;
 /// What a request of HTTP/2 may say.

@@ -6,14 +6,16 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::base::fields::Fields;
+
 /// How many cookies of one name are looked at. Browsers send the one of the closest path first (RFC 6265 §5.4), and
 /// more than two or three of one name are nobody's accident.
 const LOOKED_AT: usize = 4;
 
 /// The values of the cookies of this name, the first few, without the quotes around them.
-pub fn values<'a>(fields: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let lines = fields.get_all(header::COOKIE).iter();
-    let pairs = lines.flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+pub fn values<'a>(fields: &'a impl Fields, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let lines = fields.lines(&header::COOKIE);
+    let pairs = lines.flat_map(|line| line.split(|b| *b == b';'));
     pairs.filter_map(|pair| value(pair, name)).take(LOOKED_AT)
 }
 

@@ -125,6 +125,19 @@ impl Head {
         })
     }
 
+    /// The same, borrowed.
+    pub fn slices(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut rest = &self.lines[..];
+        std::iter::from_fn(move || {
+            let name = memchr::memchr(b':', rest)?;
+            let end = name + memchr::memchr(b'\r', &rest[name..])?;
+            let value = rest.get(name + 2..end).unwrap_or_default();
+            let line = (&rest[..name], value);
+            rest = &rest[end + 2..];
+            Some(line)
+        })
+    }
+
     /// The value of its first field of this name.
     pub fn field(&self, name: &str) -> Option<Bytes> {
         let same = |field: &(Bytes, Bytes)| field.0.eq_ignore_ascii_case(name.as_bytes());

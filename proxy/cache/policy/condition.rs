@@ -8,6 +8,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE};
 use super::dates;
 use super::life::Millis;
 use super::list::Members;
+use crate::base::fields::Fields;
 
 /// What identifies a stored representation, as its head has it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,10 +23,10 @@ pub struct Validators<'a> {
 
 /// Whether a GET or HEAD that would be given this stored 200 is told that it has it already: 304 (RFC 9110 §13.1.2,
 /// §13.1.3, §13.2.2). `received_at` is when it was stored.
-pub fn not_modified(request: &HeaderMap, stored: &Validators<'_>, received_at: Millis) -> bool {
-    if request.contains_key(IF_NONE_MATCH) {
-        let lines = request.get_all(IF_NONE_MATCH).iter();
-        let mut tags = lines.flat_map(|line| Members::of_tags(line.as_bytes()));
+pub fn not_modified(request: &impl Fields, stored: &Validators<'_>, received_at: Millis) -> bool {
+    if request.has(&IF_NONE_MATCH) {
+        let lines = request.lines(&IF_NONE_MATCH);
+        let mut tags = lines.flat_map(Members::of_tags);
         let same = |tag: &[u8]| stored.etag.is_some_and(|etag| is_weakly_same(tag, etag));
         return tags.any(|tag| tag == b"*" || (!tag.is_empty() && same(tag)));
     }

@@ -2,9 +2,10 @@
 //!
 //! Never guesses: what is almost a date is none, and a cache takes none for the past (RFC 9111 §5.3).
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use super::life::Millis;
+use crate::base::fields::Fields;
 
 const WEEKDAYS: [&[u8]; 7] = [
     b"Monday",
@@ -37,13 +38,13 @@ pub fn parse(value: &[u8], now: Millis) -> Option<i64> {
 }
 
 /// The date in a field that is there exactly once.
-pub fn field(headers: &HeaderMap, name: &HeaderName, now: Millis) -> Option<i64> {
-    let mut lines = headers.get_all(name).iter();
+pub fn field(fields: &impl Fields, name: &HeaderName, now: Millis) -> Option<i64> {
+    let mut lines = fields.lines(name);
     let line = lines.next()?;
     if lines.next().is_some() {
         return None;
     }
-    parse(line.as_bytes(), now)
+    parse(line, now)
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
@@ -164,6 +165,7 @@ fn civil_year(days: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use std::time::{Duration, UNIX_EPOCH};
 
     use proptest::prelude::*;

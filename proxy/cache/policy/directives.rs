@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::life::FOR_EVER;
 use super::list::{Members, number, quoted};
+use crate::base::fields::Fields;
 
 /// Seconds from which on a span never ends (RFC 9111 §1.2.2).
 const ENDLESS: u64 = 1 << 31;
@@ -124,20 +125,19 @@ pub struct Wish {
 impl Wish {
     /// What a request asks for (RFC 9111 §5.2.1); nothing when the route says to `ignore` it. `Pragma: no-cache` counts
     /// where there is no `Cache-Control` (RFC 9111 §5.4).
-    pub fn of(request: &HeaderMap, ignore: bool) -> Wish {
+    pub fn of(request: &impl Fields, ignore: bool) -> Wish {
         let mut wish = Wish::default();
         if ignore {
             return wish;
         }
-        for line in request.get_all(CACHE_CONTROL) {
-            for (name, value) in directives(line.as_bytes()) {
+        for line in request.lines(&CACHE_CONTROL) {
+            for (name, value) in directives(line) {
                 wish.note(&name, value);
             }
         }
-        if !request.contains_key(CACHE_CONTROL) {
-            let mut pragmas = request.get_all(PRAGMA).iter();
+        if !request.has(&CACHE_CONTROL) {
             let asks = |line: &[u8]| Members::of(line).any(|m| m.eq_ignore_ascii_case(b"no-cache"));
-            wish.no_cache = pragmas.any(|line| asks(line.as_bytes()));
+            wish.no_cache = request.lines(&PRAGMA).any(asks);
         }
         wish
     }

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use super::list::Members;
+use crate::base::fields::Fields;
 
 /// A value in its one form; most need no memory of their own.
 pub(super) type Text = SmallVec<[u8; 128]>;
@@ -18,10 +19,10 @@ type Preferred = (Reverse<u16>, Name);
 type Name = SmallVec<[u8; 24]>;
 
 /// What a request has in a field of this name; `None`: no such field.
-pub(super) fn normal(name: &HeaderName, request: &HeaderMap) -> Option<Text> {
-    let mut lines = request.get_all(name).iter().peekable();
+pub(super) fn normal(name: &HeaderName, request: &impl Fields) -> Option<Text> {
+    let mut lines = request.lines(name).peekable();
     lines.peek()?;
-    let members = lines.flat_map(|line| Members::of(line.as_bytes()));
+    let members = lines.flat_map(Members::of);
     Some(match name.as_str() {
         "accept-encoding" => encodings(members),
         "accept-language" => languages(members),
@@ -40,9 +41,9 @@ pub(super) fn normal(name: &HeaderName, request: &HeaderMap) -> Option<Text> {
 }
 
 /// The one language that a request prefers to all others, in lower case.
-pub(super) fn language(request: &HeaderMap) -> Option<Name> {
-    let lines = request.get_all(ACCEPT_LANGUAGE).iter();
-    let all = preferences(lines.flat_map(|line| Members::of(line.as_bytes())));
+pub(super) fn language(request: &impl Fields) -> Option<Name> {
+    let lines = request.lines(&ACCEPT_LANGUAGE);
+    let all = preferences(lines.flat_map(Members::of));
     let mut by_weight = all.into_iter();
     let (weight, first) = by_weight.next()?;
     let is_one = by_weight.next().is_none_or(|(second, _)| weight < second);

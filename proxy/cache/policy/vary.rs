@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::list::Members;
 use super::select;
 use crate::base::cached::Why;
+use crate::base::fields::Fields;
 
 /// The request fields that selected an answer, with the values they had.
 ///
@@ -45,7 +46,7 @@ impl Selected {
         }
     }
 
-    fn matches(&self, request: &HeaderMap) -> bool {
+    fn matches(&self, request: &impl Fields) -> bool {
         let value = select::normal(&self.name, request);
         if value.as_deref() == self.value.as_deref() {
             return true;
@@ -112,7 +113,7 @@ impl Selection {
     }
 
     /// Whether a request with these fields is given what this selected.
-    pub fn matches(&self, request: &HeaderMap) -> bool {
+    pub fn matches(&self, request: &impl Fields) -> bool {
         self.fields().iter().all(|field| field.matches(request))
     }
 

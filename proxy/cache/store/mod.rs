@@ -40,6 +40,7 @@ pub mod stats;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,10 +56,11 @@ use self::purge::Verdict;
 use self::shelf::{AsIs, At, Replaced};
 use self::stats::Gone;
 use super::entry::{Entry, Head};
-use super::key::{Key, Target};
+use super::key::{Key, Sought, Target};
 use super::policy::life::{Life, Millis};
 use super::policy::vary::Selection;
 use crate::base::coding::Coding;
+use crate::base::fields::Fields;
 use crate::config::checked::Cache;
 
 pub use fill::{Begun, Filler, Reader, State};
@@ -118,8 +120,13 @@ impl Store {
         Key::new(target, self.seed)
     }
 
+    /// The same, to look for.
+    pub fn sought(&self, target: Target<'_>) -> Sought {
+        Sought::of(target, self.seed)
+    }
+
     /// What is stored for a request with these fields; of several, what was received last (RFC 9111 §4.1).
-    pub fn find(&self, key: &Key, request: &HeaderMap) -> Found {
+    pub fn find(&self, key: &Key<impl Deref<Target = [u8]>>, request: &impl Fields) -> Found {
         let slot = self.core.shelf.get(key);
         let entries = slot.as_ref().map_or(&[][..], |slot| slot.entries());
         let mut best: Option<&Arc<Entry>> = None;

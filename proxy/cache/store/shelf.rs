@@ -6,6 +6,7 @@
 //! would free nothing.
 
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -27,7 +28,7 @@ use crate::config::checked;
 pub(super) struct At(u64, u64);
 
 impl At {
-    pub(super) fn by(key: &Key) -> At {
+    pub(super) fn by(key: &Key<impl Deref<Target = [u8]>>) -> At {
         let hash = key.hash();
         At((hash >> 64) as u64, hash as u64)
     }
@@ -186,7 +187,7 @@ impl Shelf {
     }
 
     /// The variants under this key; counts as a use.
-    pub(super) fn get(&self, key: &Key) -> Option<Slot> {
+    pub(super) fn get(&self, key: &Key<impl Deref<Target = [u8]>>) -> Option<Slot> {
         let at = At::by(key);
         (self.shard(at).cache.get(&at)).filter(|slot| slot.is_of(key))
     }

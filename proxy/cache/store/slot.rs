@@ -2,6 +2,7 @@
 //!
 //! Immutable: a change is a new slot. All entries of one have the same key, byte by byte.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::cache::entry::Entry;
@@ -93,8 +94,9 @@ impl Slot {
     }
 
     /// Whether it is of this key and not of another with the same hash.
-    pub(super) fn is_of(&self, key: &Key) -> bool {
-        self.entries().first().is_some_and(|e| *e.key == *key)
+    pub(super) fn is_of(&self, key: &Key<impl Deref<Target = [u8]>>) -> bool {
+        let first = self.entries().first();
+        first.is_some_and(|e| e.key.bytes() == key.bytes())
     }
 
     /// Whether anybody has one of its entries: throwing it out would free nothing.

@@ -14,30 +14,46 @@ use smallvec::SmallVec;
 
 use super::super::ctx::Ctx;
 use crate::base::coding::Coding;
+use crate::base::fields::Fields;
 use crate::config::checked::AcceptEncoding;
 use crate::transform::eligible::is_no_transform;
 use crate::transform::etag;
 use crate::transform::negotiate::Accepted;
 
-/// What a client takes, on a route that compresses.
-#[derive(Debug)]
-pub struct Asks {
+/// What a client takes, as far as its fields say.
+#[derive(Debug, Clone, Copy)]
+pub struct Wants {
     /// Which encodings.
     pub accepted: Accepted,
     /// Nobody may change the answer for it (RFC 9111 §5.2.1.6).
     pub no_transform: bool,
+}
+
+impl Wants {
+    /// What a request with these fields says.
+    pub fn of(fields: &impl Fields) -> Wants {
+        Wants {
+            accepted: Accepted::of(fields),
+            no_transform: is_no_transform(fields),
+        }
+    }
+
+    /// Whether the client takes this coding.
+    pub fn takes(&self, coding: Coding) -> bool {
+        self.accepted.takes(coding)
+    }
+}
+
+/// What a client takes, on a route that compresses.
+#[derive(Debug)]
+pub struct Asks {
+    /// What it says of that.
+    pub wants: Wants,
     /// Set once its answer is decoded while it is handed on: little of it is read at a time, for each byte may become a
     /// thousand.
     pub reads_little: Arc<AtomicBool>,
     /// Its own `Accept-Encoding`, where the nodes are told another one.
     own: SmallVec<[HeaderValue; 1]>,
-}
-
-impl Asks {
-    /// Whether the client takes this coding.
-    pub fn takes(&self, coding: Coding) -> bool {
-        self.accepted.takes(coding)
-    }
 }
 
 /// Notes what the client takes, and tells the nodes what the route says.
@@ -52,8 +68,7 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     };
     let fields = &session.req_header().headers;
     let mut asks = Asks {
-        accepted: Accepted::of(fields),
-        no_transform: is_no_transform(fields),
+        wants: Wants::of(fields),
         reads_little: Arc::default(),
         own: SmallVec::new(),
     };
@@ -102,7 +117,9 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
         return Ok(());
     };
     // A form that the client does not take now is none that it may be told to use. (RFC 9110 §13.1.2)
-    translate(request, header::IF_NONE_MATCH, |form| asks.takes(form))?;
+    translate(request, header::IF_NONE_MATCH, |form| {
+        asks.wants.takes(form)
+    })?;
     // A write is about the thing, whatever form its client has seen.
     translate(request, header::IF_MATCH, |_| true)?;
     // One date is that of all forms: a part of the plain one does not continue another (RFC 9110 §8.8.2.2).

@@ -5,7 +5,7 @@
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::super::ctx::Ctx;
-use super::asks::Asks;
+use super::asks::Wants;
 use crate::base::coding::{Coding, Skipped};
 use crate::cache::entry::Head;
 use crate::live::snapshot::Compressing;
@@ -56,15 +56,19 @@ impl Choice {
 }
 
 /// The rules of a request's route and what its client takes; `None`: its route does not compress.
-pub fn rules(ctx: &Ctx) -> Option<(&Compressing, &Asks)> {
+pub type Rules<'a> = Option<(&'a Compressing, &'a Wants)>;
+
+/// Those of a request.
+pub fn rules(ctx: &Ctx) -> Rules<'_> {
     let asks = ctx.asks.as_ref()?;
     let rules = ctx.snapshot.compressing[ctx.route?].as_ref()?;
-    Some((rules, asks))
+    Some((rules, &asks.wants))
 }
 
-/// The form of an answer that is stored, or on its way into the store.
-pub fn of_stored(ctx: &Ctx, head: &Head, length: Option<u64>) -> Choice {
-    let Some((rules, asks)) = rules(ctx) else {
+/// The form of an answer that is stored, or on its way into the store. `own_cookies`: who asked is given cookies that are
+/// not stored with it.
+pub fn of_stored(rules: Rules<'_>, head: &Head, length: Option<u64>, own_cookies: bool) -> Choice {
+    let Some((rules, asks)) = rules else {
         return Choice::AS_IS;
     };
     let facts = Facts {
@@ -72,7 +76,7 @@ pub fn of_stored(ctx: &Ctx, head: &Head, length: Option<u64>) -> Choice {
         media_type: head.media_type(),
         coding: head.coding(),
         no_transform: head.no_transform(),
-        sets_cookie: head.sets_cookie() || own_cookies(ctx),
+        sets_cookie: head.sets_cookie() || own_cookies,
         length,
         is_stored: true,
     };
@@ -94,7 +98,7 @@ pub fn of_part(ctx: &Ctx, request: &HeaderMap, head: &Head, choice: Choice) -> O
 }
 
 /// Whether who asked is given a cookie that is not stored with the answer.
-fn own_cookies(ctx: &Ctx) -> bool {
+pub fn own_cookies(ctx: &Ctx) -> bool {
     let own = ctx.fetched.as_ref().filter(|_| ctx.cached.is_own());
     own.is_some_and(|fetch| fetch.tells_apart(&header::SET_COOKIE))
 }
@@ -107,7 +111,7 @@ fn continues_form(request: &HeaderMap) -> bool {
 }
 
 /// The form of an answer with these facts.
-pub fn of(rules: &Compressing, asks: &Asks, facts: &Facts<'_>) -> Choice {
+pub fn of(rules: &Compressing, asks: &Wants, facts: &Facts<'_>) -> Choice {
     let Some(from) = facts.coding else {
         return Choice {
             skipped: Some(Skipped::Encoded),

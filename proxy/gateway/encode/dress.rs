@@ -37,18 +37,10 @@ pub fn dress(head: &mut ResponseHeader, choice: &Choice) -> Result<()> {
     if choice.varies {
         vary(head)?;
     }
-    says(head, choice, false)
-}
-
-/// Says which form it is in a head without what is said of the bytes that came. `is_bare`: no body follows.
-///
-/// # Errors
-/// When a field cannot be set, which does not happen.
-pub fn says(head: &mut ResponseHeader, choice: &Choice, is_bare: bool) -> Result<()> {
     if !choice.changes() {
         return Ok(());
     }
-    if choice.to != Coding::Identity && !is_bare {
+    if choice.to != Coding::Identity {
         let coding = HeaderValue::from_static(choice.to.as_str());
         head.insert_header(header::CONTENT_ENCODING, coding)?;
     }
@@ -74,16 +66,7 @@ fn tag(head: &mut ResponseHeader, form: Coding) -> Result<()> {
 /// When a field cannot be set, which does not happen.
 pub fn vary(head: &mut ResponseHeader) -> Result<()> {
     let mut lines = head.headers.get_all(header::VARY).iter();
-    let is_said = lines.any(|line| names_encoding(line.as_bytes()));
-    add_vary(head, is_said)
-}
-
-/// The same where it is known whether it says as much.
-///
-/// # Errors
-/// When a field cannot be set, which does not happen.
-pub fn add_vary(head: &mut ResponseHeader, is_said: bool) -> Result<()> {
-    if !is_said {
+    if !lines.any(|line| names_encoding(line.as_bytes())) {
         head.append_header(header::VARY, HeaderValue::from_static("Accept-Encoding"))?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::super::ctx::Ctx;
 use super::super::lookup::keep::length;
-use super::asks::Asks;
+use super::asks::Wants;
 use super::busy::busy;
 use super::choice::{self, Choice};
 use super::dress;
@@ -98,7 +98,7 @@ pub fn answers(session: &Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> R
 }
 
 /// A node says that the client has it already: what the client has is one of our forms, perhaps.
-fn not_modified(session: &Session, head: &mut ResponseHeader, asks: &Asks) -> Result<()> {
+fn not_modified(session: &Session, head: &mut ResponseHeader, asks: &Wants) -> Result<()> {
     let request = &session.req_header().headers;
     let own = head.headers.get(header::ETAG);
     let takes = |form| asks.takes(form);

@@ -31,10 +31,10 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
         return;
     }
     let request = session.req_header();
-    let Some(host) = asked::host(&request.headers, ctx) else {
+    let Some(host) = asked::host(&request.headers, ctx.own_host(), ctx.trusted) else {
         return;
     };
-    let scheme = asked::scheme(&request.headers, ctx);
+    let scheme = asked::scheme(&request.headers, ctx.trusted);
     let Some(target) = request.uri.path_and_query() else {
         return;
     };
@@ -78,12 +78,12 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
         false => ctx.cached.not_stored == Some(Why::HitForMiss),
     };
     let (Some(host), Some(target)) = (
-        asked::host(&request.headers, ctx).filter(|_| wanted),
+        asked::host(&request.headers, ctx.own_host(), ctx.trusted).filter(|_| wanted),
         request.uri.path_and_query(),
     ) else {
         return;
     };
-    let scheme = asked::scheme(&request.headers, ctx);
+    let scheme = asked::scheme(&request.headers, ctx.trusted);
     let asked = Asked {
         method: &request.method,
         headers: &request.headers,

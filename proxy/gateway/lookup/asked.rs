@@ -3,19 +3,24 @@
 //! The target that makes the key is the one that is forwarded: what a route leaves out of the query is left out for
 //! both. Pure but for that.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderName, Method, Uri, header};
 use pingora::proxy::Session;
 
 use super::super::ctx::Ctx;
 use super::super::sticky::came_by_tls;
 use crate::base::cached::Why;
+use crate::base::fields::Fields;
 use crate::cache::asks::{no_business, tidied, wants_part};
 use crate::cache::key::{Key, Target};
 use crate::cache::policy::directives::Wish;
 use crate::config::checked::{CacheKey, RouteCache};
+
+/// The host that a client named to a proxy in front.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A request that the cache may answer.
 #[derive(Debug, Clone)]
@@ -30,30 +35,71 @@ pub struct Asked {
     pub is_part: bool,
 }
 
+/// Who asks: what of a request is not in its fields, or is believed of them only under conditions.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// It brings a body.
+    pub has_body: bool,
+    /// `Host` as it came; `None`: there is none, or it is no text.
+    pub host: Option<&'a str>,
+    /// The peer is a proxy that is believed.
+    pub trusted: bool,
+}
+
+/// What a request says to the cache.
+#[derive(Debug)]
+pub struct Said<'a> {
+    /// What it says of the answer it takes.
+    pub wish: Wish,
+    /// The scheme that the client used.
+    pub scheme: &'static str,
+    /// The host that the node is told.
+    pub host: Cow<'a, str>,
+}
+
+/// What a request with these fields says to the cache.
+///
+/// # Errors
+/// Why the cache has no business with it.
+pub fn said<'a>(
+    fields: &'a impl Fields,
+    asker: Asker<'a>,
+    rules: &RouteCache,
+) -> Result<Said<'a>, Why> {
+    if let Some(why) = no_business(asker.method, asker.has_body, fields) {
+        return Err(why);
+    }
+    Ok(Said {
+        host: host(fields, asker.host, asker.trusted).ok_or(Why::NoHost)?,
+        wish: Wish::of(fields, rules.ignore_client_cache_control),
+        scheme: scheme(fields, asker.trusted),
+    })
+}
+
 /// What a request is to the cache.
 ///
 /// # Errors
 /// Why the cache has no business with it.
 pub fn of(session: &mut Session, ctx: &Ctx, rules: &RouteCache) -> Result<Asked, Why> {
-    let is_head = ctx.head.method == Method::HEAD;
     let has_body = has_body(session);
     let fields = &session.req_header().headers;
-    if let Some(why) = no_business(&ctx.head.method, has_body, fields) {
-        return Err(why);
-    }
-    let Some(host) = host(fields, ctx) else {
-        return Err(Why::NoHost);
+    let asker = Asker {
+        method: &ctx.head.method,
+        has_body,
+        host: ctx.own_host(),
+        trusted: ctx.trusted,
     };
-    let is_part = wants_part(fields);
-    let wish = Wish::of(fields, rules.ignore_client_cache_control);
-    let scheme = scheme(fields, ctx);
+    let Said { wish, scheme, host } = said(fields, asker, rules)?;
+    let (is_part, host) = (wants_part(fields), host.into_owned());
     tidy(session, &rules.key);
     let uri = &session.req_header().uri;
     let key = key(ctx, scheme, &host, uri.path(), uri.query());
     Ok(Asked {
         key,
         wish,
-        is_head,
+        is_head: ctx.head.method == Method::HEAD,
         is_part,
     })
 }
@@ -68,8 +114,8 @@ fn has_body(session: &mut Session) -> bool {
 }
 
 /// The scheme that the client used.
-pub fn scheme(fields: &HeaderMap, ctx: &Ctx) -> &'static str {
-    match came_by_tls(fields, ctx) {
+pub fn scheme(fields: &impl Fields, trusted: bool) -> &'static str {
+    match came_by_tls(fields, trusted) {
         true => "https",
         false => "http",
     }
@@ -77,22 +123,24 @@ pub fn scheme(fields: &HeaderMap, ctx: &Ctx) -> &'static str {
 
 /// The host that the node is told. What a proxy in front says of it, where that is believed, goes to the node too and
 /// so belongs to the key.
-pub fn host(fields: &HeaderMap, ctx: &Ctx) -> Option<String> {
-    let own = ctx.head.host.as_ref()?.to_str().ok()?;
-    let mut said = fields
-        .get_all("x-forwarded-host")
-        .iter()
-        .filter(|_| ctx.trusted);
+pub fn host<'a>(fields: &impl Fields, own: Option<&'a str>, trusted: bool) -> Option<Cow<'a, str>> {
+    let own = own?;
+    let name = FORWARDED_HOST;
+    let mut said = fields.lines(&name).filter(|_| trusted);
     let host = match (said.next(), said.next()) {
-        (None, _) => own.to_string(),
-        (Some(said), None) if said.as_bytes().eq_ignore_ascii_case(own.as_bytes()) => {
-            own.to_string()
-        }
-        (Some(said), None) => format!("{}>{own}", said.to_str().ok()?),
+        (None, _) => Cow::Borrowed(own),
+        (Some(said), None) if said.eq_ignore_ascii_case(own.as_bytes()) => Cow::Borrowed(own),
+        (Some(said), None) => Cow::Owned(format!("{}>{own}", text(said)?)),
         // The node would see all of them.
         (Some(_), Some(_)) => return None,
     };
     (!host.is_empty()).then_some(host)
+}
+
+/// What stands in a field, where it is text.
+fn text(value: &[u8]) -> Option<&str> {
+    let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    is_text.then(|| std::str::from_utf8(value).ok()).flatten()
 }
 
 /// The host that clients see, of what [`host`] says.
@@ -119,11 +167,8 @@ fn tidy(session: &mut Session, rules: &CacheKey) {
     let Some(query) = uri.query() else {
         return;
     };
-    let tidied = tidied(query, rules);
-    if tidied.as_deref() == Some(query) {
-        return;
-    }
-    let target = match tidied {
+    let target = match tidied(query, rules) {
+        Some(left) if left == query => return,
         Some(query) => format!("{}?{query}", uri.path()),
         None => uri.path().to_string(),
     };

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use super::super::ctx::Ctx;
-use super::super::encode::asks::Asks;
+use super::super::encode::asks::Wants;
 use super::super::encode::choice::{self, Choice};
 use super::super::encode::live::worth;
 use super::super::encode::make::{self, Source, is_quick};
 use crate::base::coding::{Coding, Skipped};
 use crate::cache::entry::{Body, Entry, Form};
 use crate::cache::store::{Deriving, DerivingStored, Reader};
-use crate::live::snapshot::Compressing;
+use crate::config::checked::Compress;
+use crate::live::control::Control;
+use crate::live::snapshot::{Compressing, Snapshot};
 use crate::transform::pipe::Pipe;
 
 /// Where a body comes from.
@@ -42,6 +44,53 @@ impl From<'_> {
     }
 }
 
+/// What is there in the form of a choice.
+#[derive(Debug, Clone, Copy)]
+pub struct AtHand<'a> {
+    /// The choice, or the one that is left.
+    pub choice: Choice,
+    form: Option<&'a Form>,
+}
+
+impl<'a> AtHand<'a> {
+    /// The body that is sent; `None`: the answer's own.
+    pub fn body(&self) -> Option<&'a Body> {
+        self.form.and_then(|form| form.body.as_ref())
+    }
+
+    /// It is sent once more: a form that could be smaller, and is popular, will be.
+    pub fn is_used(
+        &self,
+        control: &Control,
+        snapshot: &Snapshot,
+        entry: &Arc<Entry>,
+        rules: &Compress,
+    ) {
+        if let Some(form) = self.form.filter(|form| !form.is_final) {
+            let both = (snapshot.config.cache.recompress.as_ref(), rules);
+            let metrics = &control.metrics.compression;
+            control.recompress.used(entry, form, both, metrics);
+        }
+    }
+}
+
+/// What there is of a stored answer in the form of this choice; `None`: it has to be made.
+pub fn at_hand<'a>(entry: &'a Entry, choice: Choice, wants: Option<&Wants>) -> Option<AtHand<'a>> {
+    let (Some(from), true) = (choice.from, choice.changes()) else {
+        return Some(AtHand { choice, form: None });
+    };
+    let form = entry.form(choice.to)?;
+    let choice = match &form.body {
+        Some(_) => choice,
+        None if wants.is_some_and(|wants| wants.takes(from)) => choice.not(Skipped::NoGain),
+        None => return None,
+    };
+    Some(AtHand {
+        choice,
+        form: Some(form),
+    })
+}
+
 /// The body of a stored answer in the form of this choice, or the choice that is left. `is_head`: nobody wants it.
 pub fn of_stored<'a>(
     ctx: &Ctx,
@@ -55,15 +104,11 @@ pub fn of_stored<'a>(
     if !choice.changes() {
         return (choice, From::Store(entry));
     }
-    if let Some(form) = entry.form(choice.to)
-        && (form.body.is_some() || asks.takes(from))
-    {
-        if !form.is_final {
-            popular(ctx, entry, form, rules);
-        }
-        return match &form.body {
-            Some(body) => (choice, From::Form(body.clone())),
-            None => (choice.not(Skipped::NoGain), From::Store(entry)),
+    if let Some(found) = at_hand(entry, choice, Some(asks)) {
+        found.is_used(&ctx.control, &ctx.snapshot, entry, &rules.rules);
+        return match found.body() {
+            Some(body) => (found.choice, From::Form(body.clone())),
+            None => (found.choice, From::Store(entry)),
         };
     }
     let (choice, level) = worth(choice, ctx);
@@ -135,7 +180,7 @@ pub fn of_fetched<'a>(
 /// What is sent of a form that was made: its body; where it was not worth having the answer as it came, or, to who does
 /// not take that, one that is made for them alone.
 fn ready<'a>(
-    asks: &Asks,
+    asks: &Wants,
     entry: &Arc<Entry>,
     choice: Choice,
     pipe: impl FnOnce() -> Pipe,
@@ -168,11 +213,4 @@ fn pipe(
 fn is_final(rules: &Compressing, coding: Coding, level: u32) -> bool {
     let best = rules.rules.stored_level.get(coding);
     best.is_none_or(|best| level >= *best)
-}
-
-/// A form that could be smaller is sent once more.
-fn popular(ctx: &Ctx, entry: &Arc<Entry>, form: &Form, rules: &Compressing) {
-    let both = (ctx.snapshot.config.cache.recompress.as_ref(), &rules.rules);
-    let metrics = &ctx.control.metrics.compression;
-    ctx.control.recompress.used(entry, form, both, metrics);
 }

@@ -31,12 +31,14 @@ use crate::cache::policy::reuse::{Trouble, Use, reuse};
 use crate::cache::store::Joined;
 
 pub mod after;
-mod asked;
+pub mod asked;
 mod confirm;
 pub mod fetch;
-mod form;
+pub mod form;
+pub mod head;
 pub mod keep;
-mod parts;
+pub mod offer;
+pub mod parts;
 mod pass;
 pub mod purge;
 mod serve;
@@ -78,6 +80,18 @@ pub struct Cached {
 }
 
 impl Cached {
+    /// The answer came from the store, fresh for so many seconds. `shown`: the key that `Cache-Status` names.
+    pub fn hit(shown: Option<&Arc<Key>>, ttl: i64) -> Cached {
+        Cached {
+            key: shown.cloned(),
+            outcome: Some(Outcome::Hit),
+            why: Some(Why::Fresh),
+            ttl: Some(ttl),
+            show_key: shown.is_some(),
+            ..Cached::default()
+        }
+    }
+
     /// Whether the answer came from the store, or from another request's fetch.
     pub fn is_answer(&self) -> bool {
         self.collapsed || matches!(self.outcome, Some(Outcome::Hit | Outcome::Stale))
@@ -121,7 +135,8 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
             return Ok(false);
         }
     };
-    if split::is_pinned(&session.req_header().headers, ctx) {
+    let fields = &session.req_header().headers;
+    if route.is_some_and(|route| split::is_pinned(fields, route, &snapshot.config, ctx.at)) {
         ctx.cached.did(Outcome::Bypass, Why::Pinned);
         return Ok(false);
     }
@@ -239,7 +254,8 @@ async fn stored(
     Ok(Looked::Answered)
 }
 
-fn seconds_left(until: Millis, now: Millis) -> i64 {
+/// Seconds of freshness that are left, negative when there are none.
+pub fn seconds_left(until: Millis, now: Millis) -> i64 {
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     // No more digits than a structured integer has (RFC 9651 §3.3.1).
     (signed(until) - signed(now))

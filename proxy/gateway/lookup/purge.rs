@@ -38,13 +38,14 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     if !has_token(fields, token.key.bytes()) {
         return door::refuse(session, ctx, Refusal::PurgeToken).await;
     }
-    let (Some(hard), Some(host)) = (is_hard(fields), asked::host(fields, ctx)) else {
+    let host = asked::host(fields, ctx.own_host(), ctx.trusted);
+    let (Some(hard), Some(host)) = (is_hard(fields), host) else {
         return door::refuse(session, ctx, Refusal::BadRequest).await;
     };
     let uri = &session.req_header().uri;
     let ask = Ask {
         target: Target {
-            scheme: asked::scheme(fields, ctx),
+            scheme: asked::scheme(fields, ctx.trusted),
             host: &host,
             path: uri.path(),
             query: uri.query(),

@@ -1,7 +1,5 @@
 //! `Cache-Status` (RFC 9211): what the cache did with a request, for whoever reads the answer.
 
-use std::fmt::Write as _;
-
 use http::HeaderValue;
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -12,7 +10,7 @@ use super::Cached;
 use crate::base::cached::{Outcome, Why};
 
 /// The field.
-const NAME: &str = "Cache-Status";
+pub const NAME: &str = "Cache-Status";
 
 /// Adds our member to an answer of a route with a cache.
 ///
@@ -20,7 +18,9 @@ const NAME: &str = "Cache-Status";
 /// When it cannot be added, which does not happen.
 pub fn add(head: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
     if let Some(outcome) = ctx.cached.outcome {
-        let value = HeaderValue::try_from(value(&ctx.cached, outcome));
+        let mut text = Vec::with_capacity(64);
+        put(&mut text, &ctx.cached, outcome);
+        let value = HeaderValue::try_from(text);
         head.append_header(NAME, value.unwrap_or(HeaderValue::from_static("tidegate")))?;
     }
     Ok(())
@@ -30,45 +30,56 @@ pub fn add(head: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
 pub fn more(ctx: &Ctx) -> SmallVec<[(&'static str, String); 2]> {
     let outcome = ctx.cached.outcome.into_iter();
     outcome
-        .map(|outcome| (NAME, value(&ctx.cached, outcome)))
+        .map(|outcome| {
+            let mut text = Vec::new();
+            put(&mut text, &ctx.cached, outcome);
+            (NAME, String::from_utf8(text).unwrap_or_default())
+        })
         .collect()
 }
 
-/// Our member.
-fn value(cached: &Cached, outcome: Outcome) -> String {
-    let mut text = String::with_capacity(64);
-    text.push_str("tidegate");
+/// Writes our member behind what is in `text`.
+pub fn put(text: &mut Vec<u8>, cached: &Cached, outcome: Outcome) {
+    text.extend_from_slice(b"tidegate");
     let forwarded = match outcome {
         Outcome::Hit | Outcome::Stale if cached.why != Some(Why::StaleIfError) => {
-            text.push_str("; hit");
+            text.extend_from_slice(b"; hit");
             None
         }
         _ => Some(reason(outcome, cached.why)),
     };
     if let Some(reason) = forwarded {
-        let _ = write!(text, "; fwd={reason}");
+        text.extend_from_slice(b"; fwd=");
+        text.extend_from_slice(reason.as_bytes());
         if let Some(status) = cached.node_said {
-            let _ = write!(text, "; fwd-status={status}");
+            number(text, "; fwd-status=", status);
         }
     }
     if cached.stored {
-        text.push_str("; stored");
+        text.extend_from_slice(b"; stored");
     }
     if cached.collapsed {
-        text.push_str("; collapsed");
+        text.extend_from_slice(b"; collapsed");
     }
     if let Some(ttl) = cached.ttl {
-        let _ = write!(text, "; ttl={ttl}");
+        number(text, "; ttl=", ttl);
     }
     if let Some(key) = cached.key.as_ref().filter(|_| cached.show_key) {
         // A string has neither quotes nor bytes beyond ASCII (RFC 9651 §3.3.3); no target has.
         let shown = key.to_string().replace(['"', '\\'], "");
-        let _ = write!(text, "; key=\"{shown}\"");
+        text.extend_from_slice(b"; key=\"");
+        text.extend_from_slice(shown.as_bytes());
+        text.push(b'"');
     }
     if let Some(why) = cached.not_stored.or(cached.why) {
-        let _ = write!(text, "; detail={}", why.as_str());
+        text.extend_from_slice(b"; detail=");
+        text.extend_from_slice(why.as_str().as_bytes());
     }
-    text
+}
+
+fn number(text: &mut Vec<u8>, name: &str, number: impl itoa::Integer) {
+    text.extend_from_slice(name.as_bytes());
+    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Why a request was forwarded, in the words of RFC 9211 §2.2.

@@ -2,20 +2,25 @@
 //!
 //! Every client's request is told once, at its end; a fetch is told by whoever began it. Nothing here decides anything.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Instant;
-
-use http::HeaderMap;
 
 use super::super::ctx::Ctx;
 use super::fetch::Fetch;
 use crate::base::cached::{Outcome, Why};
+use crate::base::fields::Fields;
 use crate::cache::key::Key;
 use crate::cache::store::Found;
 use crate::live::control::Control;
 use crate::telemetry::metrics::LOOKUPS_PER_SAMPLE;
 
 /// Looks into the store. One look in [`LOOKUPS_PER_SAMPLE`] is measured.
-pub fn find(control: &Control, key: &Key, request: &HeaderMap) -> Found {
+pub fn find(
+    control: &Control,
+    key: &Key<impl Deref<Target = [u8]>>,
+    request: &impl Fields,
+) -> Found {
     if fastrand::u32(..LOOKUPS_PER_SAMPLE) > 0 {
         return control.cache.find(key, request);
     }
@@ -44,18 +49,16 @@ pub fn stored(fetch: &Fetch) {
     fetch.control.lately.forget(short(&fetch.asked.key));
 }
 
-/// A client's request is over.
-pub fn finished(ctx: &Ctx) {
-    let (Some(key), Some(outcome)) = (&ctx.cached.key, ctx.cached.outcome) else {
-        return;
-    };
-    let (top, hash) = (&ctx.control.top, short(key));
+/// A client's request for what is stored under this key is over: what was done with it, and how many bytes of a body
+/// were sent.
+pub fn finished(control: &Control, key: &Arc<Key>, outcome: Outcome, bytes: u64) {
+    let (top, hash) = (&control.top, short(key));
     let list = match outcome {
         Outcome::Hit | Outcome::Stale => &top.hits,
         _ => &top.misses,
     };
     list.count(hash, 1, || key.clone());
-    top.bytes.count(hash, ctx.bytes_out, || key.clone());
+    top.bytes.count(hash, bytes, || key.clone());
 }
 
 /// What the lists know a key by.

@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 use super::super::ctx::Ctx;
 use super::asked::Asked;
 use super::fetch::{self, Handoff};
-use super::{Stored, keep, pass, seconds_left, serve};
+use super::{Stored, keep, offer, pass, seconds_left, serve};
 use crate::base::cached::{Outcome, Why};
 use crate::cache::entry::Entry;
 use crate::cache::policy::reuse::{Trouble, Use, on_trouble, reuse};
@@ -57,7 +57,7 @@ pub async fn join(
         || wish.no_cache
         || wish.max_age == Some(0)
         || stored.as_ref().is_some_and(|(entry, _)| !is_shared(entry));
-    if is_own && stored.is_none() && serve::has_terms(headers) {
+    if is_own && stored.is_none() && offer::has_terms(headers) {
         return Ok(Step::Direct); // a fetch would be for all of it, and probably for nobody else
     }
     let joined = match is_own || rules.wait.is_zero() {

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use http::HeaderMap;
+
 use super::*;
 
 fn limit(requests: u32, per: Duration, burst: u32) -> RateLimit {

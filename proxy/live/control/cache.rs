@@ -3,6 +3,7 @@
 //! What walks over all that is stored says so: it belongs off the threads that serve requests. Nothing here is on a
 //! request's way but [`Control::short`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -85,7 +86,7 @@ impl Control {
         let rules = at.and_then(|at| snapshot.config.routes[at].cache.as_ref());
         let query = match (ask.target.query, rules) {
             (Some(query), Some(rules)) => tidied(query, &rules.key),
-            (query, _) => query.map(str::to_string),
+            (query, _) => query.map(Cow::Borrowed),
         };
         let target = Target {
             query: query.as_deref(),

@@ -77,6 +77,8 @@ pub struct Control {
     /// Room for fetches that nobody waits for any more.
     pub orphans: Semaphore,
     source: Source,
+    /// Whether the express lane is on.
+    express: bool,
     /// What only a restart changes.
     started_with: StartedWith,
     /// Held while the files are read.
@@ -130,7 +132,7 @@ struct Inner {
 }
 
 impl Control {
-    /// Puts the first generation in use.
+    /// Puts the first generation in use. `express`: the express lane is on, in every generation.
     ///
     /// # Errors
     /// When `loaded` has no configuration (its problems say why) the caller must not come here; an access log that
@@ -140,6 +142,7 @@ impl Control {
         config: Config,
         loaded: &Loaded,
         metrics: Arc<Metrics>,
+        express: bool,
         now: Instant,
     ) -> io::Result<Self> {
         let at = SystemTime::now();
@@ -151,6 +154,7 @@ impl Control {
             overlay: &overlay,
             resolved: &resolved,
             leaving: &[],
+            express,
             previous: None,
         };
         let first = build::build(&parts, &metrics, now)?;
@@ -172,6 +176,7 @@ impl Control {
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
             source,
+            express,
             reloading: Mutex::new(()),
             started_with,
             inner: Mutex::new(Inner {
@@ -339,6 +344,7 @@ impl Control {
             overlay: &inner.overlay,
             resolved: &inner.resolved,
             leaving: &leaving,
+            express: self.express,
             previous: Some(&old),
         };
         let next = build::build(&parts, &self.metrics, now)?;

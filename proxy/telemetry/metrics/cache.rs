@@ -53,6 +53,7 @@ pub struct CacheGauges {
 #[derive(Debug)]
 pub struct CacheMetrics {
     requests: IntCounterVec,
+    express: IntCounterVec,
     coalesced: IntCounterVec,
     entries: IntGauge,
     bytes: IntGauge,
@@ -101,6 +102,12 @@ impl CacheMetrics {
                 "Requests of routes with a cache, by what the cache did with them.",
                 &["route", "result"],
             ),
+            express: counters(
+                r,
+                "express_requests_total",
+                "Requests answered from the cache right where they came in, in the express lane.",
+                &["route"],
+            ),
             coalesced: counters(
                 r,
                 "cache_coalesced_requests_total",
@@ -133,6 +140,7 @@ impl CacheMetrics {
         CacheRouteMetrics {
             results: Outcome::ALL
                 .map(|outcome| self.requests.with_label_values(&[name, outcome.as_str()])),
+            express: self.express.with_label_values(&[name]),
             coalesced: self.coalesced.with_label_values(&[name]),
             durations: ["hit", "stale", "miss", "bypass"]
                 .map(|word| duration.with_label_values(&[name, word])),
@@ -181,6 +189,7 @@ impl CacheMetrics {
 pub struct CacheRouteMetrics {
     /// By [`Outcome`], in its order.
     results: [IntCounter; Outcome::ALL.len()],
+    pub(super) express: IntCounter,
     coalesced: IntCounter,
     durations: [Histogram; 4],
 }

@@ -143,6 +143,13 @@ impl RouteMetrics {
         self.cache.get_or_init(handles);
     }
 
+    /// Counts a request that was answered in the express lane.
+    pub fn in_express(&self) {
+        if let Some(cache) = self.cache.get() {
+            cache.express.inc();
+        }
+    }
+
     /// Counts a finished request: its status and how it ended, its body bytes in and out, and what the cache did, if it
     /// was asked; with whether the answer was that of another request's fetch.
     pub fn finished(

@@ -3,6 +3,8 @@
 use fastrand::Rng;
 use http::HeaderValue;
 
+use http::HeaderMap;
+
 use super::*;
 
 const OFFERED: [Coding; 4] = [Coding::Zstd, Coding::Brotli, Coding::Gzip, Coding::Deflate];

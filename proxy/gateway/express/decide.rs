@@ -1,0 +1,185 @@
+//! Whether a request is answered in the express lane, and with what.
+//!
+//! Every question is asked by the function that asks it in the other lane. Whatever a rule might refuse, and whatever is
+//! not at hand, is no business of this lane: it changes nothing and says so.
+
+use std::net::IpAddr;
+
+use http::{Method, header};
+
+use super::super::conn::Conn;
+use super::super::encode::asks::Wants;
+use super::super::lookup::asked::{self, Asker};
+use super::super::lookup::told;
+use super::super::{accept, faults, split};
+use super::Moment;
+use super::answer::{Answer, At, How};
+use super::hit::{Hit, Span};
+use crate::base::fields::Fields;
+use crate::base::reason::Refusal;
+use crate::cache::asks::tidied;
+use crate::cache::key::Target;
+use crate::cache::policy::reuse::{Use, reuse};
+use crate::live::control::Control;
+use crate::live::doors::Limit;
+use crate::live::snapshot::Snapshot;
+use crate::wire::parsed::Parsed;
+
+/// What decides: the same for all requests that came together.
+#[derive(Clone, Copy)]
+pub struct Lane<'a> {
+    /// What every request shares.
+    pub control: &'a Control,
+    /// The generation in use.
+    pub now: &'a Snapshot,
+    /// The connection.
+    pub conn: &'a Conn,
+    /// When they came.
+    pub moment: Moment,
+    /// The peer is a proxy that is believed.
+    pub trusted: bool,
+}
+
+/// What a head asks for.
+struct Asked<'a> {
+    method: Method,
+    host: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    /// `None`: it is not for this lane, whatever its route.
+    fn of(parsed: &Parsed<'_, 'a>) -> Option<Self> {
+        let method = match parsed.method {
+            "GET" => Method::GET,
+            "HEAD" => Method::HEAD,
+            _ => return None,
+        };
+        if parsed.minor != 1 || parsed.has(&header::RANGE) || faults::is_asked(parsed) {
+            return None;
+        }
+        let (path, query) = match parsed.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (parsed.target, None),
+        };
+        Some(Asked {
+            method,
+            host: std::str::from_utf8(parsed.value(&header::HOST)?).ok()?,
+            path,
+            query,
+        })
+    }
+}
+
+/// Answers a request without a body, if it is one for this lane: its head goes behind `heads`, and what is returned says
+/// the rest. `read` are the bytes that `parsed` is of. `closes`: the connection ends with this answer.
+pub fn decide(
+    lane: Lane<'_>,
+    parsed: &Parsed<'_, '_>,
+    read: &[u8],
+    closes: bool,
+    heads: &mut Vec<u8>,
+) -> Option<Hit> {
+    let Lane {
+        control,
+        now,
+        conn,
+        moment,
+        trusted,
+    } = lane;
+    let asked = Asked::of(parsed)?;
+    let client = match trusted {
+        true => accept::client(conn.peer, parsed, &now.config.trusted_proxies),
+        false => conn.peer,
+    };
+    if !now.doors.port(&conn.port.open).admits(client) {
+        return None;
+    }
+    let target = (asked.host, asked.path);
+    let at = accept::find_by(&now.routes, target, &asked.method, parsed)?;
+    let (route, door) = (&now.config.routes[at], &now.doors.routes[at]);
+    let rules = route.cache.as_ref().filter(|_| now.express[at].is_open())?;
+    let is_pinned = || split::is_pinned(parsed, route, &now.config, moment.at);
+    if !door.acl.admits(client) || is_pinned() {
+        return None;
+    }
+    let asker = Asker {
+        method: &asked.method,
+        has_body: false,
+        host: Some(asked.host),
+        trusted,
+    };
+    let said = asked::said(parsed, asker, rules).ok()?;
+    let query = asked.query.and_then(|query| tidied(query, &rules.key));
+    let key = control.cache.sought(Target {
+        scheme: said.scheme,
+        host: &said.host,
+        path: asked.path,
+        query: query.as_deref(),
+    });
+    let (entry, expired_at) = told::find(control, &key, parsed).entry?;
+    if reuse(&entry.life, &said.wish, expired_at, moment.now) != Use::Fresh {
+        return None;
+    }
+    let wants = now.compressing[at]
+        .as_ref()
+        .map(|rules| (rules, Wants::of(parsed)));
+    let rules_of_form = wants.as_ref().map(|(rules, wants)| (*rules, wants));
+    let answer = Answer::of(parsed, rules_of_form, &entry)?;
+    let dry_run = match &door.limit {
+        Some(limit) => admitted(limit, client, parsed, moment)?,
+        None => None,
+    };
+    // From here on it is answered here.
+    answer.is_used(control, now, at, &entry);
+    let sent = answer.sent(asked.method == Method::HEAD);
+    let when = At {
+        now: moment.now,
+        expired_at,
+    };
+    let show_key = rules.show_key;
+    answer.write(heads, &entry, when, How { show_key, closes });
+    let (status, encoding) = (answer.status().as_u16(), answer.encoding());
+    Some(Hit {
+        source: sent.0,
+        length: sent.1,
+        head_end: heads.len(),
+        route: at,
+        is_head: asked.method == Method::HEAD,
+        status,
+        client,
+        dry_run,
+        encoding,
+        host: span(read, asked.host),
+        path: span(read, asked.path),
+        query: asked.query.map(|query| span(read, query)),
+        entry,
+    })
+}
+
+/// Asks how often the client may, in the name of a request that is answered here. `None`: it asked too often, which the
+/// other lane tells it. Else why it would have been refused, were that not only counted.
+fn admitted(
+    limit: &Limit,
+    client: IpAddr,
+    fields: &impl Fields,
+    moment: Moment,
+) -> Option<Option<Refusal>> {
+    match limit.rate.ask(client, fields, moment.begun) {
+        Ok(()) => Some(None),
+        // Who is refused is not counted among those that asked: it may be asked again.
+        Err(_) if !limit.dry_run => None,
+        Err(_) => {
+            limit.metrics.dry_run.inc();
+            Some(Some(Refusal::RateLimit))
+        }
+    }
+}
+
+/// Where a part of what was read stands in it.
+fn span(read: &[u8], part: &str) -> Span {
+    // An address behind another one in the same memory.
+    let at = (part.as_ptr() as usize).saturating_sub(read.as_ptr() as usize);
+    at..at + part.len()
+}

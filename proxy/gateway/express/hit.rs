@@ -1,0 +1,152 @@
+//! One request that is answered in the express lane: what is sent, and what is told of it.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Method, Version};
+
+use super::super::conn::Conn;
+use super::super::ctx::new_id;
+use super::super::finish::Over;
+use super::Moment;
+use crate::base::cached::{Outcome, Why};
+use crate::base::coding::Coding;
+use crate::base::reason::{End, Refusal};
+use crate::cache::entry::Entry;
+use crate::live::control::Control;
+use crate::live::snapshot::Snapshot;
+use crate::telemetry::finished::Finished;
+
+/// Where something stands in the bytes that were read.
+pub type Span = Range<usize>;
+
+/// Which body of an entry is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// None.
+    Nothing,
+    /// Its own.
+    Own,
+    /// That of the form in this coding.
+    Form(Coding),
+}
+
+/// A request that is answered here.
+#[derive(Debug)]
+pub struct Hit {
+    /// What is sent of.
+    pub entry: Arc<Entry>,
+    /// Which body.
+    pub source: Source,
+    /// Bytes of that body.
+    pub length: u64,
+    /// Where its head ends, among the heads of its batch.
+    pub head_end: usize,
+    /// Position in the configuration's `routes`.
+    pub route: usize,
+    /// `HEAD`, and not `GET`.
+    pub is_head: bool,
+    /// Status.
+    pub status: u16,
+    /// The client's real address.
+    pub client: IpAddr,
+    /// Why it would not have been taken in, were that not only counted.
+    pub dry_run: Option<Refusal>,
+    /// How the body is written.
+    pub encoding: Option<Coding>,
+    /// `Host`.
+    pub host: Span,
+    /// The path.
+    pub path: Span,
+    /// The query.
+    pub query: Option<Span>,
+}
+
+impl Hit {
+    /// The pieces of the body that is sent.
+    pub fn pieces(&self) -> &[Bytes] {
+        match self.source {
+            Source::Nothing => &[],
+            Source::Own => self.entry.body.pieces(),
+            Source::Form(coding) => {
+                let body = self.entry.form(coding).and_then(|form| form.body.as_ref());
+                body.map_or(&[], |body| body.pieces())
+            }
+        }
+    }
+
+    /// Counts it and writes its line. `sent` are the bytes of its body that were; `heads` is what the client sent.
+    pub fn tell(&self, to: &Audience<'_>, end: End, sent: u64, heads: &[u8]) {
+        let over = Over {
+            control: to.control,
+            snapshot: to.snapshot,
+            route: Some(self.route),
+            method: if self.is_head {
+                &Method::HEAD
+            } else {
+                &Method::GET
+            },
+            status: self.status,
+            end,
+            at: to.moment.at,
+            took: to.over.duration_since(to.moment.begun),
+            bytes: (0, sent),
+            cached: Some((Outcome::Hit, false)),
+            key: Some(&self.entry.key),
+        };
+        to.snapshot.route_metrics[self.route].in_express();
+        let keeps = over.count(over.took);
+        if keeps.is_nobody() {
+            return;
+        }
+        let text = |span: &Span| {
+            let bytes = heads.get(span.clone()).unwrap_or_default();
+            std::str::from_utf8(bytes).unwrap_or_default()
+        };
+        let finished = Finished {
+            at: over.at,
+            id: &new_id(),
+            client: self.client,
+            listener: &to.conn.port.label,
+            route: &to.snapshot.config.routes[self.route].name,
+            method: over.method,
+            host: text(&self.host),
+            path: text(&self.path),
+            query: self.query.as_ref().map(text),
+            version: Version::HTTP_11,
+            status: self.status,
+            bytes_in: 0,
+            bytes_out: sent,
+            queue: None,
+            connect: None,
+            ttfb: None,
+            total: over.took,
+            upstream: "",
+            nodes: &[],
+            cache: Some(Outcome::Hit),
+            cache_reason: Some(Why::Fresh),
+            encoding: self.encoding,
+            dry_run: self.dry_run,
+            end,
+        };
+        over.keep(keeps, &finished);
+    }
+}
+
+/// Who is told, and when.
+#[derive(Clone, Copy)]
+pub struct Audience<'a> {
+    /// What every request shares.
+    pub control: &'a Control,
+    /// The generation that the requests saw.
+    pub snapshot: &'a Snapshot,
+    /// Their connection.
+    pub conn: &'a Conn,
+    /// When they came.
+    pub moment: Moment,
+    /// When they were over.
+    pub over: Instant,
+}
