@@ -184,6 +184,8 @@ def main():
         return
     prepare(scenarios)
     binary = None if given.peers else given.binary.resolve() if given.binary else build()
+    if binary and not os.access(binary, os.X_OK):
+        raise Failed(f"{binary} is no program")
     os.sched_setaffinity(0, {LOAD_CORE})
     began, results = time.monotonic(), []
     lines = heading(binary, given.secs)

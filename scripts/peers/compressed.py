@@ -53,9 +53,9 @@ def tidegate(binary):
     """All encodings of one answer from one process."""
 
     def start(rig, origin_at, ask, features):
-        routes = f"""
-  - {{ match: {{ path: /plain/ }}, upstream: origin, cache: {{ ttl: 1h }} }}
-  - {{ upstream: origin, cache: {{ ttl: 1h }}, compress: true }}"""
+        routes = """
+  - { match: { path: /plain/ }, upstream: origin, cache: { ttl: 1h } }
+  - { upstream: origin, cache: { ttl: 1h }, compress: true }"""
         port, admin, pid, _ = start_tidegate(rig, binary, routes, origin_at, features)
         kept = {
             encoding: Server("Tidegate", f"Tidegate, {encoding} kept", port, Ask(ask.path, encoding), [pid])

@@ -3,6 +3,8 @@
 Processor time and memory are those of the server's processes and all their children, from /proc; load comes from wrk.
 Nothing is started here but the load, and no server is ended.
 """
+from __future__ import annotations  # a python3 of Debian 11 cannot do without
+
 import os
 import re
 import selectors

@@ -1,4 +1,6 @@
 """The result as Markdown: a table for each scenario, and one for all of them."""
+from __future__ import annotations  # a python3 of Debian 11 cannot do without
+
 from dataclasses import dataclass, field
 from statistics import median
 
