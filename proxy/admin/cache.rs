@@ -18,7 +18,9 @@ use crate::cache::explain::{source, state};
 use crate::cache::key::Key;
 use crate::cache::policy::life::FOR_EVER;
 use crate::cache::policy::tags::tags;
+use crate::config::checked::Route;
 use crate::live::control::{Control, Explained, Variant};
+use crate::live::snapshot::Express;
 use crate::telemetry::top::{Counted, Top};
 
 /// URLs of a list in one answer.
@@ -49,8 +51,19 @@ pub struct CacheView {
     pub requests: BTreeMap<&'static str, u64>,
     /// Of all but `bypass`, the share that was answered from the store; none: there were none.
     pub hit_ratio: Option<f64>,
+    /// Whether the express lane serves each route, in the order of the configuration in use.
+    pub routes: Vec<RouteView>,
     /// What is asked for most, since the start.
     pub top: TopView,
+}
+
+/// One route.
+#[derive(Debug, Serialize)]
+pub struct RouteView {
+    /// Its name.
+    pub route: String,
+    /// `open`, or why the express lane does not serve it: `no_cache`, `redirect`, `off`.
+    pub express: &'static str,
 }
 
 /// What is asked for most.
@@ -166,12 +179,24 @@ pub fn view(control: &Control, most: usize) -> CacheView {
         evictions: stats.store.evicted.into_iter().collect(),
         requests: requests.map(|(did, n)| (did.as_str(), n)).collect(),
         hit_ratio: stats.hit_ratio,
+        routes: routes(control),
         top: TopView {
             hits: list(&control.top.hits),
             misses: list(&control.top.misses),
             bytes: list(&control.top.bytes),
         },
     }
+}
+
+/// Whether the express lane serves each route.
+fn routes(control: &Control) -> Vec<RouteView> {
+    let now = control.hold.load();
+    let both = now.config.routes.iter().zip(&now.express);
+    let view = |(route, express): (&Route, &Express)| RouteView {
+        route: route.name.clone(),
+        express: express.as_str(),
+    };
+    both.map(view).collect()
 }
 
 /// `GET /api/v1/cache/explain?url=http://HOST/PATH&header=Name:%20value&method=GET`

@@ -81,7 +81,11 @@ impl ClientIo {
         if !self.stream().is_write_vectored() {
             return Poll::Ready(Ok(self.gather(pieces)));
         }
-        let step = Pin::new(self.stream_mut()).poll_write_vectored(cx, pieces);
+        let stream = Pin::new(self.stream_mut());
+        let step = match pieces {
+            [one] => stream.poll_write(cx, one),
+            _ => stream.poll_write_vectored(cx, pieces),
+        };
         match ready!(self.step(step, cx))? {
             0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             n => Poll::Ready(Ok(n)),

@@ -191,9 +191,9 @@ impl Conn {
         Some(now.saturating_sub(Duration::from_millis(since)))
     }
 
-    /// From now on it waits for a request.
-    pub fn waits(&self) {
-        let now = self.begun.elapsed().as_millis() as u64 + 1;
+    /// From `now` on it waits for a request.
+    pub fn waits(&self, now: Instant) {
+        let now = now.saturating_duration_since(self.begun).as_millis() as u64 + 1;
         let open = |since| (since != CLOSING).then_some(now);
         // Closing, it stays so.
         let _ = self.waits_since.fetch_update(Relaxed, Relaxed, open);

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
@@ -149,8 +149,9 @@ impl Front {
             }
         }
         let mut io = Box::new(io);
+        let mut since = Instant::now();
         loop {
-            conn.waits();
+            conn.waits(since);
             // After the last call nobody waits for another request.
             let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
@@ -172,11 +173,17 @@ impl Front {
                 Poll::Ready(turn(&self.control, to, &conn, from, &mut counts))
             });
             let (end, good, limit) = match turn.await {
-                Turn::Answered { closes: false } => continue,
-                Turn::Answered { closes: true } => return close(io, &conn, buffer).await,
+                Turn::Answered { at, closes: false } => {
+                    since = at;
+                    continue;
+                }
+                Turn::Answered { closes: true, .. } => return close(io, &conn, buffer).await,
                 Turn::Unsent { unsent, closes } => match unsent.send(&mut io).await {
                     true if closes => return close(io, &conn, buffer).await,
-                    true => continue,
+                    true => {
+                        since = Instant::now();
+                        continue;
+                    }
                     false => return,
                 },
                 Turn::HandedOn(end, good, limit) => (end, good, limit),
@@ -208,6 +215,7 @@ impl Front {
             };
             io = same;
             conn.inlet.let_through();
+            since = Instant::now();
         }
     }
 

@@ -4,7 +4,7 @@
 //! weakens a default that stands between us and a flood: options start from pingora's bounded ones.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue, Uri, header};
@@ -132,7 +132,7 @@ pub async fn serve(
     options.h2_idle_timeout = idle.map(|idle| idle + WORST);
     let mut h2 = default_h2_options();
     h2.max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
-    conn.waits();
+    conn.waits(Instant::now());
     let served = Arc::new(Served {
         proxy: proxy.clone(),
         conn,
@@ -182,7 +182,7 @@ impl Drop for UnderWay {
         let mut under_way = self.served.under_way.lock();
         *under_way -= 1;
         if *under_way == 0 {
-            self.served.conn.waits();
+            self.served.conn.waits(Instant::now());
         }
     }
 }

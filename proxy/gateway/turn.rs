@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
@@ -24,8 +24,8 @@ use crate::wire::parsed::Parsed;
 
 /// What becomes of a head.
 pub enum Turn {
-    /// It is answered, and its bytes are gone. `closes`: the connection ends with that.
-    Answered { closes: bool },
+    /// It is answered since then, and its bytes are gone. `closes`: the connection ends with that.
+    Answered { at: Instant, closes: bool },
     /// It is being answered, and its bytes are gone.
     Unsent { unsent: Box<Unsent>, closes: bool },
     /// It is handed on: its length in the form in which it is, what it says, and its limits.
@@ -202,7 +202,7 @@ fn answers(
     counts: &mut Counts,
 ) -> Option<bool> {
     let may = good.body == Body::Sized(0) && !good.asks_first && !good.rewrite;
-    if !may || lane.control.lifecycle.is_stopping() {
+    if !may || !lane.now.caches || lane.control.lifecycle.is_stopping() {
         return None;
     }
     let (one_more, is_last) = counts.one_more(lane.conn, &buffer[end..], lane.now);
@@ -234,10 +234,10 @@ fn send(
         }
     };
     if sent == length && matches!(io.poll_gathered(cx), Poll::Ready(Ok(()))) {
-        batch.tell(lane, buffer, sent, End::Ok);
+        let at = batch.tell(lane, buffer, sent, End::Ok);
         buffer.advance(batch.read());
         batch.is_over();
-        return Turn::Answered { closes };
+        return Turn::Answered { at, closes };
     }
     let requests = buffer.split_to(batch.read()).freeze();
     let unsent = Unsent::new(

@@ -136,7 +136,7 @@ pub fn check_and<T>(
             rewrite: facts.rewrite || !normal,
             closes: facts.connection.close,
         };
-        let parsed = Parsed::new((method, target, minor), request.headers);
+        let parsed = Parsed::new((method, target, minor), facts.host, request.headers);
         Ok(then(good, &parsed))
     })
 }

@@ -15,6 +15,8 @@ pub struct Parsed<'h, 'b> {
     pub target: &'b str,
     /// Its version: HTTP/1 and this.
     pub minor: u8,
+    /// The value of `Host`.
+    pub host: Option<&'b [u8]>,
     fields: &'h [httparse::Header<'b>],
     /// A bit for each name; of names that share one, any may be there.
     names: u64,
@@ -23,6 +25,7 @@ pub struct Parsed<'h, 'b> {
 impl<'h, 'b> Parsed<'h, 'b> {
     pub(super) fn new(
         (method, target, minor): (&'b str, &'b str, u8),
+        host: Option<&'b [u8]>,
         fields: &'h [httparse::Header<'b>],
     ) -> Self {
         let bits = fields.iter().map(|field| bit(field.name.as_bytes()));
@@ -30,14 +33,10 @@ impl<'h, 'b> Parsed<'h, 'b> {
             method,
             target,
             minor,
+            host,
             names: bits.fold(0, |all, bit| all | bit),
             fields,
         }
-    }
-
-    /// The bytes of the first field of this name, which live as long as the head does.
-    pub fn value(&self, name: &HeaderName) -> Option<&'b [u8]> {
-        self.all(name).next()
     }
 
     fn all(&self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'b [u8]> + use<'h, 'b> {
@@ -65,7 +64,7 @@ impl Fields for Parsed<'_, '_> {
     }
 
     fn first(&self, name: &HeaderName) -> Option<&[u8]> {
-        self.value(name)
+        self.all(name).next()
     }
 
     fn any_name(&self, looked_for: impl Fn(&str) -> bool) -> bool {
@@ -94,7 +93,7 @@ mod tests {
             asked in prop::collection::vec("[ab][c-]{0,2}|accept|host|x-host|via", 1..6),
         ) {
             let all: Vec<_> = sent.iter().map(header).collect();
-            let parsed = Parsed::new(("GET", "/", 1), &all);
+            let parsed = Parsed::new(("GET", "/", 1), None, &all);
             let mut map = HeaderMap::new();
             for (name, value) in &sent {
                 let name: HeaderName = name.parse().unwrap();

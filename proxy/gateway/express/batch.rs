@@ -1,7 +1,8 @@
 //! Answers that leave together: of one request in most cases, of several when a client did not wait.
 //!
-//! Heads are written one behind the other; bodies are those of the store and are not copied. A thread keeps one batch
-//! for the next requests, so that an ordinary hit takes no memory.
+//! Heads are written one behind the other, small bodies between them: one piece costs the kernel less than two. Larger
+//! bodies are those of the store and are not copied. A thread keeps one batch for the next requests, so that an ordinary
+//! hit takes no memory.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -17,6 +18,8 @@ use crate::base::reason::End;
 
 /// Requests that are answered together at most.
 const MOST: usize = 16;
+/// Bytes of the largest body that is copied behind its head.
+const SMALL: u64 = 4 * 1024;
 /// Bytes after which no further one is.
 const ENOUGH: u64 = 64 * 1024;
 /// Bytes that are handed to a connection at a time: others have their turn in between.
@@ -34,9 +37,9 @@ thread_local! {
 #[derive(Debug, Default)]
 pub struct Batch {
     hits: SmallVec<[Hit; 1]>,
-    /// Their heads.
+    /// Their heads, each with its body behind it where that is small.
     heads: Vec<u8>,
-    /// Bytes of their bodies.
+    /// Bytes of the other bodies.
     bodies: u64,
     /// Bytes that were read of their requests.
     read: usize,
@@ -63,8 +66,16 @@ impl Batch {
     }
 
     /// Adds an answer whose head was written. `read` is where its request ends.
-    pub fn add(&mut self, hit: Hit, read: usize) {
-        self.bodies += hit.length;
+    pub fn add(&mut self, mut hit: Hit, read: usize) {
+        hit.is_copied = hit.length <= SMALL;
+        if hit.is_copied {
+            for piece in hit.pieces() {
+                self.heads.extend_from_slice(piece);
+            }
+        } else {
+            self.bodies += hit.length;
+        }
+        hit.written_to = self.heads.len();
         self.read = read;
         self.hits.push(hit);
     }
@@ -96,6 +107,10 @@ impl Batch {
         cx: &mut Context<'_>,
         sent: u64,
     ) -> Poll<io::Result<usize>> {
+        if self.bodies == 0 {
+            let rest = self.heads.get(sent as usize..).unwrap_or_default();
+            return io.poll_pieces(cx, &[IoSlice::new(rest)]);
+        }
         let mut slices: SmallVec<[IoSlice<'_>; 4]> = SmallVec::new();
         let (mut skip, mut room) = (sent, SLICE);
         self.for_each_piece(|piece| {
@@ -117,9 +132,10 @@ impl Batch {
     fn for_each_piece<'a>(&'a self, mut f: impl FnMut(&'a [u8]) -> bool) {
         let mut from = 0;
         for hit in &self.hits {
-            let head = &self.heads[from..hit.head_end];
-            from = hit.head_end;
-            let mut bodies = hit.pieces().iter().map(|piece| &piece[..]);
+            let head = &self.heads[from..hit.written_to];
+            from = hit.written_to;
+            let pieces = if hit.is_copied { &[] } else { hit.pieces() };
+            let mut bodies = pieces.iter().map(|piece| &piece[..]);
             if !f(head) || !bodies.all(&mut f) {
                 return;
             }
@@ -127,8 +143,8 @@ impl Batch {
     }
 
     /// Tells how its requests ended: those of whose answer all is among the first `sent` bytes went well, the others as
-    /// `end` says. `requests` is what was read of them.
-    pub fn tell(&self, to: Lane<'_>, requests: &[u8], sent: u64, end: End) {
+    /// `end` says. `requests` is what was read of them. Returns when that was.
+    pub fn tell(&self, to: Lane<'_>, requests: &[u8], sent: u64, end: End) -> Instant {
         let to = Audience {
             control: to.control,
             snapshot: to.now,
@@ -136,14 +152,16 @@ impl Batch {
             moment: to.moment,
             over: Instant::now(),
         };
-        let (mut left, mut head_begins) = (sent, 0);
+        let (mut left, mut begins) = (sent, 0);
         for hit in &self.hits {
-            let head = (hit.head_end - head_begins) as u64;
-            head_begins = hit.head_end;
+            let written = (hit.written_to - begins) as u64;
+            begins = hit.written_to;
+            let head = written - if hit.is_copied { hit.length } else { 0 };
             let of_body = left.saturating_sub(head).min(hit.length);
             let is_whole = left >= head + hit.length;
             left = left.saturating_sub(head + hit.length);
             hit.tell(&to, if is_whole { End::Ok } else { end }, of_body, requests);
         }
+        to.over
     }
 }

@@ -65,7 +65,7 @@ impl<'a> Asked<'a> {
         };
         Some(Asked {
             method,
-            host: std::str::from_utf8(parsed.value(&header::HOST)?).ok()?,
+            host: std::str::from_utf8(parsed.host?).ok()?,
             path,
             query,
         })
@@ -144,7 +144,8 @@ pub fn decide(
     Some(Hit {
         source: sent.0,
         length: sent.1,
-        head_end: heads.len(),
+        is_copied: false,
+        written_to: heads.len(),
         route: at,
         is_head: asked.method == Method::HEAD,
         status,

@@ -43,8 +43,10 @@ pub struct Hit {
     pub source: Source,
     /// Bytes of that body.
     pub length: u64,
-    /// Where its head ends, among the heads of its batch.
-    pub head_end: usize,
+    /// Its body is copied behind its head.
+    pub is_copied: bool,
+    /// Where in its batch ends what is written of it.
+    pub written_to: usize,
     /// Position in the configuration's `routes`.
     pub route: usize,
     /// `HEAD`, and not `GET`.
