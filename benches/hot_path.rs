@@ -6,6 +6,7 @@
 mod bytes;
 mod coding;
 mod picks;
+mod telling;
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -45,7 +46,8 @@ mod groups {
         route_match,
         picks::alone,
         picks::by_many,
-        snapshot_load
+        snapshot_load,
+        telling::lines
     );
 }
 use groups::benches;
