@@ -27,7 +27,7 @@ pub fn lines(c: &mut Criterion) {
         format: LogFormat::Json,
         sample: 1.0,
     };
-    let dropped = Metrics::new("0").access_log_dropped;
+    let dropped = Metrics::new("0").log_dropped.clone();
     let log = AccessLog::open(&config, dropped.clone()).expect("a file that is always there");
     let mut group = c.benchmark_group("access_log");
     for (name, path) in [
