@@ -82,7 +82,8 @@ impl Default for Buffers {
 }
 
 impl Buffers {
-    /// Adds the line of a request to what waits. `WaitsFirst` is told to the writer after that.
+    /// Adds the line of a request to what waits. After `WaitsFirst` the caller has to say so to the writer, who may
+    /// have looked before.
     pub(super) fn tell(&self, finished: &Finished<'_>) -> Told {
         let mut waiting = self.shards[THREAD.with(|n| n % SHARDS)].0.lock();
         let Waiting { lines, second } = &mut *waiting;
@@ -116,16 +117,13 @@ impl Buffers {
     pub(super) fn take_all(&self, spares: &mut Spares, mut write: impl FnMut(&[u8])) -> bool {
         let mut any = false;
         for (shard, spare) in self.shards.iter().zip(spares) {
-            let waits = shard.swap(spare);
-            let idle = if waits { None } else { shard.take_large() };
-            any |= waits;
-            if waits {
+            if shard.swap(spare) {
+                any = true;
                 write(&spare.bytes);
-            }
-            self.emptied(spare);
-            if let Some(mut idle) = idle {
+            } else if let Some(mut idle) = shard.take_large() {
                 self.emptied(&mut idle);
             }
+            self.emptied(spare);
         }
         any
     }
