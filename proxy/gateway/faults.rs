@@ -1,5 +1,5 @@
 //! Faults on demand, for the stories that prove what a panic costs: one request, and nothing that is counted. And time
-//! on demand, for those that are about hours.
+//! on demand, for those that are about hours, or about one moment.
 //!
 //! Only in builds with debug assertions, and only where the environment asks for it; a release has an empty function
 //! here.
@@ -17,13 +17,19 @@ pub fn strike(request: &pingora::http::RequestHeader, here: &str) {
     }
 }
 
-/// Puts the cache's clock forward by as many milliseconds as the request says.
+/// Puts the cache's clock forward by as many milliseconds as the request says, `X-Clock: +N`, or stops it at this moment,
+/// `X-Clock: =N`.
 #[cfg(debug_assertions)]
-pub fn put_forward(request: &pingora::http::RequestHeader, clock: &crate::live::clock::Clock) {
-    let by = request.headers.get("x-clock");
-    let by = by.and_then(|by| by.to_str().ok()?.strip_prefix('+')?.parse().ok());
-    if let Some(by) = by.filter(|_| *WANTED) {
+pub fn set_clock(request: &pingora::http::RequestHeader, clock: &crate::live::clock::Clock) {
+    let Some(asked) = request.headers.get("x-clock").filter(|_| *WANTED) else {
+        return;
+    };
+    let asked = asked.to_str().unwrap_or_default();
+    let millis = |sign: char| asked.strip_prefix(sign)?.parse().ok();
+    if let Some(by) = millis('+') {
         clock.put_forward(by);
+    } else if let Some(at) = millis('=') {
+        clock.stop(at);
     }
 }
 
@@ -46,4 +52,4 @@ pub fn strike(_: &pingora::http::RequestHeader, _: &str) {}
 
 /// Does nothing.
 #[cfg(not(debug_assertions))]
-pub fn put_forward(_: &pingora::http::RequestHeader, _: &crate::live::clock::Clock) {}
+pub fn set_clock(_: &pingora::http::RequestHeader, _: &crate::live::clock::Clock) {}

@@ -119,7 +119,7 @@ impl ProxyHttp for Gateway {
         if ctx.fetch.is_some() {
             return lookup::fetch::goes_on(ctx);
         }
-        faults::put_forward(session.req_header(), &ctx.control.clock);
+        faults::set_clock(session.req_header(), &ctx.control.clock);
         if accept::route(session, ctx).await? {
             return Ok(true);
         }
