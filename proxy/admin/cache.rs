@@ -43,6 +43,10 @@ pub struct CacheView {
     pub capacity_bytes: u64,
     /// Fetches in flight.
     pub fills: u64,
+    /// Bodies that are being made in other encodings.
+    pub makings: u64,
+    /// Answers that wait to be compressed better, or are right now.
+    pub recompressing: u64,
     /// URLs whose answers were not storable a moment ago.
     pub not_storable: u64,
     /// Answers that left the store since the start, by reason.
@@ -175,6 +179,8 @@ pub fn view(control: &Control, most: usize) -> CacheView {
         bytes: stats.store.bytes,
         capacity_bytes: stats.store.capacity,
         fills: stats.store.fills,
+        makings: stats.store.makings,
+        recompressing: control.recompress.unfinished(),
         not_storable: stats.store.marks,
         evictions: stats.store.evicted.into_iter().collect(),
         requests: requests.map(|(did, n)| (did.as_str(), n)).collect(),

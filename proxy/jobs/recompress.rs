@@ -35,6 +35,7 @@ pub async fn run(control: Arc<Control>, line: Line) {
         if let Some(rules) = &config.cache.recompress {
             work(&control, &job, rules).await;
         }
+        control.recompress.finished();
     }
 }
 

@@ -4,6 +4,7 @@
 //! meanwhile is not worth it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -34,6 +35,8 @@ pub struct Recompress {
     threads: usize,
     waiting: Sender<Job>,
     next: Mutex<Option<Receiver<Job>>>,
+    /// Those that wait and those that are worked on.
+    unfinished: AtomicU64,
 }
 
 impl Recompress {
@@ -44,6 +47,7 @@ impl Recompress {
             threads: rules.map_or(0, |rules| rules.threads),
             waiting,
             next: Mutex::new(Some(next)),
+            unfinished: AtomicU64::new(0),
         }
     }
 
@@ -76,10 +80,24 @@ impl Recompress {
             level: *level,
             limits: route.decode.unwrap_or_default(),
         };
+        self.unfinished.fetch_add(1, Relaxed);
         match self.waiting.try_send(job) {
             Ok(()) => metrics.queued(1),
-            Err(_) => metrics.dropped(),
+            Err(_) => {
+                self.finished();
+                metrics.dropped();
+            }
         }
+    }
+
+    /// One of them is done with, whatever came of it.
+    pub fn finished(&self) {
+        self.unfinished.fetch_sub(1, Relaxed);
+    }
+
+    /// How many wait or are worked on.
+    pub fn unfinished(&self) -> u64 {
+        self.unfinished.load(Relaxed)
     }
 
     /// The line, for the one who works on it.
