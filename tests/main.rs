@@ -39,6 +39,7 @@ mod hedges;
 mod hygiene;
 mod invariants;
 mod known_attacks;
+mod lanes;
 mod limits_per_client;
 mod names;
 mod node_answers;

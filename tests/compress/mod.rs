@@ -180,7 +180,7 @@ fn decoded(answer: &Answer) -> Vec<u8> {
 }
 
 /// What these bytes are in this encoding.
-fn decode(encoding: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn decode(encoding: &str, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let read = match encoding {
         "identity" => return bytes.to_vec(),

@@ -82,11 +82,18 @@ impl Tidegate {
     /// Starts it on this configuration with hooks that panic when a request asks for it (`X-Fault: HOOK`), and a
     /// clock that goes [forward](Tidegate::forward).
     pub async fn run_with_faults(yaml: impl AsRef<str>) -> Self {
+        Tidegate::run_with_faults_and(&[], yaml).await
+    }
+
+    /// The same, with these variables in its environment.
+    pub async fn run_with_faults_and(env: &[(&str, &str)], yaml: impl AsRef<str>) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         let path = dir.path().join("tidegate.yaml");
         std::fs::write(&path, complete(yaml.as_ref())).expect("a writable folder");
         let mut command = Command::new(BINARY);
-        command.env("TIDEGATE_FAULTS", "1");
+        command
+            .env("TIDEGATE_FAULTS", "1")
+            .envs(env.iter().copied());
         Tidegate::run_as(command.args(["run", "-c"]).arg(&path), dir).await
     }
 
@@ -170,8 +177,17 @@ impl Tidegate {
 
     /// Puts the clock of its cache forward; it was started [with faults](Tidegate::run_with_faults).
     pub async fn forward(&self, by: Duration) {
-        let by = format!("+{}", by.as_millis());
-        let request = Request::new("HEAD", "/clock").field("X-Clock", &by);
+        self.sets_clock(&format!("+{}", by.as_millis())).await;
+    }
+
+    /// Stops the clock of its cache at so many milliseconds since 1970; putting it forward moves it from there. It was
+    /// started [with faults](Tidegate::run_with_faults).
+    pub async fn stop_clock(&self, at: u64) {
+        self.sets_clock(&format!("={at}")).await;
+    }
+
+    async fn sets_clock(&self, to: &str) {
+        let request = Request::new("HEAD", "/clock").field("X-Clock", to);
         self.ask(&request).await;
     }
 
