@@ -42,14 +42,13 @@ impl Sought {
         let host = target.host.strip_suffix(port).unwrap_or(target.host);
         let query = target.query;
         let length = 1 + 4 + host.len() + 4 + target.path.len() + 1 + query.map_or(0, str::len);
-        let mut bytes = SmallVec::with_capacity(length);
-        bytes.push(u8::from(target.scheme == "https"));
-        put(&mut bytes, host);
-        let host_at = bytes.len() - host.len();
-        bytes[host_at..].make_ascii_lowercase();
-        put(&mut bytes, target.path);
-        bytes.push(u8::from(query.is_some()));
-        bytes.extend_from_slice(query.unwrap_or_default().as_bytes());
+        let mut bytes = SmallVec::from_elem(0, length);
+        bytes[0] = u8::from(target.scheme == "https");
+        let rest = put(&mut bytes[HOST..], host);
+        let rest = put(rest, target.path);
+        rest[0] = u8::from(query.is_some());
+        rest[1..].copy_from_slice(query.unwrap_or_default().as_bytes());
+        bytes[HOST + 4..HOST + 4 + host.len()].make_ascii_lowercase();
         Key {
             hash: xxh3_128_with_seed(&bytes, seed),
             bytes,
@@ -133,9 +132,13 @@ impl std::fmt::Display for Key {
     }
 }
 
-fn put(bytes: &mut SmallVec<[u8; 192]>, part: &str) {
-    bytes.extend_from_slice(&short(part.len()).to_be_bytes());
-    bytes.extend_from_slice(part.as_bytes());
+/// Puts a part behind its length; what is left behind it.
+fn put<'a>(to: &'a mut [u8], part: &str) -> &'a mut [u8] {
+    let (length, rest) = to.split_at_mut(4);
+    length.copy_from_slice(&short(part.len()).to_be_bytes());
+    let (bytes, rest) = rest.split_at_mut(part.len());
+    bytes.copy_from_slice(part.as_bytes());
+    rest
 }
 
 /// Where the host begins, behind its scheme.

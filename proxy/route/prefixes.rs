@@ -15,6 +15,8 @@ pub(super) struct Prefixes {
 #[derive(Debug)]
 struct Prefix {
     text: Box<str>,
+    /// The first letters of it, which decide most comparisons.
+    head: u64,
     /// The first route of all whose prefix this text begins with, its own included.
     first: usize,
     /// Where the longest other prefix stands that this text begins with.
@@ -33,6 +35,7 @@ impl Prefixes {
             let shorter = longest_match(&sorted, last, &text);
             let first = shorter.map_or(route, |at| route.min(sorted[at].first));
             sorted.push(Prefix {
+                head: head(&text),
                 text,
                 first,
                 shorter,
@@ -43,17 +46,40 @@ impl Prefixes {
 
     /// The first route whose prefix `path` begins with.
     pub(super) fn find(&self, path: &str) -> Option<usize> {
-        let above = self.sorted.partition_point(|p| &*p.text <= path);
+        let own = head(path);
+        let is_not_above = |p: &Prefix| p.head < own || (p.head == own && &*p.text <= path);
+        let above = self.sorted.partition_point(is_not_above);
         let found = longest_match(&self.sorted, above.checked_sub(1), path)?;
         Some(self.sorted[found].first)
     }
 }
 
+impl Prefix {
+    /// Whether a path with this head begins with it.
+    fn begins(&self, path: &str, own: u64) -> bool {
+        match self.text.len() {
+            0 => true,
+            // No letter is a zero, so that a path that ends before it differs.
+            short @ 1..=8 => (self.head ^ own) >> (64 - 8 * short) == 0,
+            _ => self.head == own && path.starts_with(&*self.text),
+        }
+    }
+}
+
+/// The first eight letters as a number, in the order of texts; zeros behind the last.
+fn head(text: &str) -> u64 {
+    let mut first = [0; 8];
+    let length = text.len().min(8);
+    first[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u64::from_be_bytes(first)
+}
+
 /// Follows the links from `from` to the first text that `path` begins with.
 fn longest_match(sorted: &[Prefix], from: Option<usize>, path: &str) -> Option<usize> {
     let mut at = from;
+    let own = head(path);
     while let Some(i) = at {
-        if path.starts_with(&*sorted[i].text) {
+        if sorted[i].begins(path, own) {
             break;
         }
         at = sorted[i].shorter;

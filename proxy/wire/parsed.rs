@@ -39,6 +39,11 @@ impl<'h, 'b> Parsed<'h, 'b> {
         }
     }
 
+    /// Whether it may have one of the rare fields: then they are asked for here, else of [`NoRare`].
+    pub fn may_have_rare(&self) -> bool {
+        self.names & RARE_BITS != 0
+    }
+
     fn all(&self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'b [u8]> + use<'h, 'b> {
         let may_be = self.names & bit(name.as_str().as_bytes()) != 0;
         let fields = if may_be { self.fields } else { &[] };
@@ -51,11 +56,67 @@ impl<'h, 'b> Parsed<'h, 'b> {
     }
 }
 
-/// The bit of a name in any letter case.
-fn bit(name: &[u8]) -> u64 {
-    let letter = |byte: Option<&u8>| byte.map_or(0, |byte| u32::from(byte | 0x20));
-    let mixed = letter(name.first()) * 5 + letter(name.last()) * 3 + name.len() as u32;
-    1 << (mixed % 64)
+/// The bit of a name in any letter case, and whether it has `-` or `_`.
+const fn bit(name: &[u8]) -> u64 {
+    let length = name.len();
+    if length == 0 {
+        return 1;
+    }
+    let (first, last) = (name[0] | 0x20, name[length - 1] | 0x20);
+    // By these factors what browsers send and what is rare have no bit in common.
+    1 << ((first as usize * 2 + last as usize * 40 + length * 25) % 64)
+}
+
+/// Fields that few requests have and that decide much, in lower case.
+const RARE: [&str; 16] = [
+    "cache-control",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-unmodified-since",
+    "method-override",
+    "pragma",
+    "range",
+    "upgrade",
+    "x-clock",
+    "x-fault",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// The bits of all of those.
+const RARE_BITS: u64 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < RARE.len() {
+        bits |= bit(RARE[at].as_bytes());
+        at += 1;
+    }
+    bits
+};
+
+/// The rare fields of a request, where it has none of them: every question is answered when it is compiled. Whoever asks
+/// for another field is told by a debug build.
+#[derive(Debug, Clone, Copy)]
+pub struct NoRare;
+
+impl Fields for NoRare {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        debug_assert!(RARE.contains(&name.as_str()), "{name} is asked for");
+        std::iter::empty()
+    }
+
+    fn first(&self, name: &HeaderName) -> Option<&[u8]> {
+        debug_assert!(RARE.contains(&name.as_str()), "{name} is asked for");
+        None
+    }
+
+    /// Of names that override the method, and no others.
+    fn any_name(&self, _: impl Fn(&str) -> bool) -> bool {
+        false
+    }
 }
 
 impl Fields for Parsed<'_, '_> {
@@ -74,6 +135,41 @@ impl Fields for Parsed<'_, '_> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_browsers_and_tools_send_is_not_taken_for_rare() {
+        let usual = [
+            "host",
+            "user-agent",
+            "accept",
+            "accept-encoding",
+            "accept-language",
+            "connection",
+            "cookie",
+            "referer",
+            "origin",
+            "dnt",
+            "priority",
+            "te",
+            "sec-fetch-site",
+            "sec-fetch-mode",
+            "sec-fetch-dest",
+            "sec-fetch-user",
+            "sec-ch-ua",
+            "sec-ch-ua-mobile",
+            "sec-ch-ua-platform",
+            "upgrade-insecure-requests",
+            "x-requested-with",
+            "authorization",
+            "x-forwarded-for",
+            "x-real-ip",
+            "traceparent",
+        ];
+        let mistaken = usual
+            .iter()
+            .filter(|name| bit(name.as_bytes()) & RARE_BITS != 0);
+        assert_eq!(mistaken.collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
+
     use http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
 

@@ -21,7 +21,6 @@ use crate::live::snapshot::Snapshot;
 /// What is sent of a stored answer.
 pub struct Answer<'a> {
     offer: Offer<'a>,
-    deciding: Deciding,
     parts: Parts,
     /// What is there in the form of the choice; `None`: the client has it already.
     at_hand: Option<AtHand<'a>>,
@@ -44,13 +43,12 @@ impl<'a> Answer<'a> {
                 length,
                 is_by_date: !request.has(&header::IF_NONE_MATCH),
             },
-            deciding: Deciding::default(),
             parts: Parts::Whole,
             at_hand: None,
         };
         if has_terms(request) {
-            answer.deciding = Deciding::of(&entry.head);
-            if let Some(form) = held(request, wants, &answer.offer, &answer.deciding) {
+            let deciding = Deciding::of(&entry.head);
+            if let Some(form) = held(request, wants, &answer.offer, &deciding) {
                 answer.offer.choice.to = form;
                 answer.parts = Parts::NotModified;
                 return Some(answer);
@@ -108,7 +106,7 @@ impl<'a> Answer<'a> {
         status_line(out, self.status());
         let age = entry.life.age(at.now) / 1_000;
         let said = (Some(age), &cached);
-        head::write(out, &self.offer, &self.deciding, &self.parts, said)
+        head::write(out, &self.offer, &self.parts, said)
             .expect("invariant: bytes can always be written into memory");
         let framed = self.at_hand.is_some() && !has_no_body(self.offer.head.status);
         if let Some(length) = self.offer.length.filter(|_| framed) {

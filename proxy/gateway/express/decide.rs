@@ -23,7 +23,7 @@ use crate::cache::policy::reuse::{Use, reuse};
 use crate::live::control::Control;
 use crate::live::doors::Limit;
 use crate::live::snapshot::Snapshot;
-use crate::wire::parsed::Parsed;
+use crate::wire::parsed::{NoRare, Parsed};
 
 /// What decides: the same for all requests that came together.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ impl<'a> Asked<'a> {
             "HEAD" => Method::HEAD,
             _ => return None,
         };
-        if parsed.minor != 1 || parsed.has(&header::RANGE) || faults::is_asked(parsed) {
+        if parsed.minor != 1 {
             return None;
         }
         let (path, query) = match parsed.target.split_once('?') {
@@ -81,6 +81,22 @@ pub fn decide(
     closes: bool,
     heads: &mut Vec<u8>,
 ) -> Option<Hit> {
+    // Most requests have none of the fields that are asked for most.
+    match parsed.may_have_rare() {
+        true => decide_by(lane, parsed, parsed, read, closes, heads),
+        false => decide_by(lane, parsed, &NoRare, read, closes, heads),
+    }
+}
+
+/// The same; `rare` are the fields that few requests have.
+fn decide_by(
+    lane: Lane<'_>,
+    parsed: &Parsed<'_, '_>,
+    rare: &impl Fields,
+    read: &[u8],
+    closes: bool,
+    heads: &mut Vec<u8>,
+) -> Option<Hit> {
     let Lane {
         control,
         now,
@@ -89,6 +105,9 @@ pub fn decide(
         trusted,
     } = lane;
     let asked = Asked::of(parsed)?;
+    if rare.has(&header::RANGE) || faults::is_asked(rare) {
+        return None;
+    }
     let client = match trusted {
         true => accept::client(conn.peer, parsed, &now.config.trusted_proxies),
         false => conn.peer,
@@ -110,7 +129,7 @@ pub fn decide(
         host: Some(asked.host),
         trusted,
     };
-    let said = asked::said(parsed, asker, rules).ok()?;
+    let said = asked::said(rare, asker, rules).ok()?;
     let query = asked.query.and_then(|query| tidied(query, &rules.key));
     let key = control.cache.sought(Target {
         scheme: said.scheme,
@@ -126,7 +145,7 @@ pub fn decide(
         .as_ref()
         .map(|rules| (rules, Wants::of(parsed)));
     let rules_of_form = wants.as_ref().map(|(rules, wants)| (*rules, wants));
-    let answer = Answer::of(parsed, rules_of_form, &entry)?;
+    let answer = Answer::of(rare, rules_of_form, &entry)?;
     let dry_run = match &door.limit {
         Some(limit) => admitted(limit, client, parsed, moment)?,
         None => None,

@@ -8,7 +8,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use super::super::encode::dress;
-use super::offer::{Deciding, Offer};
+use super::offer::Offer;
 use super::parts::Parts;
 use super::{Cached, status};
 use crate::base::coding::Coding;
@@ -93,11 +93,10 @@ pub fn number(text: &mut Vec<u8>, number: impl itoa::Integer) {
 pub fn write(
     to: &mut impl Sink,
     offer: &Offer<'_>,
-    deciding: &Deciding,
     parts: &Parts,
     (age, cached): (Option<u64>, &Cached),
 ) -> Result<()> {
-    stored(to, offer, deciding, parts)?;
+    stored(to, offer, parts)?;
     if let Some(age) = age {
         to.own("Age", |text| number(text, age))?;
     }
@@ -118,7 +117,7 @@ pub fn write(
 }
 
 /// What goes out of what is stored.
-fn stored(to: &mut impl Sink, offer: &Offer<'_>, deciding: &Deciding, parts: &Parts) -> Result<()> {
+fn stored(to: &mut impl Sink, offer: &Offer<'_>, parts: &Parts) -> Result<()> {
     let Offer { head, choice, .. } = offer;
     // By its date the client may have any form, and must not take it for another one (RFC 9111 §4.3.4).
     let is_unnamed = offer.is_by_date && choice.varies;
@@ -130,7 +129,7 @@ fn stored(to: &mut impl Sink, offer: &Offer<'_>, deciding: &Deciding, parts: &Pa
     for (name, value) in head.slices() {
         let goes = match parts {
             _ if changes && dress::is_of_the_bytes(name) => false,
-            Parts::NotModified => goes_with_304(name, deciding),
+            Parts::NotModified => goes_with_304(name, head),
             Parts::Beyond { .. } => goes_with_416(name),
             Parts::Whole => true,
             Parts::One { .. } | Parts::Many { .. } => !is_of_the_whole(name),
@@ -165,7 +164,7 @@ fn goes_with_416(name: &[u8]) -> bool {
 }
 
 /// What a 304 carries (RFC 9110 §15.4.5): what the client may not have, and nothing that describes a body.
-fn goes_with_304(name: &[u8], deciding: &Deciding) -> bool {
+fn goes_with_304(name: &[u8], head: &Head) -> bool {
     const ALWAYS: [&[u8]; 8] = [
         b"cache-control",
         b"content-location",
@@ -177,7 +176,7 @@ fn goes_with_304(name: &[u8], deciding: &Deciding) -> bool {
         b"via",
     ];
     let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-    ALWAYS.iter().any(|other| is(other)) || (deciding.etag.is_none() && is(b"last-modified"))
+    ALWAYS.iter().any(|other| is(other)) || (is(b"last-modified") && head.etag().is_none())
 }
 
 /// Whether answers of this status never have a body (RFC 9110 §6.4.1).

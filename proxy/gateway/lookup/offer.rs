@@ -46,8 +46,7 @@ pub fn has_terms(request: &impl Fields) -> bool {
 /// The fields of a stored head that decide something.
 #[derive(Debug, Default)]
 pub struct Deciding {
-    /// `ETag`.
-    pub etag: Option<Bytes>,
+    etag: Option<Bytes>,
     last_modified: Option<Bytes>,
     date: Option<Bytes>,
     content_type: Option<Bytes>,

@@ -120,7 +120,7 @@ async fn send<'a>(
             Err(why) => return Err(cut(ctx, why)),
         }
     }
-    let mut dressed = dressed(&offer, &deciding, &parts, ctx)?;
+    let mut dressed = dressed(&offer, &parts, ctx)?;
     reply::fit(session, &mut dressed, ctx);
     let is_bare = parts.is_bare() || is_head || has_no_body(head.status);
     session
@@ -178,17 +178,12 @@ fn wanted(method: &Method, request: &HeaderMap, offer: &Offer<'_>, deciding: &De
 }
 
 /// The head that goes out.
-fn dressed(
-    offer: &Offer<'_>,
-    deciding: &Deciding,
-    parts: &Parts,
-    ctx: &mut Ctx,
-) -> Result<ResponseHeader> {
+fn dressed(offer: &Offer<'_>, parts: &Parts, ctx: &mut Ctx) -> Result<ResponseHeader> {
     let status = parts.status().unwrap_or(offer.head.status);
     let mut head = ResponseHeader::build(status, Some(16))?;
     let age = offer.life.age(ctx.control.clock.now()) / 1_000;
     let age = (age > 0 || is_reuse(ctx)).then_some(age);
-    head::write(&mut head, offer, deciding, parts, (age, &ctx.cached))?;
+    head::write(&mut head, offer, parts, (age, &ctx.cached))?;
     // Whose fetch it was gets what is not for others, too.
     let own = ctx.fetched.as_ref().filter(|_| ctx.cached.is_own());
     for (name, value) in own.map(|fetch| fetch.told().apart).unwrap_or_default() {
