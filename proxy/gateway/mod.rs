@@ -79,14 +79,15 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Ctx;
+    /// Boxed: what pingora keeps of a request has several places for it, and all of that is copied when a request begins.
+    type CTX = Box<Ctx>;
 
-    fn new_ctx(&self) -> Ctx {
-        Ctx::new(
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(Ctx::new(
             self.control.hold.load(),
             self.control.clone(),
             self.control.metrics.begin_request(),
-        )
+        ))
     }
 
     /// None: pingora's compression module would cost every request and compress every hit.
@@ -96,25 +97,25 @@ impl ProxyHttp for Gateway {
     fn on_connection_reuse(
         &self,
         _: &mut Session,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
         conn: Box<dyn Any + Send + Sync>,
     ) {
         ctx.conn = conn.downcast::<Arc<Conn>>().ok().map(|conn| *conn);
     }
 
     /// A fetch of the cache is a subrequest.
-    fn allow_spawning_subrequest(&self, _: &Session, ctx: &Ctx) -> bool {
+    fn allow_spawning_subrequest(&self, _: &Session, ctx: &Self::CTX) -> bool {
         ctx.fetch.is_none() && ctx.snapshot.caches
     }
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         if lookup::fetch::arrives(session, ctx) {
             return Ok(());
         }
         accept::arrives(session, ctx)
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         faults::strike(session.req_header(), "arrives");
         if ctx.fetch.is_some() {
             return lookup::fetch::goes_on(ctx);
@@ -136,7 +137,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         // An empty last piece would become a last chunk beside the one that ends the body, and stand before the next
         // request of the connection. (One in the middle is left out by pingora; `None` there would end the body.)
@@ -146,11 +147,19 @@ impl ProxyHttp for Gateway {
         accept::takes(body.as_ref().map_or(0, Bytes::len), end, ctx)
     }
 
-    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> Result<bool> {
         forward::admit(session, ctx).await
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> Result<Box<HttpPeer>> {
         forward::next_peer(&session.req_header().headers, ctx).await
     }
 
@@ -161,7 +170,7 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         _: std::os::unix::io::RawFd,
         _: Option<&Digest>,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         forward::connected(session, ctx, &self.control);
         faults::strike(session.req_header(), "connected");
@@ -172,7 +181,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
         error: Box<Error>,
     ) -> Box<Error> {
         forward::connect_failed(ctx, error, &self.control)
@@ -183,7 +192,7 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
         _: bool,
     ) -> Box<Error> {
         again::attempt_failed(session, ctx, error)
@@ -193,7 +202,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         request: &mut RequestHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         forward::dress(request, ctx)
     }
@@ -202,7 +211,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         answer: &mut ResponseHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         faults::strike(session.req_header(), "answered");
         receive::answered(session, answer, ctx)
@@ -213,7 +222,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         lookup::after::more(body.as_ref(), end, ctx);
         Ok(None)
@@ -223,7 +232,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         if ctx.fetch.is_none() && !head.status.is_informational() {
             lookup::status::add(head, ctx)?;
@@ -238,7 +247,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         encode::live::piece(body, end, ctx)?;
         ctx.bytes_out += body.as_ref().map_or(0, |b| b.len() as u64);
@@ -249,17 +258,17 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &Error,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> FailToProxy {
         reply::fail(session, error, ctx).await
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         reply::over(session, error, ctx);
     }
 
     /// The access log and the metrics tell every failure; a line more for each would only let clients fill a disk.
-    fn suppress_error_log(&self, _: &Session, _: &Ctx, error: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, error: &Error) -> bool {
         tracing::debug!("{error}");
         true
     }
@@ -267,7 +276,7 @@ impl ProxyHttp for Gateway {
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Ctx,
+        _: &Self::CTX,
         error: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
