@@ -28,6 +28,7 @@ use crate::cache::store::Filler;
 use crate::live::control::Control;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
 use crate::telemetry::metrics::RequestInFlight;
+use crate::upstream::headers::Added;
 
 /// A request's id: sixteen hexadecimal digits.
 pub fn new_id() -> String {
@@ -77,6 +78,8 @@ pub struct Ctx {
     pub chosen: Option<(usize, InFlight)>,
     /// The attempt that runs.
     pub attempt: Option<Attempt>,
+    /// The fields that its head gets on its way to the node.
+    pub added: Option<Added>,
     /// Times it was sent to a node that may have seen it.
     pub sent: u32,
     /// Old connections that turned out to be closed.
@@ -196,6 +199,7 @@ impl Ctx {
             tried: SmallVec::new(),
             chosen: None,
             attempt: None,
+            added: None,
             sent: 0,
             old_connections: 0,
             repeatable: false,

@@ -21,7 +21,7 @@ use crate::base::reason::End;
 use crate::live::control::Control;
 use crate::upstream::classify;
 use crate::upstream::connect::Connect;
-use crate::upstream::headers::{Told, to_node};
+use crate::upstream::headers::{Added, Told, to_node};
 use crate::upstream::patience::Patience;
 use crate::upstream::peer::bound_by;
 
@@ -151,7 +151,9 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     }
     let kept = to.kept.clone();
     let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
-    let connect = Connect::new(old, kept, full, little, patience, hedge);
+    let added = Added::default();
+    ctx.added = Some(added.clone());
+    let connect = Connect::new(old, kept, added, full, little, patience, hedge);
     options.custom_l4 = Some(Arc::new(connect));
     Ok(peer)
 }
@@ -273,6 +275,9 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     let (Some(conn), Some(member), Some(at)) = (&ctx.conn, ctx.member(), ctx.upstream) else {
         return Ok(());
     };
+    let Some(added) = &ctx.added else {
+        return Ok(());
+    };
     to_node(
         request,
         &Told {
@@ -285,5 +290,6 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
             forwarded: ctx.snapshot.config.upstreams[at].forwarded,
             default_host: &member.host,
         },
+        added,
     )
 }

@@ -17,6 +17,7 @@ use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::{Error, ErrorType, Result};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::headers::Added;
 use super::hedge::Hedge;
 use super::kept::Kept;
 use super::line::Line;
@@ -27,6 +28,8 @@ use super::patience::Patience;
 pub struct Connect {
     old: Mutex<Option<TcpStream>>,
     home: Arc<Kept>,
+    /// Fields that the head of the request gets on its way.
+    added: Added,
     full: Option<Arc<AtomicBool>>,
     little: Option<Arc<AtomicBool>>,
     /// How long the node may take to begin its answer.
@@ -36,11 +39,13 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Uses `old`, where there is one, else opens one. It goes to `home` when it can be used again.
+    /// Uses `old`, where there is one, else opens one. It goes to `home` when it can be used again. The head of the
+    /// request leaves with the fields that are `added`.
     /// `full` is set while the node takes nothing more; little is read at a time while `little` is. The node may take as long as `patience` to begin its answer.
     pub fn new(
         old: Option<TcpStream>,
         home: Arc<Kept>,
+        added: Added,
         full: Option<Arc<AtomicBool>>,
         little: Option<Arc<AtomicBool>>,
         patience: Option<Patience>,
@@ -49,6 +54,7 @@ impl Connect {
         Connect {
             old: Mutex::new(old),
             home,
+            added,
             full,
             little,
             patience: Mutex::new(patience),
@@ -69,10 +75,11 @@ impl L4Connect for Connect {
             }
         };
         let (home, full) = (self.home.clone(), self.full.clone());
+        let added = self.added.clone();
         let little = self.little.clone();
         let hedge = self.hedge.lock().take();
         let patience = self.patience.lock().take();
-        let line = Line::new(stream, home, full, little, patience, hedge);
+        let line = Line::new(stream, home, added, full, little, patience, hedge);
         Ok(VirtualSocketStream::new(Box::new(line)).into())
     }
 }
@@ -116,6 +123,10 @@ fn kind(e: &io::Error) -> ErrorType {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[tokio::test]
@@ -125,5 +136,28 @@ mod tests {
         drop(listener);
         let refused = open(addr).await.unwrap_err();
         assert_eq!(*refused.etype(), ErrorType::ConnectRefused);
+    }
+
+    #[tokio::test]
+    async fn a_head_leaves_in_one_piece_with_the_fields_that_are_added() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let kept = Arc::new(Kept::new(Duration::ZERO, Instant::now()));
+        let added = Added::from(&b"X: 1\r\nY: 2\r\n"[..]);
+        let connect = Connect::new(None, kept, added, None, None, None, None);
+        let to = SocketAddr::Inet(addr);
+        let (ours, theirs) = tokio::join!(connect.connect(&to), listener.accept());
+        let (mut ours, mut theirs) = (ours.unwrap(), theirs.unwrap().0);
+        ours.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        ours.flush().await.unwrap();
+        let mut got = [0; 256];
+        let n = theirs.read(&mut got).await.unwrap();
+        let wanted = b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\nY: 2\r\n\r\n";
+        assert_eq!(
+            got[..n].escape_ascii().to_string(),
+            wanted.escape_ascii().to_string()
+        );
     }
 }

@@ -3,12 +3,17 @@
 //! Towards the node: who the client is, as we know it, never as an unknown peer claims it. Back: no field that
 //! concerned the connection to the node only. These run after pingora's own removal of hop-by-hop request fields,
 //! so that no client can have our fields removed by naming them in `Connection`.
+//!
+//! What takes the place of a client's claims is written as bytes, behind the head that pingora makes: each field in
+//! its maps costs a name parsed, two entries, and now and then two larger maps.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version};
+use parking_lot::Mutex;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -18,6 +23,7 @@ const X_FORWARDED_PROTO: &str = "X-Forwarded-Proto";
 const X_FORWARDED_HOST: &str = "X-Forwarded-Host";
 const X_REAL_IP: &str = "X-Real-IP";
 const X_REQUEST_ID: &str = "X-Request-Id";
+const FORWARDED: &str = "Forwarded";
 const VIA: &str = "Via";
 
 const VIA_1_1: HeaderValue = HeaderValue::from_static("1.1 tidegate");
@@ -45,22 +51,102 @@ pub struct Told<'a> {
     pub default_host: &'a HeaderValue,
 }
 
-/// Sets the fields a node gets.
+/// Field lines that the head of a request gets on its way out, behind its own fields: written by who knows them, sent by
+/// the connection.
+#[derive(Debug, Clone, Default)]
+pub struct Added(Arc<Mutex<Vec<u8>>>);
+
+impl From<&[u8]> for Added {
+    /// These lines, each with its line end.
+    fn from(lines: &[u8]) -> Self {
+        Added(Arc::new(Mutex::new(lines.to_vec())))
+    }
+}
+
+impl Added {
+    /// All of them, each with its line end; from now on there are none.
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// Sets the fields a node gets. What a trusted peer says is kept in `req` and added to; what anybody else claims is taken
+/// out of it, and our own words go to `added`.
 ///
 /// # Errors
 /// When a value cannot be a field value, which our own never are.
-pub fn to_node(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
+pub fn to_node(req: &mut RequestHeader, told: &Told<'_>, added: &Added) -> Result<()> {
     if told.trusted {
-        append_forwarded_for(req, told)?;
+        add_to_its_own(req, told)?;
     } else {
-        req.insert_header(X_FORWARDED_FOR, told.peer.clone())?;
-        req.remove_header(&header::FORWARDED);
+        if req.headers.keys().any(is_claim) {
+            for name in CLAIMS {
+                req.remove_header(name);
+            }
+        }
+        write(&mut added.0.lock(), &req.headers, told);
     }
+    if req
+        .headers
+        .get(header::HOST)
+        .is_none_or(HeaderValue::is_empty)
+    {
+        req.insert_header("Host", told.default_host.clone())?;
+    }
+    Ok(())
+}
+
+/// What says who the client is and what it asked for: nobody is believed but a trusted peer.
+const CLAIMS: [&str; 6] = [
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-real-ip",
+    "x-request-id",
+    "forwarded",
+];
+
+fn is_claim(name: &HeaderName) -> bool {
+    CLAIMS.contains(&name.as_str())
+}
+
+/// Most requests need no more room for our fields.
+const ROOM: usize = 256;
+
+/// Our words about a client that is known by its connection only.
+fn write(lines: &mut Vec<u8>, fields: &HeaderMap, told: &Told<'_>) {
+    lines.reserve(ROOM);
+    let mut line = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    };
+    let host = fields.get(header::HOST);
+    line(X_FORWARDED_FOR, told.peer.as_bytes());
+    line(X_FORWARDED_PROTO, b"http");
+    if let Some(host) = host {
+        line(X_FORWARDED_HOST, host.as_bytes());
+    }
+    if told.client == told.peer_addr {
+        line(X_REAL_IP, told.peer.as_bytes());
+    } else {
+        line(X_REAL_IP, told.client.to_string().as_bytes());
+    }
+    if told.forwarded {
+        line(FORWARDED, forwarded(told, host).as_bytes());
+    }
+    line(X_REQUEST_ID, told.id.as_bytes());
+    line(VIA, via(told.version).as_bytes());
+}
+
+/// Keeps what a trusted peer says, and adds to it.
+fn add_to_its_own(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
+    append_forwarded_for(req, told)?;
     let host = req.headers.get(header::HOST).cloned();
-    if !told.trusted || !req.headers.contains_key(X_FORWARDED_PROTO) {
+    if !req.headers.contains_key(X_FORWARDED_PROTO) {
         req.insert_header(X_FORWARDED_PROTO, HTTP)?;
     }
-    if !told.trusted || !req.headers.contains_key(X_FORWARDED_HOST) {
+    if !req.headers.contains_key(X_FORWARDED_HOST) {
         match &host {
             Some(host) => req.insert_header(X_FORWARDED_HOST, host.clone())?,
             None => drop(req.remove_header(X_FORWARDED_HOST)),
@@ -72,13 +158,10 @@ pub fn to_node(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
         req.insert_header(X_REAL_IP, told.client.to_string())?;
     }
     if told.forwarded {
-        append_forwarded(req, told, host.as_ref())?;
+        req.append_header(FORWARDED, forwarded(told, host.as_ref()))?;
     }
     req.insert_header(X_REQUEST_ID, told.id.clone())?;
     req.append_header(VIA, via(told.version))?;
-    if host.is_none_or(|h| h.is_empty()) {
-        req.insert_header("Host", told.default_host.clone())?;
-    }
     Ok(())
 }
 
@@ -94,11 +177,7 @@ fn append_forwarded_for(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> 
 }
 
 /// One element of RFC 7239 §4 for the hop to us.
-fn append_forwarded(
-    req: &mut RequestHeader,
-    told: &Told<'_>,
-    host: Option<&HeaderValue>,
-) -> Result<()> {
+fn forwarded(told: &Told<'_>, host: Option<&HeaderValue>) -> String {
     let mut element = match told.peer_addr {
         IpAddr::V4(addr) => format!("for={addr};proto=http"),
         IpAddr::V6(addr) => format!("for=\"[{addr}]\";proto=http"),
@@ -106,8 +185,7 @@ fn append_forwarded(
     if let Some(host) = host.and_then(|h| h.to_str().ok()) {
         let _ = write!(element, ";host=\"{host}\"");
     }
-    req.append_header("Forwarded", element)?;
-    Ok(())
+    element
 }
 
 fn via(version: Version) -> HeaderValue {
@@ -194,6 +272,18 @@ mod tests {
         (told, req)
     }
 
+    /// As the node gets it.
+    fn send(req: &mut RequestHeader, told: &Told<'_>) {
+        let added = Added::default();
+        to_node(req, told, &added).unwrap();
+        let lines = String::from_utf8(added.take()).unwrap();
+        assert!(lines.is_empty() || lines.ends_with("\r\n"));
+        for line in lines.split_terminator("\r\n") {
+            let (name, value) = line.split_once(": ").unwrap();
+            req.append_header(name.to_owned(), value).unwrap();
+        }
+    }
+
     fn get<'a>(req: &'a RequestHeader, name: &str) -> Vec<&'a str> {
         req.headers
             .get_all(name)
@@ -206,7 +296,7 @@ mod tests {
     fn what_an_unknown_peer_claims_is_replaced() {
         let peer = HeaderValue::from_static("10.0.0.1");
         let (told, mut req) = told(false, &peer);
-        to_node(&mut req, &told).unwrap();
+        send(&mut req, &told);
         assert_eq!(get(&req, "x-forwarded-for"), ["10.0.0.1"]);
         assert_eq!(get(&req, "x-forwarded-proto"), ["http"]);
         assert_eq!(get(&req, "x-forwarded-host"), ["shop.example.com"]);
@@ -223,7 +313,7 @@ mod tests {
         let peer = HeaderValue::from_static("10.0.0.1");
         let (mut told, mut req) = told(true, &peer);
         told.client = "6.6.6.6".parse().unwrap();
-        to_node(&mut req, &told).unwrap();
+        send(&mut req, &told);
         assert_eq!(get(&req, "x-forwarded-for"), ["6.6.6.6, 10.0.0.1"]);
         assert_eq!(get(&req, "x-forwarded-proto"), ["https"]);
         assert_eq!(get(&req, "x-real-ip"), ["6.6.6.6"]);
@@ -236,7 +326,7 @@ mod tests {
         let (told, mut req) = told(true, &peer);
         req.insert_header("X-Forwarded-For", " ").unwrap();
         req.append_header("X-Forwarded-For", "6.6.6.6").unwrap();
-        to_node(&mut req, &told).unwrap();
+        send(&mut req, &told);
         assert_eq!(get(&req, "x-forwarded-for"), ["6.6.6.6, 10.0.0.1"]);
     }
 
@@ -245,7 +335,7 @@ mod tests {
         let peer = HeaderValue::from_static("10.0.0.1");
         let (told, mut req) = told(false, &peer);
         req.remove_header("host");
-        to_node(&mut req, &told).unwrap();
+        send(&mut req, &told);
         assert_eq!(get(&req, "host"), ["10.0.0.9:80"]);
     }
 

@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::headers::Added;
 use super::hedge::{self, Heard, Hedge, Second};
 use super::kept::Kept;
 use super::patience::Patience;
@@ -41,6 +42,8 @@ pub struct Line {
     /// Where it goes when all went well.
     home: Arc<Kept>,
     exchange: Exchange,
+    /// Fields that the head gets on its way.
+    added: Added,
     /// To be sent, from `gone` on.
     out: Vec<u8>,
     gone: usize,
@@ -68,12 +71,14 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line over `stream`, which goes to `home` when the exchange is over and well.
+    /// A line over `stream`, which goes to `home` when the exchange is over and well. The head of the request leaves with
+    /// the fields that are `added`.
     /// `full` is set while the node takes nothing more; little is read at a time while `little` is. The answer must begin
     /// within `patience` after the last byte of the request.
     pub fn new(
         stream: TcpStream,
         home: Arc<Kept>,
+        added: Added,
         full: Option<Arc<AtomicBool>>,
         little: Option<Arc<AtomicBool>>,
         patience: Option<Patience>,
@@ -83,6 +88,7 @@ impl Line {
             stream: Some(stream),
             home,
             exchange: Exchange::default(),
+            added,
             out: Vec::new(),
             gone: 0,
             head_waits: 0,
@@ -105,8 +111,31 @@ impl Line {
         }
     }
 
-    fn reads_little(&self) -> bool {
-        self.little.as_ref().is_some_and(|flag| flag.load(Relaxed))
+    /// The request begins with this `head`, all of it. Where field lines are added they are gathered behind its own, and
+    /// nothing of it is left to be sent.
+    fn gathers(&mut self, head: &[u8]) -> bool {
+        let lines = self.added.take();
+        if !lines.is_empty() {
+            let (fields, end) = head.split_at(head.len() - b"\r\n".len()); // of the empty line
+            self.out.reserve(head.len() + lines.len());
+            for part in [fields, &lines, end] {
+                self.out.extend_from_slice(part);
+            }
+            self.head_waits = self.rounds_before_its_head();
+            self.exchange.sends(head);
+        }
+        if let Some(hedge) = &mut self.hedge {
+            hedge.sends(if lines.is_empty() { head } else { &self.out }); // there is nothing else
+        }
+        !lines.is_empty()
+    }
+
+    /// How often an answer is asked for before a head leaves without what may follow it.
+    fn rounds_before_its_head(&self) -> u8 {
+        match (self.exchange.asks_to_upgrade(), self.exchange.has_body()) {
+            (true, _) => ROUNDS_BEFORE_A_TUNNEL,
+            (false, has_body) => u8::from(has_body),
+        }
     }
 
     /// Sends what waits, as far as the socket takes it.
@@ -303,15 +332,10 @@ impl AsyncRead for Line {
         }
         // Straight into the reader's buffer, and what may not pass out of it again.
         let before = buf.filled().len();
-        match line.reads_little() {
-            true => {
-                let mut room = [MaybeUninit::uninit(); READ];
-                let most = buf.remaining().min(READ);
-                let mut room = ReadBuf::uninit(&mut room[..most]);
-                ready!(socket(&mut line.stream).poll_read(cx, &mut room))?;
-                buf.put_slice(room.filled());
-            }
-            false => ready!(socket(&mut line.stream).poll_read(cx, buf))?,
+        let socket = socket(&mut line.stream);
+        match line.little.as_ref().is_some_and(|flag| flag.load(Relaxed)) {
+            true => ready!(Pin::new(&mut socket.take(READ as u64)).poll_read(cx, buf))?,
+            false => ready!(socket.poll_read(cx, buf))?,
         }
         if buf.filled().len() == before {
             return line.ended();
@@ -343,15 +367,15 @@ impl AsyncWrite for Line {
             let odd = "what is to be sent does not begin with a request head";
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidInput, odd)));
         }
-        if begins && let Some(hedge) = &mut line.hedge {
-            hedge.sends(buf); // what begins a request is its whole head, and there is nothing else
-        }
         if line.exchange.is_sent() && !line.exchange.is_tunnel() {
             let odd = "more is to be sent than the request";
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidInput, odd)));
         }
         if line.exchange.has_body() {
             line.hedge = None;
+        }
+        if begins && line.gathers(buf) {
+            return Poll::Ready(Ok(buf.len()));
         }
         let waiting = line.out.len() - line.gone;
         let alone = if begins {
@@ -365,11 +389,7 @@ impl AsyncWrite for Line {
             line.is_full(written.is_pending());
             return written;
         }
-        line.head_waits = match (begins, line.exchange.asks_to_upgrade()) {
-            (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => ROUNDS_BEFORE_A_TUNNEL,
-        };
+        line.head_waits = u8::from(begins) * line.rounds_before_its_head();
         line.out.extend_from_slice(buf);
         line.exchange.sends(buf);
         Poll::Ready(Ok(buf.len()))
