@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Attempt, Ctx};
@@ -21,7 +21,7 @@ use crate::base::reason::End;
 use crate::live::control::Control;
 use crate::upstream::classify;
 use crate::upstream::connect::Connect;
-use crate::upstream::headers::{Added, Told, to_node};
+use crate::upstream::headers::{Added, Told, are_end_to_end, to_node};
 use crate::upstream::patience::Patience;
 use crate::upstream::peer::bound_by;
 
@@ -91,7 +91,10 @@ fn settle(fields: &HeaderMap, ctx: &mut Ctx) {
 /// When no node is left to try.
 pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
-    let last = ctx.end_attempt(Instant::now());
+    let last = match before {
+        true => ctx.end_attempt(Instant::now()),
+        false => None,
+    };
     let stale = ctx.stale.take();
     // Its place on the node whose old connection was closed is kept: others wait for it, and nobody else may do.
     let held = last.filter(|last| stale == Some(last.member));
@@ -148,6 +151,10 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
             .into_iter()
             .chain(patience.as_ref().map(Patience::most))
             .min();
+    }
+    if are_end_to_end(fields) {
+        // There is nothing to take out, and no need to look for each of it.
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
     }
     let kept = to.kept.clone();
     let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());

@@ -205,6 +205,26 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     header::UPGRADE,
 ];
 
+/// Whether every field of a request is for the node: none concerns its client's connection, so that pingora has nothing
+/// to take out.
+pub fn are_end_to_end(fields: &HeaderMap) -> bool {
+    !fields.keys().any(|name| {
+        matches!(
+            name.as_str(),
+            "connection"
+                | "keep-alive"
+                | "proxy-connection"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+                | "http2-settings"
+        )
+    })
+}
+
 /// Removes from an answer what concerned the connection to the node only, and adds our `Via`.
 ///
 /// # Errors
@@ -241,7 +261,10 @@ fn nominated(resp: &ResponseHeader) -> Vec<HeaderName> {
         .iter()
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(','))
-        .filter_map(|token| token.trim().parse::<HeaderName>().ok())
+        .map(str::trim)
+        // Nearly every answer says so; that field goes anyway.
+        .filter(|token| !token.eq_ignore_ascii_case("keep-alive"))
+        .filter_map(|token| token.parse::<HeaderName>().ok())
         .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING)
         .collect()
 }
@@ -337,6 +360,30 @@ mod tests {
         req.remove_header("host");
         send(&mut req, &told);
         assert_eq!(get(&req, "host"), ["10.0.0.9:80"]);
+    }
+
+    #[test]
+    fn only_a_request_without_a_word_about_its_connection_is_all_for_the_node() {
+        let of = |name: &'static str| {
+            let mut fields = HeaderMap::new();
+            fields.insert(header::HOST, HeaderValue::from_static("a"));
+            fields.insert(name, HeaderValue::from_static("a"));
+            are_end_to_end(&fields)
+        };
+        assert!(of("accept") && of("x-connection") && of("content-length"));
+        let of_a_connection = [
+            "connection",
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "http2-settings",
+        ];
+        assert!(!of_a_connection.into_iter().any(of));
     }
 
     #[test]
