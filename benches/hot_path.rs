@@ -1,11 +1,13 @@
 //! What every request pays before a byte moves: reading its head, seeing one generation, finding its route, being let
-//! in, choosing its node.
+//! in, choosing its node; and the whole of what one costs that is answered from the store.
 //!
 //! Numbers are only comparable on one machine. Nothing here may measure the network or wait.
 
 mod bytes;
 mod coding;
+mod lane;
 mod picks;
+mod scenes;
 mod telling;
 
 use std::hint::black_box;
@@ -42,6 +44,7 @@ mod groups {
         coding::negotiation,
         coding::encoding,
         coding::decoding,
+        lane::requests,
         rate_ask,
         route_match,
         picks::alone,

@@ -56,6 +56,7 @@ mod lookup;
 mod pace;
 mod receive;
 mod refuse;
+pub mod rehearsal;
 mod reply;
 mod split;
 mod sticky;
