@@ -4,7 +4,8 @@
 #   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, python3 that reads br and zstd,
 #                              curl, node
 #   scripts/setup.sh --build   to build only: C compiler, cmake
-#   scripts/setup.sh --bench   all of it, and wrk, haproxy and varnish for scripts/bench-peers.sh
+#   scripts/setup.sh --bench   all of it, and wrk, haproxy and varnish for scripts/bench-peers.sh, valgrind for
+#                              scripts/bench-guard.sh
 #
 # Run it as often as you like: it installs only what is missing and says so. It never removes or upgrades anything
 # that is there, never starts or stops a service, and never installs Rust itself.
@@ -71,6 +72,7 @@ if [[ $want == bench ]]; then
     has wrk || need 'wrk (the load of the benchmark)' wrk
     has haproxy || need 'haproxy (a peer in the benchmark)' haproxy
     has varnishd || need 'varnish (a peer in the benchmark)' varnish
+    has valgrind || need 'valgrind (counts instructions)' valgrind
 fi
 
 check_rust() {
