@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use pingora::protocols::Stream;
@@ -46,8 +47,9 @@ pub async fn rehearse(
     let mut io = Box::new(ClientIo::new(stream, Seat::new(conn.clone(), place)));
     let (mut buffer, mut counts) = (BytesMut::new(), Counts::default());
     let mut done = Rehearsed::default();
+    let mut since = Instant::now();
     loop {
-        conn.waits();
+        conn.waits(since);
         let head = waiting::for_head(&mut io, &mut buffer, &conn, control, None, None);
         let end = match head.await {
             Waited::Head(end) => end,
@@ -59,22 +61,25 @@ pub async fn rehearse(
             Poll::Ready(turn(control, to, &conn, from, &mut counts))
         });
         match turn.await {
-            Turn::Answered { closes } => {
+            Turn::Answered { at, closes } => {
                 done.answers += 1;
                 if closes {
                     return Ok(done);
                 }
+                since = at;
             }
             Turn::HandedOn(end, ..) => {
                 done.handed_on += 1;
                 // It goes with the memory it is in, as it does when it is handed on.
                 buffer = buffer.split_off(end);
+                since = Instant::now();
             }
             Turn::Unsent { unsent, closes } => {
                 done.answers += 1;
                 if !unsent.send(&mut io).await || closes {
                     return Ok(done);
                 }
+                since = Instant::now();
             }
             Turn::Refused(why) => return Err(why),
             Turn::Gone => return Ok(done),
