@@ -59,13 +59,13 @@ async fn what_nobody_wants_any_more_and_is_not_kept_is_not_made_on() {
     let counts = sent.clone();
     stage.answers(move |_| {
         counts.fetch_add(1, Relaxed);
-        let piece = Step::Chunk(json(256 * 1024));
+        let piece = Step::Chunk(json(32 * 1024));
         let head = head(
             200,
             "Content-Type: text/plain\nCache-Control: max-age=60\nTransfer-Encoding: chunked",
         );
         let wait = Step::Wait(ms(5));
-        let body = std::iter::repeat_n([piece, wait], 20_000).flatten();
+        let body = std::iter::repeat_n([piece, wait], 4_000).flatten();
         Reply::steps(std::iter::once(head).chain(body))
     });
     let mut client = stage.tide.connect().await;
