@@ -151,7 +151,10 @@ impl Front {
         let mut io = Box::new(io);
         let mut since = Instant::now();
         loop {
-            conn.waits(since);
+            // With the beginning of a head at hand it has work, and nobody may take it for idle.
+            if !buffer.first().is_some_and(u8::is_ascii_alphabetic) {
+                conn.waits(since);
+            }
             // After the last call nobody waits for another request.
             let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
@@ -175,6 +178,10 @@ impl Front {
             let (end, good, limit) = match turn.await {
                 Turn::Answered { at, closes: false } => {
                     since = at;
+                    if !buffer.is_empty() {
+                        // Who always has the next requests there keeps nobody else waiting.
+                        tokio::task::yield_now().await;
+                    }
                     continue;
                 }
                 Turn::Answered { closes: true, .. } => return close(io, &conn, buffer).await,

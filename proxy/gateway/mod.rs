@@ -2,7 +2,8 @@
 //!
 //! | moment | hook | file |
 //! |---|---|---|
-//! | connection, head read, handed over | – | `entrance`, `front`, `waiting`, `refuse`, `h2` |
+//! | connection, head read, handed over | – | `entrance`, `front`, `waiting`, `turn`, `refuse`, `h2` |
+//! | answered at once, when it is stored and fresh | – | `express` |
 //! | body read, answer written | – | `client_io`, `inlet`, `pace`, `linger` |
 //! | arrives: who, which limits | `early_request_filter` | `accept` |
 //! | belongs: route, or answered here | `request_filter` | `accept`, `door` |

@@ -53,10 +53,11 @@ impl Pace {
     }
 
     fn waits(&mut self, pause: Option<Duration>, cx: &mut Context<'_>) -> io::Result<()> {
-        let (_, patience) = self.waiting.get_or_insert_with(|| {
-            let patience = pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
-            (Instant::now(), patience)
-        });
+        let (_, patience) = self.waiting.get_or_insert_with(|| (Instant::now(), None));
+        // Waiting may have begun before there was a limit to it.
+        if let (None, Some(pause)) = (&patience, pause) {
+            *patience = Some(Box::pin(tokio::time::sleep(pause)));
+        }
         match patience.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
             Some(Poll::Ready(())) => Err(late("no byte in time")),
             _ => Ok(()),
@@ -97,4 +98,25 @@ impl Pace {
 
 fn late(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_limit_that_is_set_while_somebody_waits_ends_the_waiting() {
+        let mut pace = Pace::default();
+        let pause = Some(Duration::from_millis(20));
+        let begun = poll_fn(|cx| Poll::Ready(pace.check(None, None, None, cx))).await;
+        assert!(begun.is_ok() && !pace.is_unbroken());
+        let late = poll_fn(|cx| match pace.check(None, pause, None, cx) {
+            Ok(()) => Poll::Pending,
+            Err(late) => Poll::Ready(late),
+        });
+        let late = tokio::time::timeout(Duration::from_secs(10), late).await;
+        assert_eq!(late.map(|e| e.kind()).ok(), Some(io::ErrorKind::TimedOut));
+    }
 }

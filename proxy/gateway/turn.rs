@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 use super::client_io::ClientIo;
 use super::conn::Conn;
@@ -223,23 +223,27 @@ fn send(
     buffer: &mut BytesMut,
     closes: bool,
 ) -> Turn {
+    let mut batch = batch;
     let length = batch.length();
     let sent = match batch.poll_send(io, cx, 0) {
         Poll::Ready(Ok(sent)) => sent as u64,
         Poll::Pending => 0,
         Poll::Ready(Err(_)) => {
-            batch.tell(lane, buffer, 0, conn.fault().unwrap_or(End::ClientAbort));
+            let end = conn.fault().unwrap_or(End::ClientAbort);
+            batch.tell(lane, buffer, 0, Some(end));
             batch.is_over();
             return Turn::Gone;
         }
     };
     if sent == length && matches!(io.poll_gathered(cx), Poll::Ready(Ok(()))) {
-        let at = batch.tell(lane, buffer, sent, End::Ok);
-        buffer.advance(batch.read());
+        let at = batch.tell(lane, buffer, sent, None);
+        drop(taken(buffer, batch.read()));
         batch.is_over();
         return Turn::Answered { at, closes };
     }
-    let requests = buffer.split_to(batch.read()).freeze();
+    // Who has their answer does not wait for who has not.
+    batch.tell(lane, buffer, sent, None);
+    let requests = taken(buffer, batch.read()).freeze();
     let unsent = Unsent::new(
         (batch, sent),
         requests,
@@ -249,6 +253,15 @@ fn send(
         lane.moment,
     );
     Turn::Unsent { unsent, closes }
+}
+
+/// Takes what was read of requests that are answered. With the last of it goes the memory: a connection that waits holds
+/// none.
+fn taken(buffer: &mut BytesMut, read: usize) -> BytesMut {
+    match buffer.len() == read {
+        true => std::mem::take(buffer),
+        false => buffer.split_to(read),
+    }
 }
 
 /// The limits of a request that is handed on: those of the generation that it sees, or, in the instant of a swap, of its

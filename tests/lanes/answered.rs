@@ -201,3 +201,30 @@ async fn hits_in_the_lane_are_counted_wherever_hits_are() {
         (Some(25.0), Some(25.0), Some(25.0))
     );
 }
+
+#[tokio::test]
+async fn what_varies_by_encoding_is_selected_as_nodes_are_asked() {
+    let mut told = Vec::new();
+    for (lane, express) in LANES.into_iter().zip([0, 4]) {
+        let stage = Stage::with(lane, "", "cache: true, compress: true").await;
+        stage.app.answers(|seen| {
+            let asked = seen.head.get("accept-encoding").unwrap_or("nothing");
+            Reply::text(format!("asked for {asked}, {}", "again ".repeat(600)))
+                .field("Cache-Control", "max-age=600")
+                .field("Vary", "Accept-Encoding")
+        });
+        let mut bodies = Vec::new();
+        for takes in ["gzip", "identity", "gzip", "identity", "x-none"] {
+            let asked = Request::get("/").field("Accept-Encoding", takes);
+            let answer = stage.tide.ask(&asked).await;
+            bodies.push((
+                answer.status,
+                answer.head.get("content-encoding").map(str::to_owned),
+            ));
+        }
+        assert_eq!(stage.app.requests(), 1, "one plain body is for all of them");
+        stage.express(express).await;
+        told.push(bodies);
+    }
+    assert_eq!(told[0], told[1]);
+}

@@ -162,3 +162,60 @@ async fn a_hit_that_took_long_is_among_the_slow_requests() {
     assert!(its["t"]["total"].as_f64() > Some(0.3), "{slow}");
     stage.express(2).await;
 }
+
+#[tokio::test]
+async fn who_is_deaf_when_an_answer_begins_is_cut_too() {
+    let top = "timeouts: { write: 500ms }\nlimits: { pipeline: 0 }\n";
+    let stage = Stage::with("on", top, "cache: true").await;
+    let targets: Vec<_> = (200..320).map(|size| format!("/sized/{size}")).collect();
+    let stored: Vec<_> = targets.iter().map(String::as_str).collect();
+    stage.stores(&stored).await;
+    let mut all_deaf = Vec::new();
+    for target in &targets {
+        let mut deaf = Client::connect_narrow(stage.tide.addr()).await.unwrap();
+        let asked = Request::get(target);
+        // One by one, so that some answer begins just when the connection is full.
+        for _ in 0..700 {
+            if deaf.send(&asked).await.is_err() {
+                break;
+            }
+        }
+        all_deaf.push(deaf);
+    }
+    let waiting = "tidegate_http_requests_in_flight";
+    eventually("all of them are cut", SOON, async || {
+        let left = stage.tide.metric(waiting, &[]).await;
+        check(left == Some(0.0), format!("{left:?}"))
+    })
+    .await;
+    let cut = stage.tide.access_log();
+    let cut = cut.iter().filter(|line| line["end"] == "client_timeout");
+    assert!(cut.count() >= all_deaf.len(), "they were deaf");
+}
+
+#[tokio::test]
+async fn who_has_an_answer_is_told_though_the_one_behind_it_takes_long() {
+    let stage = Stage::with("on", ROOM, "cache: true").await;
+    stage.stores(&[LARGE, "/small"]).await;
+    let before = stage.tide.tells(2).await.len();
+    let mut slow = Client::connect_narrow(stage.tide.addr()).await.unwrap();
+    // All at once, so that they are answered together.
+    let asked = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: tide.test\r\n\r\n");
+    let together = asked("/small").repeat(3) + &asked(LARGE);
+    slow.send_bytes(together.as_bytes()).await.unwrap();
+    let told = stage.tide.tells(before + 3).await;
+    let ends = told[before..]
+        .iter()
+        .map(|line| (&line["path"], &line["end"]));
+    let due = (&"/small".into(), &"ok".into());
+    assert!(ends.eq([due; 3]), "{told:?}");
+    for _ in 0..3 {
+        assert!(is_hit(&slow.answer("GET").await.unwrap()));
+    }
+    drop(slow);
+    let told = stage.tide.tells(before + 4).await.pop().unwrap();
+    assert_eq!(
+        (&told["path"], &told["end"]),
+        (&LARGE.into(), &"client_abort".into())
+    );
+}

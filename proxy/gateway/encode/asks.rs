@@ -20,6 +20,9 @@ use crate::transform::eligible::is_no_transform;
 use crate::transform::etag;
 use crate::transform::negotiate::Accepted;
 
+/// What nodes are told that the client takes, where they are asked for what nobody has encoded.
+const PLAIN: &str = "identity";
+
 /// What a client takes, as far as its fields say.
 #[derive(Debug, Clone, Copy)]
 pub struct Wants {
@@ -41,6 +44,31 @@ impl Wants {
     /// Whether the client takes this coding.
     pub fn takes(&self, coding: Coding) -> bool {
         self.accepted.takes(coding)
+    }
+}
+
+/// The fields of a request as nodes are told them by a route that [asks for plain bodies](crate::config::checked::Route::asks_plain),
+/// and so those by which a stored answer is selected.
+#[derive(Debug)]
+pub struct AsPlain<'a, F>(pub &'a F);
+
+impl<F: Fields> Fields for AsPlain<'_, F> {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let is_plain = *name == header::ACCEPT_ENCODING;
+        let plain = is_plain.then_some(PLAIN.as_bytes());
+        let own = (!is_plain).then(|| self.0.lines(name));
+        plain.into_iter().chain(own.into_iter().flatten())
+    }
+
+    fn first(&self, name: &HeaderName) -> Option<&[u8]> {
+        match *name == header::ACCEPT_ENCODING {
+            true => Some(PLAIN.as_bytes()),
+            false => self.0.first(name),
+        }
+    }
+
+    fn any_name(&self, looked_for: impl Fn(&str) -> bool) -> bool {
+        looked_for(header::ACCEPT_ENCODING.as_str()) || self.0.any_name(looked_for)
     }
 }
 
@@ -75,7 +103,7 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     if route.asks_plain(&ctx.head.method) {
         let own = fields.get_all(header::ACCEPT_ENCODING).iter();
         asks.own = own.cloned().collect();
-        let plain = HeaderValue::from_static("identity");
+        let plain = HeaderValue::from_static(PLAIN);
         let request = session.req_header_mut();
         request.insert_header(header::ACCEPT_ENCODING, plain)?;
     }

@@ -28,7 +28,7 @@ const SLICE: usize = 1024 * 1024;
 /// Pieces that one write takes.
 const PIECES: usize = 64;
 /// Bytes of heads that a thread keeps room for.
-const KEPT: usize = 16 * 1024;
+const KEPT: usize = 128 * 1024;
 
 thread_local! {
     static SPARE: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
@@ -44,6 +44,20 @@ pub struct Batch {
     bodies: u64,
     /// Bytes that were read of their requests.
     read: usize,
+    /// Where sending is.
+    place: Place,
+    /// How many were told.
+    told: usize,
+}
+
+/// A piece of what is sent: a head with what is copied behind it, or a piece of a body.
+#[derive(Debug, Default, Clone, Copy)]
+struct Place {
+    hit: usize,
+    /// 0: the head; else one more than the piece of the body.
+    piece: usize,
+    /// Bytes of all pieces before it.
+    before: u64,
 }
 
 impl Batch {
@@ -57,7 +71,8 @@ impl Batch {
         self.hits.clear();
         self.heads.clear();
         self.heads.shrink_to(KEPT);
-        (self.bodies, self.read) = (0, 0);
+        (self.bodies, self.read, self.told) = (0, 0, 0);
+        self.place = Place::default();
         SPARE.set(Some(self));
     }
 
@@ -103,7 +118,7 @@ impl Batch {
 
     /// Sends what goes at once of what is left behind the first `sent` bytes; how many bytes that were.
     pub fn poll_send(
-        &self,
+        &mut self,
         io: &mut ClientIo,
         cx: &mut Context<'_>,
         sent: u64,
@@ -113,39 +128,62 @@ impl Batch {
             return io.poll_pieces(cx, &[IoSlice::new(rest)]);
         }
         let mut slices: SmallVec<[IoSlice<'_>; 4]> = SmallVec::new();
-        let (mut skip, mut room) = (sent, SLICE);
-        self.for_each_piece(|piece| {
-            let from = skip.min(piece.len() as u64);
-            skip -= from;
-            // No further than the piece is long.
-            let rest = &piece[from as usize..];
+        while let Some(piece) = self.piece(self.place) {
+            if self.place.before + piece.len() as u64 > sent {
+                break;
+            }
+            self.place = self.next(self.place, piece.len());
+        }
+        let (mut at, mut room) = (self.place, SLICE);
+        let mut skip = sent.saturating_sub(at.before) as usize;
+        while let Some(piece) = self.piece(at).filter(|_| room > 0 && slices.len() < PIECES) {
+            let rest = piece.get(skip..).unwrap_or_default();
             let rest = &rest[..rest.len().min(room)];
+            skip = 0;
+            room -= rest.len();
             if !rest.is_empty() {
-                room -= rest.len();
                 slices.push(IoSlice::new(rest));
             }
-            room > 0 && slices.len() < PIECES
-        });
+            at = self.next(at, piece.len());
+        }
         io.poll_pieces(cx, &slices)
     }
 
-    /// All that is sent, piece by piece, while `f` wants more.
-    fn for_each_piece<'a>(&'a self, mut f: impl FnMut(&'a [u8]) -> bool) {
-        let mut from = 0;
-        for hit in &self.hits {
-            let head = &self.heads[from..hit.written_to];
-            from = hit.written_to;
-            let pieces = if hit.is_copied { &[] } else { hit.pieces() };
-            let mut bodies = pieces.iter().map(|piece| &piece[..]);
-            if !f(head) || !bodies.all(&mut f) {
-                return;
+    /// The piece at a place; `None`: behind the last.
+    fn piece(&self, at: Place) -> Option<&[u8]> {
+        let hit = self.hits.get(at.hit)?;
+        match at.piece {
+            0 => {
+                let from = at.hit.checked_sub(1).map_or(0, |n| self.hits[n].written_to);
+                Some(&self.heads[from..hit.written_to])
             }
+            n => Some(&hit.pieces()[n - 1]),
         }
     }
 
-    /// Tells how its requests ended: those of whose answer all is among the first `sent` bytes went well, the others as
-    /// `end` says. `requests` is what was read of them. Returns when that was.
-    pub fn tell(&self, to: Lane<'_>, requests: &[u8], sent: u64, end: End) -> Instant {
+    /// The place behind this one, whose piece is so long.
+    fn next(&self, at: Place, length: usize) -> Place {
+        let hit = &self.hits[at.hit];
+        let pieces = if hit.is_copied { 0 } else { hit.pieces().len() };
+        let before = at.before + length as u64;
+        match at.piece < pieces {
+            true => Place {
+                piece: at.piece + 1,
+                before,
+                ..at
+            },
+            false => Place {
+                hit: at.hit + 1,
+                piece: 0,
+                before,
+            },
+        }
+    }
+
+    /// Tells of the requests whose answer is all among the first `sent` bytes that they went well, and, with an `end`, that
+    /// the one behind them ended so; of those behind that one nobody has seen anything. `requests` is what was read of
+    /// them. Each is told once. Returns when that was.
+    pub fn tell(&mut self, to: Lane<'_>, requests: &[u8], sent: u64, end: Option<End>) -> Instant {
         let to = Audience {
             control: to.control,
             snapshot: to.now,
@@ -154,14 +192,23 @@ impl Batch {
             over: Instant::now(),
         };
         let (mut left, mut begins) = (sent, 0);
-        for hit in &self.hits {
+        for (at, hit) in self.hits.iter().enumerate() {
             let written = (hit.written_to - begins) as u64;
             begins = hit.written_to;
             let head = written - if hit.is_copied { hit.length } else { 0 };
             let of_body = left.saturating_sub(head).min(hit.length);
             let is_whole = left >= head + hit.length;
             left = left.saturating_sub(head + hit.length);
-            hit.tell(&to, if is_whole { End::Ok } else { end }, of_body, requests);
+            let Some(how) = (if is_whole { Some(End::Ok) } else { end }) else {
+                break;
+            };
+            if at >= self.told {
+                hit.tell(&to, how, of_body, requests);
+                self.told = at + 1;
+            }
+            if !is_whole {
+                break;
+            }
         }
         to.over
     }

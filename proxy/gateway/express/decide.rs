@@ -1,14 +1,14 @@
 //! Whether a request is answered in the express lane, and with what.
 //!
 //! Every question is asked by the function that asks it in the other lane. Whatever a rule might refuse, and whatever is
-//! not at hand, is no business of this lane: it changes nothing and says so.
+//! not at hand, is no business of this lane: nothing has come of it then, but that the store was asked.
 
 use std::net::IpAddr;
 
 use http::{Method, header};
 
 use super::super::conn::Conn;
-use super::super::encode::asks::Wants;
+use super::super::encode::asks::{AsPlain, Wants};
 use super::super::lookup::asked::{self, Asker};
 use super::super::lookup::told;
 use super::super::{accept, faults, split};
@@ -137,7 +137,12 @@ fn decide_by(
         path: asked.path,
         query: query.as_deref(),
     });
-    let (entry, expired_at) = told::find(control, &key, parsed).entry?;
+    // By the fields that a node would be told.
+    let found = match route.asks_plain(&asked.method) {
+        true => told::find(control, &key, &AsPlain(parsed)),
+        false => told::find(control, &key, parsed),
+    };
+    let (entry, expired_at) = found.entry?;
     if reuse(&entry.life, &said.wish, expired_at, moment.now) != Use::Fresh {
         return None;
     }

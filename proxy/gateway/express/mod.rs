@@ -8,8 +8,8 @@
 //! | anything else, and whatever any rule refuses | handed on untouched, as if nobody had looked |
 //!
 //! What is decided here is decided by the functions that `HttpProxy`'s hooks call, about the same snapshot and the same
-//! store; `tests/lanes` puts the same requests to both. Nothing of a request is copied, no task and no timer is made,
-//! and in the usual case nothing is waited for. Never fetches, never waits for a fetch, and never answers a request that
+//! store; `tests/lanes` puts the same requests to both. Nothing of a request is copied; a task, a timer or memory is
+//! wanted only where a client does not take its answer at once. Never fetches, never waits for a fetch, and never answers a request that
 //! any rule of its port or route might refuse.
 
 use std::time::{Instant, SystemTime};

@@ -92,7 +92,7 @@ impl Unsent {
 
     /// Sends some more. `false`: that was all.
     async fn send_some(&mut self, io: &mut ClientIo) -> io::Result<bool> {
-        let Some(batch) = &self.batch else {
+        let Some(batch) = &mut self.batch else {
             return Ok(false);
         };
         let (sent, length) = (self.sent, batch.length());
@@ -101,17 +101,23 @@ impl Unsent {
             self.sent += more as u64;
         }
         if self.sent < length {
+            self.tell_more(None);
             return Ok(true);
         }
         poll_fn(|cx| io.poll_gathered(cx)).await?;
         Ok(false)
     }
 
-    /// Tells how the requests ended. Only the first call counts.
+    /// Tells how the requests ended that were not told yet. Only the first call counts.
     fn tell(&mut self, end: End) {
-        let Some(batch) = self.batch.take() else {
-            return;
-        };
+        self.tell_more(Some(end));
+        if let Some(batch) = self.batch.take() {
+            batch.is_over();
+        }
+    }
+
+    /// Tells of the requests whose answer is all sent, and with an `end` of the one that it cut.
+    fn tell_more(&mut self, end: Option<End>) {
         let lane = Lane {
             control: &self.control,
             now: &self.snapshot,
@@ -119,8 +125,9 @@ impl Unsent {
             moment: self.moment,
             trusted: false, // it was asked already
         };
-        batch.tell(lane, &self.requests, self.sent, end);
-        batch.is_over();
+        if let Some(batch) = &mut self.batch {
+            batch.tell(lane, &self.requests, self.sent, end);
+        }
     }
 
     /// How requests that are dropped ended.

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::super::ctx::Ctx;
 use super::Cached;
+use super::head::number;
 use crate::base::cached::{Outcome, Why};
 
 /// The field.
@@ -52,7 +53,8 @@ pub fn put(text: &mut Vec<u8>, cached: &Cached, outcome: Outcome) {
         text.extend_from_slice(b"; fwd=");
         text.extend_from_slice(reason.as_bytes());
         if let Some(status) = cached.node_said {
-            number(text, "; fwd-status=", status);
+            text.extend_from_slice(b"; fwd-status=");
+            number(text, status);
         }
     }
     if cached.stored {
@@ -62,7 +64,8 @@ pub fn put(text: &mut Vec<u8>, cached: &Cached, outcome: Outcome) {
         text.extend_from_slice(b"; collapsed");
     }
     if let Some(ttl) = cached.ttl {
-        number(text, "; ttl=", ttl);
+        text.extend_from_slice(b"; ttl=");
+        number(text, ttl);
     }
     if let Some(key) = cached.key.as_ref().filter(|_| cached.show_key) {
         // A string has neither quotes nor bytes beyond ASCII (RFC 9651 §3.3.3); no target has.
@@ -75,11 +78,6 @@ pub fn put(text: &mut Vec<u8>, cached: &Cached, outcome: Outcome) {
         text.extend_from_slice(b"; detail=");
         text.extend_from_slice(why.as_str().as_bytes());
     }
-}
-
-fn number(text: &mut Vec<u8>, name: &str, number: impl itoa::Integer) {
-    text.extend_from_slice(name.as_bytes());
-    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Why a request was forwarded, in the words of RFC 9211 §2.2.
