@@ -13,7 +13,6 @@ from rig import LOAD_CORE, Failed
 LOGGED = {
     "nginx": "`combined`, buffer=64k flush=1s",
     "HAProxy": "`option httplog`, one write a line to standard output, which is a file",
-    "Varnish": "varnishncsa beside it, counted with it",
     "Tidegate": "`json`",
 }
 

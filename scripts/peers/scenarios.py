@@ -36,11 +36,12 @@ def hit(name, title, ask, log=False, large=False, **rest):
 
 
 SMALL = Ask("/1k")
+# varnishncsa, beside Varnish, leaves lines out at this load, so that there is nothing to compare.
 LINES = "A line for each request in a file: " + "; ".join(f"{kind} {what}" for kind, what in LOGGED.items()) + "."
 BUFFERS = "Buffers of 64 KiB for nginx (and no temporary files) and for HAProxy: theirs as they come cost them more."
 SCENARIOS = (
     hit("hit-1k", "Hit of 1 KiB", SMALL),
-    hit("hit-1k-logged", "Hit of 1 KiB, access logs on", SMALL, log=True, note=LINES),
+    hit("hit-1k-logged", "Hit of 1 KiB, access logs on", SMALL, log=True, kinds=PASSING, note=LINES),
     hit("hit-64k", "Hit of 64 KiB", Ask("/64k"), large=True, rounds=3),
     hit("hit-1m", "Hit of 1 MiB", Ask("/1m"), large=True, rounds=3),
     Scenario(
