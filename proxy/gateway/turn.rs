@@ -95,7 +95,6 @@ pub fn turn(
         now: &now,
         conn,
         moment: Moment::now(&control.clock),
-        trusted: is_trusted(conn.peer, &now.config.trusted_proxies),
     };
     let mut batch = Batch::begin();
     let first = look(lane, &mut batch, (buffer, end), counts);
@@ -131,8 +130,9 @@ fn look(
     counts: &mut Counts,
 ) -> Look {
     let rules = &lane.now.rules;
+    let trusted = is_trusted(lane.conn.peer, &lane.now.config.trusted_proxies);
     let is_first = batch.is_empty();
-    let (good, answered) = match judge(lane, batch, (buffer, end), counts) {
+    let (good, answered) = match judge((lane, trusted), batch, (buffer, end), counts) {
         Ok(judged) => judged,
         Err(why) => return Look::Refused(why),
     };
@@ -144,7 +144,7 @@ fn look(
     }
     let mut end = end;
     if good.rewrite {
-        let mut written = match canon::write(&buffer[..end], rules, lane.trusted) {
+        let mut written = match canon::write(&buffer[..end], rules, trusted) {
             Ok(written) => written,
             Err(why) => return Look::Refused(why),
         };
@@ -152,7 +152,7 @@ fn look(
         written.extend_from_slice(&buffer[end..]);
         (*buffer, end) = (written, new_end);
         // In its one form it is as good as it was.
-        if let Ok((_, Some(closes))) = judge(lane, batch, (buffer, end), counts) {
+        if let Ok((_, Some(closes))) = judge((lane, trusted), batch, (buffer, end), counts) {
             return Look::Answered { closes };
         }
     }
@@ -176,7 +176,7 @@ fn behind(buffer: &[u8], end: usize, body: Body) -> &[u8] {
 /// Judges the head behind those that the batch answers, up to `end`: what it says, and, where it is answered in the
 /// express lane, whether it is the last of its connection.
 fn judge(
-    lane: Lane<'_>,
+    (lane, trusted): (Lane<'_>, bool),
     batch: &mut Batch,
     (buffer, end): (&[u8], usize),
     counts: &mut Counts,
@@ -185,9 +185,15 @@ fn judge(
     head::check_and(
         bytes,
         &lane.now.rules,
-        lane.trusted,
+        trusted,
         |good, parsed: &Parsed<'_, '_>| {
-            let answered = answers(lane, batch, (buffer, end), (good, parsed), counts);
+            let answered = answers(
+                (lane, trusted),
+                batch,
+                (buffer, end),
+                (good, parsed),
+                counts,
+            );
             (good, answered)
         },
     )
@@ -195,7 +201,7 @@ fn judge(
 
 /// Answers a head in the express lane, where that can be: whether it is the last of its connection.
 fn answers(
-    lane: Lane<'_>,
+    (lane, trusted): (Lane<'_>, bool),
     batch: &mut Batch,
     (buffer, end): (&[u8], usize),
     (good, parsed): (Good, &Parsed<'_, '_>),
@@ -207,7 +213,7 @@ fn answers(
     }
     let (one_more, is_last) = counts.one_more(lane.conn, &buffer[end..], lane.now);
     let closes = is_last || good.closes;
-    let hit = decide(lane, parsed, buffer, closes, batch.heads())?;
+    let hit = decide((lane, trusted), parsed, buffer, closes, batch.heads())?;
     *counts = one_more;
     batch.add(hit, end);
     Some(closes)
@@ -215,7 +221,7 @@ fn answers(
 
 /// Sends what is answered; what the client does not take at once is left to send.
 fn send(
-    batch: Box<Batch>,
+    mut batch: Box<Batch>,
     lane: Lane<'_>,
     now: &Arc<Snapshot>,
     (io, cx): (&mut ClientIo, &mut Context<'_>),
@@ -223,7 +229,6 @@ fn send(
     buffer: &mut BytesMut,
     closes: bool,
 ) -> Turn {
-    let mut batch = batch;
     let length = batch.length();
     let sent = match batch.poll_send(io, cx, 0) {
         Poll::Ready(Ok(sent)) => sent as u64,

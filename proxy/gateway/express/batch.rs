@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::super::client_io::ClientIo;
 use super::decide::Lane;
-use super::hit::{Audience, Hit};
+use super::hit::Hit;
 use crate::base::reason::End;
 
 /// Requests that are answered together at most.
@@ -184,13 +184,7 @@ impl Batch {
     /// the one behind them ended so; of those behind that one nobody has seen anything. `requests` is what was read of
     /// them. Each is told once. Returns when that was.
     pub fn tell(&mut self, to: Lane<'_>, requests: &[u8], sent: u64, end: Option<End>) -> Instant {
-        let to = Audience {
-            control: to.control,
-            snapshot: to.now,
-            conn: to.conn,
-            moment: to.moment,
-            over: Instant::now(),
-        };
+        let over = Instant::now();
         let (mut left, mut begins) = (sent, 0);
         for (at, hit) in self.hits.iter().enumerate() {
             let written = (hit.written_to - begins) as u64;
@@ -203,13 +197,13 @@ impl Batch {
                 break;
             };
             if at >= self.told {
-                hit.tell(&to, how, of_body, requests);
+                hit.tell(to, (over, how), of_body, requests);
                 self.told = at + 1;
             }
             if !is_whole {
                 break;
             }
         }
-        to.over
+        over
     }
 }

@@ -25,19 +25,17 @@ use crate::live::doors::Limit;
 use crate::live::snapshot::Snapshot;
 use crate::wire::parsed::{NoRare, Parsed};
 
-/// What decides: the same for all requests that came together.
+/// Where requests came in, and when: the same for all that came together.
 #[derive(Clone, Copy)]
 pub struct Lane<'a> {
     /// What every request shares.
     pub control: &'a Control,
-    /// The generation in use.
+    /// The generation that they see.
     pub now: &'a Snapshot,
     /// The connection.
     pub conn: &'a Conn,
     /// When they came.
     pub moment: Moment,
-    /// The peer is a proxy that is believed.
-    pub trusted: bool,
 }
 
 /// What a head asks for.
@@ -73,9 +71,10 @@ impl<'a> Asked<'a> {
 }
 
 /// Answers a request without a body, if it is one for this lane: its head goes behind `heads`, and what is returned says
-/// the rest. `read` are the bytes that `parsed` is of. `closes`: the connection ends with this answer.
+/// the rest. `trusted`: the peer is a proxy that is believed. `read` are the bytes that `parsed` is of. `closes`: the
+/// connection ends with this answer.
 pub fn decide(
-    lane: Lane<'_>,
+    (lane, trusted): (Lane<'_>, bool),
     parsed: &Parsed<'_, '_>,
     read: &[u8],
     closes: bool,
@@ -83,14 +82,14 @@ pub fn decide(
 ) -> Option<Hit> {
     // Most requests have none of the fields that are asked for most.
     match parsed.may_have_rare() {
-        true => decide_by(lane, parsed, parsed, read, closes, heads),
-        false => decide_by(lane, parsed, &NoRare, read, closes, heads),
+        true => decide_by((lane, trusted), parsed, parsed, read, closes, heads),
+        false => decide_by((lane, trusted), parsed, &NoRare, read, closes, heads),
     }
 }
 
 /// The same; `rare` are the fields that few requests have.
 fn decide_by(
-    lane: Lane<'_>,
+    (lane, trusted): (Lane<'_>, bool),
     parsed: &Parsed<'_, '_>,
     rare: &impl Fields,
     read: &[u8],
@@ -102,7 +101,6 @@ fn decide_by(
         now,
         conn,
         moment,
-        trusted,
     } = lane;
     let asked = Asked::of(parsed)?;
     if rare.has(&header::RANGE) || faults::is_asked(rare) {

@@ -8,16 +8,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method, Version};
 
-use super::super::conn::Conn;
 use super::super::ctx::new_id;
 use super::super::finish::Over;
-use super::Moment;
+use super::decide::Lane;
 use crate::base::cached::{Outcome, Why};
 use crate::base::coding::Coding;
 use crate::base::reason::{End, Refusal};
 use crate::cache::entry::Entry;
-use crate::live::control::Control;
-use crate::live::snapshot::Snapshot;
 use crate::telemetry::finished::Finished;
 
 /// Where something stands in the bytes that were read.
@@ -80,11 +77,11 @@ impl Hit {
         }
     }
 
-    /// Counts it and writes its line. `sent` are the bytes of its body that were; `heads` is what the client sent.
-    pub fn tell(&self, to: &Audience<'_>, end: End, sent: u64, heads: &[u8]) {
+    /// Counts it and writes its line, at this time. `sent` are the bytes of its body that were; `heads` is what the client sent.
+    pub fn tell(&self, to: Lane<'_>, (at, end): (Instant, End), sent: u64, heads: &[u8]) {
         let over = Over {
             control: to.control,
-            snapshot: to.snapshot,
+            snapshot: to.now,
             route: Some(self.route),
             method: if self.is_head {
                 &Method::HEAD
@@ -94,12 +91,12 @@ impl Hit {
             status: self.status,
             end,
             at: to.moment.at,
-            took: to.over.duration_since(to.moment.begun),
+            took: at.duration_since(to.moment.begun),
             bytes: (0, sent),
             cached: Some((Outcome::Hit, false)),
             key: Some(&self.entry.key),
         };
-        to.snapshot.route_metrics[self.route].in_express();
+        to.now.route_metrics[self.route].in_express();
         let keeps = over.count(over.took);
         if keeps.is_nobody() {
             return;
@@ -113,7 +110,7 @@ impl Hit {
             id: &new_id(),
             client: self.client,
             listener: &to.conn.port.label,
-            route: &to.snapshot.config.routes[self.route].name,
+            route: &to.now.config.routes[self.route].name,
             method: over.method,
             host: text(&self.host),
             path: text(&self.path),
@@ -136,19 +133,4 @@ impl Hit {
         };
         over.keep(keeps, &finished);
     }
-}
-
-/// Who is told, and when.
-#[derive(Clone, Copy)]
-pub struct Audience<'a> {
-    /// What every request shares.
-    pub control: &'a Control,
-    /// The generation that the requests saw.
-    pub snapshot: &'a Snapshot,
-    /// Their connection.
-    pub conn: &'a Conn,
-    /// When they came.
-    pub moment: Moment,
-    /// When they were over.
-    pub over: Instant,
 }

@@ -123,7 +123,6 @@ impl Unsent {
             now: &self.snapshot,
             conn: &self.conn,
             moment: self.moment,
-            trusted: false, // it was asked already
         };
         if let Some(batch) = &mut self.batch {
             batch.tell(lane, &self.requests, self.sent, end);
