@@ -94,6 +94,16 @@ const HOMES: &[Home] = &[
         instead: "cookies are signed and read by `balance/sticky/token`; the key of a process is drawn in `live/sticky`",
     },
     Home {
+        name: "utoipa",
+        homes: &["admin"],
+        instead: "what is told in the OpenAPI document are the views of `admin/`",
+    },
+    Home {
+        name: "utoipa_axum",
+        homes: &["admin"],
+        instead: "the stats port's routes live in `admin/`",
+    },
+    Home {
         name: "axum",
         homes: &["admin", "app/demo"],
         instead: "the stats port's routes live in `admin/`",

@@ -57,6 +57,7 @@ mod routing;
 mod shutdown;
 mod slow;
 mod split;
+mod stats;
 mod sticky;
 mod strangers;
 mod time_limits;

@@ -1,15 +1,19 @@
 //! The verbs of the stats port. Each leaves a line in the log: who, what, before, after.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::problem::Problem;
+use super::caller::Caller;
+use super::problem::{CannotBe, NotThere, Problem};
 use super::reads::find_node;
 use super::views::NodeView;
 use crate::base::node::Intent;
@@ -18,13 +22,51 @@ use crate::live::control::{Control, Reloaded};
 use crate::live::overlay::Change;
 
 type Shared = State<Arc<Control>>;
-type Caller = ConnectInfo<SocketAddr>;
+
+/// What this file answers.
+pub fn routes() -> OpenApiRouter<Arc<Control>> {
+    OpenApiRouter::new()
+        .routes(routes!(reload))
+        .routes(routes!(weight))
+        .routes(routes!(state))
+}
+
+/// A reload that was not refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReloadView {
+    /// `applied`, or `unchanged`: the files say what is in use already.
+    result: &'static str,
+    /// Generation in use now.
+    generation: u64,
+    /// What changed, in words.
+    notes: Vec<String>,
+    /// What to look at.
+    warnings: Vec<String>,
+}
+
+/// Another weight.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "told in the document; read by hand, so that what is wrong is said in our words"
+)]
+struct WeightBody {
+    /// The share of new requests it is given beside the other nodes.
+    weight: u32,
+}
 
 /// `POST /api/v1/reload`
+#[utoipa::path(
+    post, path = "/api/v1/reload", tag = "change",
+    responses(
+        (status = 200, body = ReloadView),
+        CannotBe,
+    )
+)]
 pub async fn reload(
     State(control): Shared,
-    ConnectInfo(caller): Caller,
-) -> Result<Json<Value>, Problem> {
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ReloadView>, Problem> {
     let texts = |problems: &[crate::config::problem::Problem]| -> Vec<String> {
         problems.iter().map(ToString::to_string).collect()
     };
@@ -33,18 +75,18 @@ pub async fn reload(
             generation,
             notes,
             warnings,
-        } => Ok(Json(json!({
-            "result": "applied",
-            "generation": generation,
-            "notes": notes,
-            "warnings": texts(&warnings),
-        }))),
-        Reloaded::Unchanged => Ok(Json(json!({
-            "result": "unchanged",
-            "generation": control.hold.load().generation,
-            "notes": [],
-            "warnings": [],
-        }))),
+        } => Ok(Json(ReloadView {
+            result: "applied",
+            generation,
+            notes,
+            warnings: texts(&warnings),
+        })),
+        Reloaded::Unchanged => Ok(Json(ReloadView {
+            result: "unchanged",
+            generation: control.hold.load().generation,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        })),
         Reloaded::Refused(problems) => {
             let detail = "the configuration was refused; the one in use stays";
             let errors = problems.iter().map(|problem| {
@@ -59,9 +101,17 @@ pub async fn reload(
 }
 
 /// `POST /api/v1/upstreams/{upstream}/nodes/{node}/{verb}`: `drain`, `undrain` (`up`), `down`.
+#[utoipa::path(
+    post, path = "/api/v1/upstreams/{upstream}/nodes/{node}/{verb}", tag = "change",
+    params(("upstream" = String, Path), ("node" = String, Path), ("verb" = String, Path, description = "drain, undrain, up or down")),
+    responses(
+        (status = 200, body = NodeView),
+        NotThere,
+    )
+)]
 pub async fn state(
     State(control): Shared,
-    ConnectInfo(caller): Caller,
+    Extension(caller): Extension<Caller>,
     Path((upstream, node, verb)): Path<(String, String, String)>,
 ) -> Result<Json<NodeView>, Problem> {
     let intent = match verb.as_str() {
@@ -74,13 +124,22 @@ pub async fn state(
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         }
     };
-    change(&control, caller, &upstream, &node, Change::Intent(intent))
+    change(&control, &caller, &upstream, &node, Change::Intent(intent))
 }
 
 /// `POST /api/v1/upstreams/{upstream}/nodes/{node}/weight` with `{"weight": 5}`
+#[utoipa::path(
+    post, path = "/api/v1/upstreams/{upstream}/nodes/{node}/weight", tag = "change", request_body = WeightBody,
+    params(("upstream" = String, Path), ("node" = String, Path)),
+    responses(
+        (status = 200, body = NodeView),
+        NotThere,
+        CannotBe,
+    )
+)]
 pub async fn weight(
     State(control): Shared,
-    ConnectInfo(caller): Caller,
+    Extension(caller): Extension<Caller>,
     Path((upstream, node)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Json<NodeView>, Problem> {
@@ -93,12 +152,12 @@ pub async fn weight(
         let detail = format!("send {{\"weight\": N}} with a whole number N from 0 to {MAX_WEIGHT}");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
     };
-    change(&control, caller, &upstream, &node, Change::Weight(weight))
+    change(&control, &caller, &upstream, &node, Change::Weight(weight))
 }
 
 fn change(
     control: &Control,
-    caller: SocketAddr,
+    caller: &Caller,
     upstream: &str,
     node: &str,
     change: Change,

@@ -10,8 +10,11 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::problem::Problem;
+use super::problem::{Problem, Wrong};
 use crate::base::coding::Coding;
 use crate::cache::entry::Body;
 use crate::cache::explain::{source, state};
@@ -29,7 +32,7 @@ const TOP: usize = 20;
 const LONGEST: usize = 512;
 
 /// `GET /api/v1/cache`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CacheView {
     /// Answers stored.
     pub entries: u64,
@@ -62,7 +65,7 @@ pub struct CacheView {
 }
 
 /// One route.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RouteView {
     /// Its name.
     pub route: String,
@@ -71,7 +74,7 @@ pub struct RouteView {
 }
 
 /// What is asked for most.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TopView {
     /// By requests answered from the store.
     pub hits: Vec<CountedView>,
@@ -82,7 +85,7 @@ pub struct TopView {
 }
 
 /// One URL of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CountedView {
     /// The URL.
     pub url: String,
@@ -103,7 +106,7 @@ impl From<Counted<Arc<Key>>> for CountedView {
 }
 
 /// `GET /api/v1/cache/explain`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ExplainView {
     /// What the answer is stored under.
     pub key: String,
@@ -122,7 +125,7 @@ pub struct ExplainView {
 }
 
 /// A stored answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct VariantView {
     /// Whether it is for the request.
     pub is_for_request: bool,
@@ -162,7 +165,18 @@ pub struct VariantView {
     pub selected_by: BTreeMap<String, Option<String>>,
 }
 
+/// What this file answers.
+pub fn routes() -> OpenApiRouter<Arc<Control>> {
+    OpenApiRouter::new()
+        .routes(routes!(cache))
+        .routes(routes!(explain))
+}
+
 /// `GET /api/v1/cache`
+#[utoipa::path(
+    get, path = "/api/v1/cache", tag = "read",
+    responses((status = 200, body = CacheView))
+)]
 pub async fn cache(State(control): State<Arc<Control>>) -> Json<CacheView> {
     Json(view(&control, TOP))
 }
@@ -185,7 +199,7 @@ pub fn view(control: &Control, most: usize) -> CacheView {
         evictions: stats.store.evicted.into_iter().collect(),
         requests: requests.map(|(did, n)| (did.as_str(), n)).collect(),
         hit_ratio: stats.hit_ratio,
-        routes: routes(control),
+        routes: lanes(control),
         top: TopView {
             hits: list(&control.top.hits),
             misses: list(&control.top.misses),
@@ -195,7 +209,7 @@ pub fn view(control: &Control, most: usize) -> CacheView {
 }
 
 /// Whether the express lane serves each route.
-fn routes(control: &Control) -> Vec<RouteView> {
+fn lanes(control: &Control) -> Vec<RouteView> {
     let now = control.hold.load();
     let both = now.config.routes.iter().zip(&now.express);
     let view = |(route, express): (&Route, &Express)| RouteView {
@@ -206,6 +220,15 @@ fn routes(control: &Control) -> Vec<RouteView> {
 }
 
 /// `GET /api/v1/cache/explain?url=http://HOST/PATH&header=Name:%20value&method=GET`
+#[utoipa::path(
+    get, path = "/api/v1/cache/explain", tag = "read",
+    params(
+        ("url" = String, Query, description = "http://HOST/PATH"),
+        ("method" = Option<String>, Query, description = "GET unless said"),
+        ("header" = Option<Vec<String>>, Query, description = "a field, `Name: value`; as often as there are"),
+    ),
+    responses((status = 200, body = ExplainView), Wrong)
+)]
 pub async fn explain(
     State(control): State<Arc<Control>>,
     RawQuery(query): RawQuery,

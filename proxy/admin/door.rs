@@ -11,20 +11,30 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::caller::Caller;
 use super::problem::Problem;
+use crate::base::role::Role;
 
 /// Lets reads pass, and verbs of callers on this machine.
 pub async fn guard(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if !is_our_name(request.headers()) {
         let detail = "call the stats port by its address or as localhost; another name could be a web page's trick";
         return Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response();
     }
+    let caller = Caller {
+        addr: peer,
+        name: None,
+        role: match peer.ip().to_canonical().is_loopback() {
+            true => Role::Ops,
+            false => Role::Read,
+        },
+    };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        if !peer.ip().to_canonical().is_loopback() {
+        if caller.role < Role::Ops {
             let detail = "changes are taken from this machine only; call the stats port from there, or through a tunnel";
             return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
         }
@@ -33,6 +43,7 @@ pub async fn guard(
             return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
         }
     }
+    request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [

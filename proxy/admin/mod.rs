@@ -1,14 +1,17 @@
 //! The stats port: what is going on, and the verbs to change it.
 //!
-//! Reading never changes anything. Changing is for callers on this machine, until tokens exist. Nothing of it is
-//! reachable through a data port.
+//! Reading never changes anything. Nothing of it is reachable through a data port. What it answers and the OpenAPI
+//! document that describes the answers come from one table and the same types.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::response::IntoResponse;
+use axum::routing::get;
 use tokio::net::TcpListener;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::live::control::Control;
 
@@ -16,10 +19,16 @@ use crate::live::control::Control;
 mod actions;
 /// The cache, and what would become of a request.
 mod cache;
+/// Who is calling.
+mod caller;
 /// Who may use a verb.
 mod door;
+/// What happened, and who changed what.
+mod events;
 /// The status table.
 mod page;
+/// Lists in pieces.
+mod paging;
 /// Errors as RFC 9457 says.
 mod problem;
 /// What is stored and no longer right.
@@ -39,33 +48,40 @@ pub async fn serve(listener: TcpListener, control: Arc<Control>) -> std::io::Res
     axum::serve(listener, service).await
 }
 
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tidegate's stats port",
+        description = "What a running Tidegate does, and the verbs to change it. GET never changes anything; errors are RFC 9457 problems."
+    ),
+    components(schemas(problem::ProblemView))
+)]
+struct Document;
+
+/// Every path with its handler, and the document made of them.
+fn paths() -> OpenApiRouter<Arc<Control>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(reads::routes())
+        .merge(events::routes())
+        .merge(slow::routes())
+        .merge(cache::routes())
+        .merge(purge::routes())
+        .merge(actions::routes())
+}
+
 fn router(control: Arc<Control>) -> Router {
-    Router::new()
+    let (router, document) = paths().split_for_parts();
+    let document: Arc<str> = document.to_json().unwrap_or_default().into();
+    let told = move || {
+        let document = document.to_string();
+        async move {
+            let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
+            (kind, document).into_response()
+        }
+    };
+    router
         .route("/", get(page::status))
-        .route("/healthz", get(reads::healthz))
-        .route("/readyz", get(reads::readyz))
-        .route("/metrics", get(reads::metrics))
-        .route("/api/v1/status", get(reads::status))
-        .route("/api/v1/config", get(reads::config))
-        .route("/api/v1/slow", get(reads::slow))
-        .route("/api/v1/upstreams", get(reads::upstreams))
-        .route("/api/v1/upstreams/{upstream}", get(reads::upstream))
-        .route(
-            "/api/v1/upstreams/{upstream}/nodes/{node}",
-            get(reads::node),
-        )
-        .route("/api/v1/cache", get(cache::cache))
-        .route("/api/v1/cache/explain", get(cache::explain))
-        .route("/api/v1/purge", post(purge::purge))
-        .route("/api/v1/reload", post(actions::reload))
-        .route(
-            "/api/v1/upstreams/{upstream}/nodes/{node}/weight",
-            post(actions::weight),
-        )
-        .route(
-            "/api/v1/upstreams/{upstream}/nodes/{node}/{verb}",
-            post(actions::state),
-        )
+        .route("/api/openapi.json", get(told))
         .method_not_allowed_fallback(problem::wrong_method)
         .fallback(problem::unknown_path)
         .layer(axum::middleware::from_fn(door::guard))

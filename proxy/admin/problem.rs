@@ -3,9 +3,58 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::live::control::VerbError;
+
+/// A problem as it is told (RFC 9457 §3).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemView {
+    /// What kind it is: a title is all there is to know of it.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status of the answer.
+    status: u16,
+    /// What is wrong and what to do.
+    detail: String,
+    /// One by one, where there are several: the mistakes of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Value>,
+}
+
+/// A question or a body that cannot be read.
+#[derive(Debug, IntoResponses)]
+#[response(
+    status = 400,
+    description = "it cannot be read",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "a word of the document")]
+pub struct Wrong(ProblemView);
+
+/// No such upstream, node or verb.
+#[derive(Debug, IntoResponses)]
+#[response(
+    status = 404,
+    description = "there is no such thing",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "a word of the document")]
+pub struct NotThere(ProblemView);
+
+/// It can be read and cannot be done.
+#[derive(Debug, IntoResponses)]
+#[response(
+    status = 422,
+    description = "it cannot be done; nothing was changed",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "a word of the document")]
+pub struct CannotBe(ProblemView);
 
 /// A problem for the caller.
 #[derive(Debug)]
@@ -32,17 +81,14 @@ impl Problem {
     }
 
     /// As it is told (RFC 9457 §3).
-    pub fn told(self) -> Value {
-        let mut told = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(errors) = self.errors {
-            told["errors"] = errors;
+    pub fn told(self) -> ProblemView {
+        ProblemView {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            errors: self.errors,
         }
-        told
     }
 }
 

@@ -2,17 +2,20 @@
 //!
 //! One purge or a list of them. A wrong one in a list says so in its place and stops none of the others.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::problem::Problem;
+use super::caller::Caller;
+use super::problem::{CannotBe, Problem, ProblemView, Wrong};
 use crate::live::control::{Control, PurgeWhat, mode};
 
 /// Purges in one request; each that is not of a URL walks over all that is stored.
@@ -20,8 +23,54 @@ const AT_ONCE: usize = 1_000;
 /// What to send.
 const SEND: &str = "send one of {\"url\": \"http://HOST/PATH\"}, {\"tag\": \"TAG\"}, {\"prefix\": \"/PATH\"} (with \"host\" or without), {\"host\": \"HOST\"}, {\"all\": true}, or a list of such; with \"hard\": true it is removed instead of validated";
 
-/// A purge as it is asked for.
-#[derive(Debug, Deserialize)]
+/// A purge that was carried out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Purged {
+    /// Answers it concerned.
+    purged: u64,
+    /// `soft`: they are stale from now on; `hard`: they are gone.
+    mode: &'static str,
+}
+
+/// What came of one purge of a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum PurgeResult {
+    /// It was carried out.
+    Done(Purged),
+    /// It was not.
+    Wrong(ProblemView),
+}
+
+/// What came of a purge: of one, or of each of a list in its order.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum PurgeAnswer {
+    /// Of one.
+    One(Purged),
+    /// Of each.
+    Each(Vec<PurgeResult>),
+}
+
+/// What this file answers.
+pub fn routes() -> OpenApiRouter<Arc<Control>> {
+    OpenApiRouter::new().routes(routes!(purge))
+}
+
+/// What may be sent: one purge, or a list of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "told in the document; read one by one, so that a wrong one stops none of the others"
+)]
+enum PurgeBody {
+    One(Asked),
+    Each(Vec<Asked>),
+}
+
+/// A purge as it is asked for: one of `url`, `tag`, `prefix` (with `host` or without), `host` and `all`.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     url: Option<String>,
@@ -34,11 +83,19 @@ struct Asked {
 }
 
 /// `POST /api/v1/purge`
+#[utoipa::path(
+    post, path = "/api/v1/purge", tag = "change", request_body = PurgeBody,
+    responses(
+        (status = 200, body = PurgeAnswer),
+        Wrong,
+        CannotBe,
+    )
+)]
 pub async fn purge(
     State(control): State<Arc<Control>>,
-    ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<Caller>,
     body: Bytes,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<PurgeAnswer>, Problem> {
     let wrong = |why: String| Problem::new(StatusCode::BAD_REQUEST, format!("{why}; {SEND}"));
     let asked: Value =
         serde_json::from_slice(&body).map_err(|e| wrong(format!("the body is no JSON ({e})")))?;
@@ -49,10 +106,13 @@ pub async fn purge(
             list.len()
         ))),
         Value::Array(list) => {
-            let told = |asked| one(&control, asked, &who).unwrap_or_else(|e| e.told());
-            Ok(list.into_iter().map(told).collect())
+            let told = |asked| match one(&control, asked, &who) {
+                Ok(purged) => PurgeResult::Done(purged),
+                Err(e) => PurgeResult::Wrong(e.told()),
+            };
+            Ok(PurgeAnswer::Each(list.into_iter().map(told).collect()))
         }
-        asked => one(&control, asked, &who),
+        asked => one(&control, asked, &who).map(PurgeAnswer::One),
     };
     // It walks over all that is stored: not on the thread that answers everybody else.
     let purged = tokio::task::spawn_blocking(purging).await;
@@ -65,7 +125,7 @@ pub async fn purge(
 }
 
 /// Carries out one purge.
-fn one(control: &Control, asked: Value, who: &str) -> Result<Value, Problem> {
+fn one(control: &Control, asked: Value, who: &str) -> Result<Purged, Problem> {
     let wrong = |why: &dyn std::fmt::Display| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -76,8 +136,10 @@ fn one(control: &Control, asked: Value, who: &str) -> Result<Value, Problem> {
     let hard = asked.hard;
     let what = what(asked).ok_or_else(|| wrong(&SEND))?;
     let what = control.meaning(&what).map_err(|e| wrong(&e))?;
-    let purged = control.purge(&what, hard, who);
-    Ok(json!({ "purged": purged, "mode": mode(hard) }))
+    Ok(Purged {
+        purged: control.purge(&what, hard, who),
+        mode: mode(hard),
+    })
 }
 
 /// What is named; `None`: nothing, or several things.
@@ -102,6 +164,8 @@ fn what(asked: Asked) -> Option<PurgeWhat> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn named(asked: Value) -> Option<PurgeWhat> {

@@ -4,28 +4,42 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::problem::Problem;
-use super::slow::SlowRequests;
+use super::problem::{NotThere, Problem};
 use super::views::{self, ConfigView, NodeView, Status, UpstreamView, Upstreams};
 use crate::live::control::{Control, VerbError};
 
-/// Slow requests in one answer, unless it is asked for another number.
-const SLOW_AT_ONCE: usize = 100;
-
 type Shared = State<Arc<Control>>;
 
+/// What this file answers.
+pub fn routes() -> OpenApiRouter<Arc<Control>> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+        .routes(routes!(metrics))
+        .routes(routes!(status))
+        .routes(routes!(config))
+        .routes(routes!(upstreams))
+        .routes(routes!(upstream))
+        .routes(routes!(node))
+}
+
 /// `GET /healthz`: the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = String)))]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// `GET /readyz`: the process can serve.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses((status = 200, body = String), (status = 503, description = "why it is not, a line each", body = String))
+)]
 pub async fn readyz(State(control): Shared) -> Response {
     let why = views::not_ready(&control, &control.hold.load(), Instant::now());
     if why.is_empty() {
@@ -35,6 +49,10 @@ pub async fn readyz(State(control): Shared) -> Response {
 }
 
 /// `GET /metrics`
+#[utoipa::path(
+    get, path = "/metrics", tag = "read",
+    responses((status = 200, description = "Prometheus text", body = String))
+)]
 pub async fn metrics(State(control): Shared) -> impl IntoResponse {
     control.mirror(Instant::now());
     let kind = "text/plain; version=0.0.4; charset=utf-8";
@@ -42,16 +60,29 @@ pub async fn metrics(State(control): Shared) -> impl IntoResponse {
 }
 
 /// `GET /api/v1/status`
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "read",
+    responses((status = 200, body = Status))
+)]
 pub async fn status(State(control): Shared) -> Json<Status> {
     Json(Status::of(&control, Instant::now()))
 }
 
 /// `GET /api/v1/upstreams`
+#[utoipa::path(
+    get, path = "/api/v1/upstreams", tag = "read",
+    responses((status = 200, body = Upstreams))
+)]
 pub async fn upstreams(State(control): Shared) -> Json<Upstreams> {
     Json(views::upstreams(&control, Instant::now()))
 }
 
 /// `GET /api/v1/upstreams/{upstream}`
+#[utoipa::path(
+    get, path = "/api/v1/upstreams/{upstream}", tag = "read",
+    params(("upstream" = String, Path)),
+    responses((status = 200, body = UpstreamView), NotThere)
+)]
 pub async fn upstream(
     State(control): Shared,
     Path(name): Path<String>,
@@ -60,6 +91,11 @@ pub async fn upstream(
 }
 
 /// `GET /api/v1/upstreams/{upstream}/nodes/{node}`
+#[utoipa::path(
+    get, path = "/api/v1/upstreams/{upstream}/nodes/{node}", tag = "read",
+    params(("upstream" = String, Path), ("node" = String, Path)),
+    responses((status = 200, body = NodeView), NotThere)
+)]
 pub async fn node(
     State(control): Shared,
     Path((upstream, node)): Path<(String, String)>,
@@ -67,37 +103,11 @@ pub async fn node(
     find_node(&control, &upstream, &node).map(Json)
 }
 
-/// What is asked of the slow requests.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SlowAsk {
-    /// At most so many.
-    limit: Option<String>,
-    /// Of this route only.
-    route: Option<String>,
-}
-
-/// `GET /api/v1/slow`: the latest first.
-pub async fn slow(
-    State(control): Shared,
-    ask: Result<Query<SlowAsk>, QueryRejection>,
-) -> Result<Json<SlowRequests>, Problem> {
-    let Query(ask) = ask.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let limit = match ask.limit.as_deref().map(str::parse) {
-        None => SLOW_AT_ONCE,
-        Some(Ok(limit)) => limit,
-        Some(Err(_)) => {
-            return Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "`limit` is a number from 0 to 500",
-            ));
-        }
-    };
-    let latest = control.slow.latest(limit, ask.route.as_deref());
-    Ok(Json(latest.into()))
-}
-
 /// `GET /api/v1/config`
+#[utoipa::path(
+    get, path = "/api/v1/config", tag = "read",
+    responses((status = 200, body = ConfigView))
+)]
 pub async fn config(State(control): Shared) -> Json<ConfigView> {
     let snapshot = control.hold.load();
     Json(ConfigView {

@@ -2,20 +2,86 @@
 //!
 //! A view only: what is slow is decided where a request ends.
 
-use serde::Serialize;
+use std::sync::Arc;
 
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paging::Page;
+use super::problem::{Problem, Wrong};
 use super::views::stamp;
+use crate::live::control::Control;
 use crate::telemetry::slow::Slow;
 
 /// `GET /api/v1/slow`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SlowRequests {
     /// The latest first.
     pub slow: Vec<SlowView>,
+    /// The `cursor` of what comes after these; none: that was all.
+    pub next_cursor: Option<String>,
+}
+
+/// What is asked of the slow requests.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct SlowAsk {
+    /// At most so many, 1 to 1000; 100 unless said.
+    #[param(value_type = Option<u64>)]
+    limit: Option<String>,
+    /// Go on after the piece that had this as its `next_cursor`.
+    cursor: Option<String>,
+    /// Of this route only.
+    route: Option<String>,
+}
+
+/// What this file answers.
+pub fn routes() -> OpenApiRouter<Arc<Control>> {
+    OpenApiRouter::new().routes(routes!(slow))
+}
+
+/// `GET /api/v1/slow`: the latest first.
+#[utoipa::path(
+    get, path = "/api/v1/slow", tag = "read",
+    params(SlowAsk),
+    responses((status = 200, body = SlowRequests), Wrong)
+)]
+pub async fn slow(
+    State(control): State<Arc<Control>>,
+    asked: Result<Query<SlowAsk>, QueryRejection>,
+) -> Result<Json<SlowRequests>, Problem> {
+    let Query(asked) = asked.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
+    let page = Page {
+        limit: asked.limit,
+        cursor: asked.cursor,
+        ..Page::default()
+    };
+    let of = |slow: &Slow| {
+        asked
+            .route
+            .as_ref()
+            .is_none_or(|route| *route == slow.route)
+    };
+    let piece = page.of(&control.slow, of)?;
+    Ok(Json(SlowRequests {
+        slow: piece
+            .ones
+            .into_iter()
+            .map(|(_, slow)| slow.into())
+            .collect(),
+        next_cursor: piece.next,
+    }))
 }
 
 /// A slow request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SlowView {
     /// When its head had arrived.
     pub at: String,
@@ -52,7 +118,7 @@ pub struct SlowView {
 }
 
 /// Seconds; what did not happen is missing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Phases {
     /// Waiting for a place on a node.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,14 +131,6 @@ pub struct Phases {
     pub ttfb: Option<f64>,
     /// From its arrival to its end.
     pub total: f64,
-}
-
-impl From<Vec<Slow>> for SlowRequests {
-    fn from(slow: Vec<Slow>) -> Self {
-        SlowRequests {
-            slow: slow.into_iter().map(SlowView::from).collect(),
-        }
-    }
 }
 
 impl From<Slow> for SlowView {

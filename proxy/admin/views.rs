@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::balance::node::View;
 use crate::base::node::Intent;
@@ -13,7 +14,7 @@ use crate::live::control::{Control, Leaving};
 use crate::live::snapshot::{Snapshot, Upstream};
 
 /// `/api/v1/status`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Status {
     version: &'static str,
     pid: u32,
@@ -30,33 +31,33 @@ pub struct Status {
     upstreams: Vec<UpstreamSummary>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ConfigStatus {
     path: String,
     loaded_at: String,
     last_reload: LastReload,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct LastReload {
     ok: bool,
     at: String,
     errors: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Requests {
     total: u64,
     in_flight: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Connections {
     active: i64,
     total: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct UpstreamSummary {
     name: String,
     nodes: usize,
@@ -64,7 +65,7 @@ struct UpstreamSummary {
 }
 
 /// `/api/v1/upstreams`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Upstreams {
     /// Generation in use.
     pub generation: u64,
@@ -73,7 +74,7 @@ pub struct Upstreams {
 }
 
 /// `/api/v1/upstreams/{u}`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct UpstreamView {
     /// Its name.
     pub name: String,
@@ -94,7 +95,7 @@ pub struct UpstreamView {
 }
 
 /// A name whose addresses are nodes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct NameView {
     /// `host:port`, as in the file.
     pub name: String,
@@ -107,7 +108,7 @@ pub struct NameView {
 }
 
 /// `/api/v1/upstreams/{u}/nodes/{n}`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct NodeView {
     /// Its identity.
     pub id: String,
@@ -157,7 +158,7 @@ pub struct NodeView {
 }
 
 /// A probe.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CheckView {
     /// Whether it passed.
     pub ok: bool,
@@ -168,7 +169,7 @@ pub struct CheckView {
 }
 
 /// A drain.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DrainView {
     /// Requests left.
     pub remaining: usize,
@@ -177,7 +178,7 @@ pub struct DrainView {
 }
 
 /// `/api/v1/config`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ConfigView {
     /// Generation in use.
     pub generation: u64,

@@ -23,6 +23,8 @@ pub mod path;
 pub mod quantile;
 /// Every named ending of a request.
 pub mod reason;
+/// What a caller of the stats port may do.
+pub mod role;
 /// Durations and sizes as people write them.
 pub mod units;
 /// What went well and what failed in the last seconds.

@@ -93,7 +93,7 @@ impl Over<'_> {
             self.snapshot.log.tell(finished);
         }
         if keeps.slow {
-            self.control.slow.note(finished);
+            self.control.slow.note(finished.into());
             self.metrics().slow.inc();
         }
     }

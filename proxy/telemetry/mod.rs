@@ -2,6 +2,10 @@
 
 /// Requests, a line each.
 pub mod access_log;
+/// Who changed what.
+pub mod audit;
+/// What happened.
+pub mod events;
 /// What is told of a finished request.
 pub mod finished;
 /// A flood of refusals.
@@ -10,6 +14,8 @@ pub mod flood;
 pub mod lately;
 /// Counters, gauges, histograms.
 pub mod metrics;
+/// The last of something, each with a number.
+pub mod ring;
 /// The slow requests of late.
 pub mod slow;
 /// What is asked for most.

@@ -3,13 +3,11 @@
 //! The log tells every request; these are kept at hand for the question "why was it slow just now". A ring with a bound:
 //! the oldest leave. Asked only about requests that are over, never on the way of one.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
-
 use super::finished::Finished;
+use super::ring::Ring;
 use crate::base::cached::{Outcome, Why};
 
 /// How many are kept.
@@ -59,32 +57,7 @@ pub struct Slow {
 }
 
 /// The last of them.
-#[derive(Debug, Default)]
-pub struct SlowRing(Mutex<VecDeque<Slow>>);
-
-impl SlowRing {
-    /// Keeps one.
-    pub fn note(&self, f: &Finished<'_>) {
-        let slow = Slow::from(f);
-        let mut ring = self.0.lock();
-        if ring.len() == KEPT {
-            ring.pop_front();
-        }
-        ring.push_back(slow);
-    }
-
-    /// The last `most`, the latest first, of this route when one is given.
-    pub fn latest(&self, most: usize, route: Option<&str>) -> Vec<Slow> {
-        let ring = self.0.lock();
-        let wanted = |slow: &&Slow| route.is_none_or(|route| slow.route == route);
-        ring.iter()
-            .rev()
-            .filter(wanted)
-            .take(most)
-            .cloned()
-            .collect()
-    }
-}
+pub type SlowRing = Ring<Slow>;
 
 impl From<&Finished<'_>> for Slow {
     fn from(f: &Finished<'_>) -> Self {
@@ -127,42 +100,13 @@ fn cut(mut text: String) -> String {
 mod tests {
     use super::*;
 
-    fn finished<'a>(path: &'a str, route: &'a str) -> Finished<'a> {
-        Finished {
-            route,
-            ..Finished::example(path, &["app-1"])
-        }
-    }
-
-    #[test]
-    fn the_latest_are_kept_and_the_oldest_leave() {
-        let ring = SlowRing::default();
-        let paths: Vec<String> = (0..=KEPT).map(|n| format!("/{n}")).collect();
-        for (n, path) in paths.iter().enumerate() {
-            ring.note(&finished(path, if n % 2 == 0 { "even" } else { "odd" }));
-        }
-        let all = ring.latest(usize::MAX, None);
-        assert_eq!(all.len(), KEPT);
-        assert_eq!(
-            (all[0].target.as_str(), all[KEPT - 1].target.as_str()),
-            ("/500", "/1")
-        );
-        let odd = ring.latest(2, Some("odd"));
-        assert_eq!(
-            odd.iter().map(|s| s.target.as_str()).collect::<Vec<_>>(),
-            ["/499", "/497"]
-        );
-    }
-
     #[test]
     fn what_the_cache_did_is_kept_too() {
-        let ring = SlowRing::default();
-        ring.note(&Finished {
+        let kept = Slow::from(&Finished {
             cache: Some(Outcome::Miss),
             cache_reason: Some(Why::Expired),
             ..Finished::example("/", &[])
         });
-        let kept = &ring.latest(1, None)[0];
         assert_eq!(
             (kept.cache, kept.cache_reason),
             (Some("miss"), Some("expired"))
@@ -171,9 +115,7 @@ mod tests {
 
     #[test]
     fn a_very_long_path_is_cut_between_letters() {
-        let ring = SlowRing::default();
-        ring.note(&finished(&"é".repeat(LONGEST), "r"));
-        let kept = &ring.latest(1, None)[0].target;
+        let kept = Slow::from(&Finished::example(&"é".repeat(LONGEST), &[])).target;
         assert!(kept.len() <= LONGEST + 3 && kept.ends_with("é…"), "{kept}");
     }
 }

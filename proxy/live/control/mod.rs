@@ -26,10 +26,12 @@ use crate::live::overlay::{Change, Overlay, entry_named};
 use crate::live::recompress::Recompress;
 use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
+use crate::telemetry::audit::{self, Audit};
+use crate::telemetry::events::{self, Events};
 use crate::telemetry::flood::Flood;
 use crate::telemetry::lately::Lately;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::slow::SlowRing;
+use crate::telemetry::slow::{self, SlowRing};
 use crate::telemetry::top::TopUrls;
 
 mod cache;
@@ -60,6 +62,10 @@ pub struct Control {
     pub metrics: Arc<Metrics>,
     /// How far the process is in its life.
     pub lifecycle: Arc<Lifecycle>,
+    /// What happened of late.
+    pub events: Events,
+    /// Who changed what of late.
+    pub audit: Audit,
     /// Keeps a flood of refusals out of the log.
     pub flood: Flood,
     /// The slow requests of late.
@@ -167,8 +173,10 @@ impl Control {
             hold: Arc::new(Hold::new(first)),
             metrics,
             lifecycle: Arc::new(Lifecycle::new(now)),
+            events: Events::new(events::KEPT),
+            audit: Audit::new(audit::KEPT),
             flood: Flood::default(),
-            slow: SlowRing::default(),
+            slow: SlowRing::new(slow::KEPT),
             cache,
             recompress,
             top: TopUrls::default(),
