@@ -7,6 +7,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -53,10 +55,23 @@ pub async fn readyz(State(control): Shared) -> Response {
     get, path = "/metrics", tag = "read",
     responses((status = 200, description = "Prometheus text", body = String))
 )]
-pub async fn metrics(State(control): Shared) -> impl IntoResponse {
-    control.mirror(Instant::now());
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], control.metrics.text())
+pub async fn metrics(State(control): Shared) -> Response {
+    /// However many ask: one text at a time is written, and the others wait.
+    static WRITING: Semaphore = Semaphore::const_new(1);
+    let turn = WRITING.acquire().await;
+    // Off the thread that answers: a thousand nodes are megabytes, and whoever asks for the health must not wait.
+    let text = spawn_blocking(move || control.exposition(Instant::now())).await;
+    drop(turn);
+    match text {
+        Ok(text) => {
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(e) => {
+            tracing::error!("the metrics could not be written: {e}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 /// `GET /api/v1/status`

@@ -22,7 +22,6 @@ use crate::cache::policy::tags::TAG_AT_MOST;
 use crate::cache::store::{Purge, Stats};
 use crate::live::snapshot::Snapshot;
 use crate::route::RouteAsk;
-use crate::telemetry::metrics::CacheGauges;
 use crate::telemetry::top::Counted;
 
 /// Variants of one URL that are told; there are never many more.
@@ -177,17 +176,6 @@ impl Control {
             hit_ratio: (all > 0).then(|| hits as f64 / all as f64),
             requests,
         }
-    }
-
-    /// Sets the gauges that mirror the store.
-    pub(super) fn mirror_cache(&self) {
-        let stats = self.cache.stats();
-        self.metrics.cache.mirror(&CacheGauges {
-            entries: stats.entries,
-            bytes: stats.bytes,
-            capacity: stats.capacity,
-            evicted: stats.evicted,
-        });
     }
 
     /// What would become of a request for this URL, and what is stored under its key. Walks over all that is stored.

@@ -39,6 +39,7 @@ mod names;
 mod nodes;
 mod reads;
 mod target;
+mod told;
 mod words;
 
 pub use cache::{Ask, CacheStats, Explained, Variant, mode};
@@ -364,11 +365,7 @@ impl Control {
         inner.leaving.retain(|l| !has_node(&next, &l.node));
         inner.leaving.extend(self.dismiss(&old, &next, now));
         Self::close_unkept(&old, &next);
-        for gone in &old.upstreams {
-            if next.upstreams.iter().all(|u| u.name != gone.name) {
-                self.metrics.upstream_left(&gone.name);
-            }
-        }
+        self.metrics.only(&told::in_use(&next), now);
         self.metrics.reloads.in_use(generation, inner.overlay.len());
         self.generation.send_replace(generation);
         Ok(generation)

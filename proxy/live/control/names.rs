@@ -77,12 +77,13 @@ impl Control {
 
     /// Forgets all names but these.
     pub fn keep_names(&self, names: &BTreeSet<String>) {
+        let now = Instant::now();
         let mut inner = self.inner.lock();
         inner.resolved.retain(|name, _| names.contains(name));
         inner.names.retain(|name, _| {
             let stays = names.contains(name);
             if !stays {
-                self.metrics.names.left(name);
+                self.metrics.names.left(name, now);
             }
             stays
         });

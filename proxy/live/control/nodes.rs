@@ -209,7 +209,10 @@ fn tell(node: &Node, t: &Transition, metrics: &Metrics) {
         tracing::info!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);
     }
     let ejected = t.ejected.map(|kind| kind.as_str());
-    metrics.node(upstream, id).changed(t.from, t.to, ejected);
+    // One that has left and is forgotten has no counts any more, and must not have some for ever.
+    if let Some(metrics) = metrics.known_node(upstream, id) {
+        metrics.changed(t.from, t.to, ejected);
+    }
 }
 
 fn words(standing: Standing) -> String {

@@ -1,17 +1,12 @@
 //! What others may know of what is in use.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::watch;
 
 use super::{Control, LastReload, Leaving};
-use crate::balance::node::Node;
-use crate::base::node::{Health, Intent};
 use crate::config::checked::{Listen, NodeAddr};
 use crate::live::source::Source;
-use crate::telemetry::metrics::{NodeGauges, UpstreamGauges};
 
 impl Control {
     /// Names that want resolving.
@@ -89,48 +84,5 @@ impl Control {
     /// Carries the generation in use.
     pub fn generations(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
-    }
-
-    /// Sets the gauges that mirror state.
-    pub fn mirror(&self, now: Instant) {
-        self.mirror_cache();
-        let snapshot = self.hold.load();
-        let leaving = self.leaving();
-        let read =
-            |node: &Arc<Node>, circuit, weight| (node.clone(), node.view(now), circuit, weight);
-        let members = snapshot.upstreams.iter().flat_map(|u| {
-            let all = u.pool.candidates().iter().enumerate();
-            all.map(move |(at, c)| (&c.node, &u.pool, at))
-        });
-        let nodes: Vec<_> = members
-            .map(|(node, pool, at)| {
-                let weight = pool.effective_weight(at, now);
-                read(node, pool.circuit(at, now), weight)
-            })
-            .chain(leaving.iter().map(|l| read(&l.node, None, 0.0)))
-            .collect();
-        self.metrics.mirror(
-            nodes
-                .iter()
-                .map(|(node, view, circuit, weight)| NodeGauges {
-                    upstream: &node.upstream,
-                    node: &node.id,
-                    intent: view.intent,
-                    health: view.health,
-                    in_flight: node.in_flight(),
-                    circuit: *circuit,
-                    weight: match view.health {
-                        Health::Healthy => *weight,
-                        _ => 0.0,
-                    },
-                    draining: view.intent != Intent::Up,
-                }),
-            snapshot.upstreams.iter().map(|u| UpstreamGauges {
-                upstream: &u.name,
-                available: u.pool.available(now),
-                fails_open: u.pool.fails_open(now),
-                waiting: u.pool.commons().queue.len(),
-            }),
-        );
     }
 }

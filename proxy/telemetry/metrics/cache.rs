@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, histogram_opts,
-};
+use prometheus::{Histogram, IntCounter};
 
-use super::{counters, gauges, register, sum_where};
+use super::family::{
+    Counters, Families, Histograms, Mirror, Sample, counters, histograms, label, sum,
+};
 use crate::base::cached::{Outcome, Why};
 
 /// Upper bounds of the look-up histogram, in seconds: a look-up takes about a microsecond.
@@ -28,6 +27,7 @@ const LOOKUP_BUCKETS: [f64; 10] = [
 ];
 /// Of so many look-ups one is measured: reading a clock twice costs as much as the look-up itself.
 pub const LOOKUPS_PER_SAMPLE: u32 = 64;
+const _: () = assert!(LOOKUPS_PER_SAMPLE == 64, "HELP says so");
 /// The only tier so far.
 const MEMORY: &str = "memory";
 
@@ -52,40 +52,49 @@ pub struct CacheGauges {
 /// Metrics of the cache that belong to no route.
 #[derive(Debug)]
 pub struct CacheMetrics {
-    requests: IntCounterVec,
-    express: IntCounterVec,
-    coalesced: IntCounterVec,
-    entries: IntGauge,
-    bytes: IntGauge,
-    capacity: IntGauge,
-    evictions: IntCounterVec,
-    /// Held while the store's own counts are taken over: two who ask at a time must not take them twice.
-    taking_over: Mutex<()>,
+    requests: Counters,
+    express: Counters,
+    coalesced: Counters,
+    entries: Mirror,
+    bytes: Mirror,
+    capacity: Mirror,
+    evictions: Mirror,
     uncacheable: Vec<(Why, IntCounter)>,
-    purges: IntCounterVec,
+    purges: Counters,
     lookup: Histogram,
 }
 
 impl CacheMetrics {
-    pub(super) fn new(r: &Registry) -> Self {
-        let gauge = |name, help| gauges(r, name, help, &["tier"]).with_label_values(&[MEMORY]);
-        let help = format!(
-            "Time to look into the store; one look-up of {LOOKUPS_PER_SAMPLE} is measured."
+    pub(super) fn new(f: &Families) -> Self {
+        let lookup = histograms(
+            f,
+            (
+                "cache_lookup_duration_seconds",
+                "Time to look into the store; one look-up of 64 is measured.",
+            ),
+            &LOOKUP_BUCKETS,
+            &["tier"],
         );
-        let options = histogram_opts!(
-            "cache_lookup_duration_seconds",
-            help,
-            LOOKUP_BUCKETS.to_vec()
+        let express = counters(
+            f,
+            "express_requests_total",
+            "Requests answered from the cache right where they came in, in the express lane.",
+            &["route"],
         );
-        let lookup = register(r, HistogramVec::new(options, &["tier"]));
+        sum(
+            f,
+            "express_hits_total",
+            "The same over all routes, of routes that are gone too.",
+            &express,
+        );
         let uncacheable = counters(
-            r,
+            f,
             "cache_uncacheable_total",
             "Answers that were fetched for the store and not stored, by reason.",
             &["reason"],
         );
         let purges = counters(
-            r,
+            f,
             "cache_purges_total",
             "Purges that were asked for; each may concern many entries.",
             &["kind", "mode"],
@@ -97,36 +106,25 @@ impl CacheMetrics {
         }
         CacheMetrics {
             requests: counters(
-                r,
+                f,
                 "cache_requests_total",
                 "Requests of routes with a cache, by what the cache did with them.",
                 &["route", "result"],
             ),
-            express: counters(
-                r,
-                "express_requests_total",
-                "Requests answered from the cache right where they came in, in the express lane.",
-                &["route"],
-            ),
+            express,
             coalesced: counters(
-                r,
+                f,
                 "cache_coalesced_requests_total",
                 "Requests that were answered by another request's fetch.",
                 &["route"],
             ),
-            entries: gauge("cache_entries", "Answers stored."),
-            bytes: gauge(
+            entries: Mirror::gauge("cache_entries", "Answers stored."),
+            bytes: Mirror::gauge(
                 "cache_size_bytes",
                 "Memory that the store takes, fetches in flight included.",
             ),
-            capacity: gauge("cache_capacity_bytes", "Memory that the store may take."),
-            evictions: counters(
-                r,
-                "cache_evictions_total",
-                "Answers that left the store.",
-                &["tier", "reason"],
-            ),
-            taking_over: Mutex::default(),
+            capacity: Mirror::gauge("cache_capacity_bytes", "Memory that the store may take."),
+            evictions: Mirror::counter("cache_evictions_total", "Answers that left the store."),
             uncacheable: (Why::ALL.iter().filter(|why| why.is_about_answer()))
                 .map(|why| (*why, uncacheable.with_label_values(&[why.as_str()])))
                 .collect(),
@@ -136,7 +134,7 @@ impl CacheMetrics {
     }
 
     /// The handles of a route with a cache; they exist, at zero, from now on. `duration` is the family of its requests.
-    pub(super) fn route(&self, name: &str, duration: &HistogramVec) -> CacheRouteMetrics {
+    pub(super) fn route(&self, name: &str, duration: &Histograms) -> CacheRouteMetrics {
         CacheRouteMetrics {
             results: Outcome::ALL
                 .map(|outcome| self.requests.with_label_values(&[name, outcome.as_str()])),
@@ -167,19 +165,31 @@ impl CacheMetrics {
 
     /// Requests since the start that the cache did this with, over all routes.
     pub fn requests(&self, outcome: Outcome) -> u64 {
-        sum_where(&self.requests, ("result", outcome.as_str())) as u64
+        self.requests.total_of(outcome.as_str())
     }
 
-    /// Sets what mirrors the store.
-    pub fn mirror(&self, store: &CacheGauges) {
-        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        self.entries.set(signed(store.entries));
-        self.bytes.set(signed(store.bytes));
-        self.capacity.set(signed(store.capacity));
-        let _one_at_a_time = self.taking_over.lock();
+    pub(super) fn forget(&self, route: &str) {
+        for family in [&self.requests, &self.express, &self.coalesced] {
+            family.remove_under(&[route]);
+        }
+    }
+
+    /// Adds what the store says of itself.
+    pub(super) fn write_state(&self, store: &CacheGauges, text: &mut String) {
+        let tier = label("tier", MEMORY);
+        for (family, value) in [
+            (&self.entries, store.entries),
+            (&self.bytes, store.bytes),
+            (&self.capacity, store.capacity),
+        ] {
+            family.begin(text);
+            family.sample(&[&tier], Sample::Whole(value), text);
+        }
+        self.evictions.begin(text);
         for (reason, total) in store.evicted {
-            let counter = self.evictions.with_label_values(&[MEMORY, reason]);
-            counter.inc_by(total.saturating_sub(counter.get()));
+            let labels = [label("reason", reason), tier.clone()];
+            let labels = [labels[0].as_str(), &labels[1]];
+            self.evictions.sample(&labels, Sample::Whole(total), text);
         }
     }
 }
@@ -214,7 +224,7 @@ impl CacheRouteMetrics {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Metrics;
+    use super::super::{Metrics, State};
     use super::*;
     use crate::base::reason::End;
     use http::Method;
@@ -258,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_counts_is_taken_over_once_however_often_it_is_asked() {
+    fn what_the_store_says_of_itself_is_told() {
         let m = Metrics::new("1");
         let gauges = CacheGauges {
             entries: 3,
@@ -271,9 +281,11 @@ mod tests {
                 ("variants", 0),
             ],
         };
-        m.cache.mirror(&gauges);
-        m.cache.mirror(&gauges);
-        let text = m.text();
+        let state = State {
+            cache: Some(gauges),
+            ..State::default()
+        };
+        let text = m.exposition(&state);
         for line in [
             r#"tidegate_cache_entries{tier="memory"} 3"#,
             r#"tidegate_cache_size_bytes{tier="memory"} 300"#,

@@ -1,21 +1,24 @@
-//! Status codes, each counter resolved when its code is first seen.
+//! Counters whose last label is a word of ours, each resolved when its word is first seen.
 //!
-//! Codes outside 100–599 are not counted: no node and no client may make up labels.
+//! Status codes outside 100–599 are not counted: no node and no client may make up labels.
 
 use std::sync::OnceLock;
 
-use prometheus::{IntCounter, IntCounterVec};
+use parking_lot::RwLock;
+use prometheus::IntCounter;
+
+use super::family::Counters;
 
 /// Status codes 100–599, each counter resolved when its code is first seen.
 #[derive(Debug)]
 pub(super) struct CodeCounters {
-    family: IntCounterVec,
+    family: Counters,
     labels: Vec<String>,
     slots: Box<[OnceLock<IntCounter>]>,
 }
 
 impl CodeCounters {
-    pub(super) fn new(family: &IntCounterVec, labels: &[&str]) -> Self {
+    pub(super) fn new(family: &Counters, labels: &[&str]) -> Self {
         CodeCounters {
             family: family.clone(),
             labels: labels.iter().map(|l| (*l).to_string()).collect(),
@@ -30,13 +33,8 @@ impl CodeCounters {
         else {
             return;
         };
-        slot.get_or_init(|| {
-            let code = code.to_string();
-            let mut labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-            labels.push(&code);
-            self.family.with_label_values(&labels)
-        })
-        .inc();
+        slot.get_or_init(|| resolve(&self.family, &self.labels, &code.to_string()))
+            .inc();
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -46,15 +44,38 @@ impl CodeCounters {
             .map(IntCounter::get)
             .sum()
     }
+}
 
-    pub(super) fn forget(&self) {
-        for (i, slot) in self.slots.iter().enumerate() {
-            if slot.get().is_some() {
-                let code = (i + 100).to_string();
-                let mut labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-                labels.push(&code);
-                let _ = self.family.remove_label_values(&labels);
-            }
+/// A few words, each counter resolved when its word is first seen. Words are literals, so there is a bound.
+#[derive(Debug)]
+pub(super) struct WordCounters {
+    family: Counters,
+    labels: Vec<String>,
+    seen: RwLock<Vec<(&'static str, IntCounter)>>,
+}
+
+impl WordCounters {
+    pub(super) fn new(family: &Counters, labels: &[&str]) -> Self {
+        WordCounters {
+            family: family.clone(),
+            labels: labels.iter().map(|l| (*l).to_string()).collect(),
+            seen: RwLock::default(),
         }
     }
+
+    pub(super) fn inc(&self, word: &'static str) {
+        if let Some((_, counter)) = self.seen.read().iter().find(|(w, _)| *w == word) {
+            return counter.inc();
+        }
+        // Another thread may have been here meanwhile: both get the same counter, and the second entry is never read.
+        let counter = resolve(&self.family, &self.labels, word);
+        counter.inc();
+        self.seen.write().push((word, counter));
+    }
+}
+
+fn resolve(family: &Counters, labels: &[String], last: &str) -> IntCounter {
+    let mut all: Vec<&str> = labels.iter().map(String::as_str).collect();
+    all.push(last);
+    family.with_label_values(&all)
 }

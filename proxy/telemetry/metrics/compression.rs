@@ -4,11 +4,9 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, histogram_opts,
-};
+use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::{counters, register};
+use super::family::{Counters, Families, Histograms, counter, counters, gauge, histograms};
 use crate::base::coding::{Coding, PerCoding, Skipped};
 
 /// Upper bounds of the histogram of the time that one answer takes, in seconds: of all its pieces together. Large ones
@@ -45,40 +43,43 @@ struct CodingMetrics {
 }
 
 impl CompressionMetrics {
-    pub(super) fn new(r: &Registry) -> Self {
+    pub(super) fn new(f: &Families) -> Self {
         let skipped = counters(
-            r,
+            f,
             "compression_skipped_total",
             "Answers of routes that compress which were sent as they are, by reason.",
             &["reason"],
         );
         let failed = counters(
-            r,
+            f,
             "compression_decode_failed_total",
             "Encoded answers of nodes that could not be decoded for a client, by reason.",
             &["reason"],
         );
-        let reduced = IntCounter::new(
+        let reduced = counter(
+            f,
             "compression_reduced_total",
             "Answers compressed at the lowest level, because the thread was busy (max_cpu).",
         );
-        let queue = IntGauge::new(
+        let queue = gauge(
+            f,
             "recompress_queue_entries",
             "Stored answers that wait to be compressed better.",
         );
-        let dropped = IntCounter::new(
+        let dropped = counter(
+            f,
             "recompress_dropped_total",
             "Stored answers that were worth it and found no place in the queue.",
         );
         CompressionMetrics {
-            codings: CodingFamilies::new(r).handles(),
+            codings: CodingFamilies::new(f).handles(),
             skipped: (Skipped::ALL.iter())
                 .map(|reason| skipped.with_label_values(&[reason.as_str()]))
                 .collect(),
             decode_failed: FAULTS.map(|word| failed.with_label_values(&[word])),
-            reduced: register(r, reduced),
-            queue: register(r, queue),
-            dropped: register(r, dropped),
+            reduced,
+            queue,
+            dropped,
         }
     }
 
@@ -131,35 +132,38 @@ impl CompressionMetrics {
 
 /// The families that have a label for the encoding.
 struct CodingFamilies {
-    bytes_in: IntCounterVec,
-    bytes_out: IntCounterVec,
-    took: HistogramVec,
-    stored: IntCounterVec,
+    bytes_in: Counters,
+    bytes_out: Counters,
+    took: Histograms,
+    stored: Counters,
 }
 
 impl CodingFamilies {
-    fn new(r: &Registry) -> Self {
-        let options = histogram_opts!(
-            "compression_duration_seconds",
-            "Time a thread was busy compressing one answer.",
-            BUCKETS.to_vec()
-        );
+    fn new(f: &Families) -> Self {
         CodingFamilies {
             bytes_in: counters(
-                r,
+                f,
                 "compression_bytes_in_total",
                 "Bytes of answers before they were compressed.",
                 &["encoding"],
             ),
             bytes_out: counters(
-                r,
+                f,
                 "compression_bytes_out_total",
                 "The same bytes after it.",
                 &["encoding"],
             ),
-            took: register(r, HistogramVec::new(options, &["encoding"])),
+            took: histograms(
+                f,
+                (
+                    "compression_duration_seconds",
+                    "Time a thread was busy compressing one answer.",
+                ),
+                &BUCKETS,
+                &["encoding"],
+            ),
             stored: counters(
-                r,
+                f,
                 "compression_stored_total",
                 "Compressed forms that were kept beside stored answers.",
                 &["encoding", "by"],

@@ -1,19 +1,16 @@
 //! Every metric of the proxy: names, labels, and the handles that count.
 //!
 //! A handle is resolved once (per route, node, listener) and then counts without a look-up. No label value is ever
-//! chosen by a client: unknown methods share `OTHER`, codes outside 100–599 are not counted by code. Gauges that
-//! mirror a state (health, in flight) are set from that state when somebody asks, so they cannot drift.
+//! chosen by a client: unknown methods share `OTHER`, codes outside 100–599 are not counted by code. What mirrors
+//! a state (health, in flight) is written from that state when somebody asks and kept nowhere, so it cannot drift.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::Mutex;
 use prometheus::core::Collector;
-use prometheus::{
-    GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
-    TextEncoder, histogram_opts, opts,
-};
+use prometheus::{IntCounter, IntGauge, TextEncoder};
 
 use crate::base::reason::Refusal;
 
@@ -21,6 +18,8 @@ mod cache;
 mod codes;
 /// What is counted of compression.
 mod compression;
+mod family;
+mod lives;
 mod names;
 mod nodes;
 mod reloads;
@@ -37,6 +36,8 @@ pub use routes::{RateLimitMetrics, RouteMetrics};
 pub use sticky::StickyMetrics;
 pub use upstreams::{UpstreamGauges, UpstreamMetrics};
 
+use family::{Counters, Families, Gauges, Tell, counter, counters, gauge, gauges};
+use lives::Lives;
 use nodes::NodeFamilies;
 use routes::RouteFamilies;
 use sticky::StickyFamilies;
@@ -46,16 +47,14 @@ use upstreams::UpstreamFamilies;
 const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// How long the series of a removed node stay: long enough for a scrape interval and a look back.
-const REMOVED_NODE_STAYS: Duration = Duration::from_secs(600);
 
 /// All metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    families: Vec<Box<dyn Tell>>,
     route: RouteFamilies,
-    connections_active: IntGaugeVec,
-    connections: IntCounterVec,
+    connections_active: Gauges,
+    connections: Counters,
     refused: Vec<(Refusal, IntCounter)>,
     requests_in_flight: IntGauge,
     node: NodeFamilies,
@@ -71,14 +70,37 @@ pub struct Metrics {
     pub reloads: ReloadMetrics,
     /// Access log lines dropped because the writer was behind.
     pub log_dropped: IntCounter,
-    routes: Mutex<HashMap<String, Arc<RouteMetrics>>>,
-    nodes: Mutex<HashMap<(String, String), NodeEntry>>,
+    routes: Lives<String, Arc<RouteMetrics>>,
+    rate_limits: Lives<String, RateLimitMetrics>,
+    upstreams: Lives<String, UpstreamMetrics>,
+    sessions: Lives<String, StickyMetrics>,
+    nodes: Lives<(String, String), Arc<NodeMetrics>>,
+    /// Bytes of the last text: the next one is about as long.
+    last_size: AtomicUsize,
 }
 
-#[derive(Debug)]
-struct NodeEntry {
-    metrics: Arc<NodeMetrics>,
-    gone_since: Option<Instant>,
+/// What is read from the live world when somebody asks, and kept nowhere.
+#[derive(Debug, Default)]
+pub struct State<'a> {
+    /// Of every node in use, and of those that are being left.
+    pub nodes: Vec<NodeGauges<'a>>,
+    /// Of every upstream.
+    pub upstreams: Vec<UpstreamGauges<'a>>,
+    /// Of the store.
+    pub cache: Option<CacheGauges>,
+}
+
+/// Who has series by the configuration in use; nodes are told one by one.
+#[derive(Debug, Default)]
+pub struct InUse<'a> {
+    /// Names of routes.
+    pub routes: HashSet<&'a str>,
+    /// Those of them with a rate limit.
+    pub rate_limits: HashSet<&'a str>,
+    /// Names of upstreams.
+    pub upstreams: HashSet<&'a str>,
+    /// Those of them with sessions.
+    pub sticky: HashSet<&'a str>,
 }
 
 /// A request being worked on; counted out when dropped.
@@ -102,102 +124,70 @@ pub struct ListenerMetrics {
     pub total_h2: IntCounter,
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    register(registry, IntCounterVec::new(opts!(name, help), labels))
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    register(registry, IntGaugeVec::new(opts!(name, help), labels))
-}
-
-fn float_gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-    register(registry, GaugeVec::new(opts!(name, help), labels))
-}
-
-fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-    let options = histogram_opts!(name, help, BUCKETS.to_vec());
-    register(registry, HistogramVec::new(options, labels))
-}
-
-/// Registers a metric under the prefix of the registry.
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<C>,
-) -> C {
-    let metric = metric
-        .expect("invariant: metric names and labels are literals of this file, valid and tested");
-    registry
-        .register(Box::new(metric.clone()))
-        .expect("invariant: every metric of this file has a name of its own");
-    metric
-}
-
 impl Metrics {
-    /// All metrics, registered and at zero.
+    /// All metrics, at zero.
     pub fn new(version: &str) -> Arc<Self> {
-        let registry = Registry::new_custom(Some("tidegate".into()), None)
-            .expect("invariant: the prefix is not empty");
-        let r = &registry;
+        let families = Families::default();
+        let f = &families;
         gauges(
-            r,
+            f,
             "build_info",
             "Version of the running program.",
             &["version"],
         )
         .with_label_values(&[version])
         .set(1);
-        let connections = counters(
-            r,
-            "connections_total",
-            "Client connections accepted.",
-            &["listener", "protocol"],
-        );
         let refused = counters(
-            r,
+            f,
             "requests_refused_total",
             "Requests refused before any node saw them.",
             &["reason"],
         );
-        let in_flight = IntGauge::new("http_requests_in_flight", "Requests being worked on.");
-        let dropped = IntCounter::new(
-            "access_log_dropped_total",
-            "Access log lines dropped because the writer was behind.",
-        );
         Arc::new(Metrics {
-            route: RouteFamilies::new(r),
+            route: RouteFamilies::new(f),
             connections_active: gauges(
-                r,
+                f,
                 "connections_active",
                 "Client connections open now.",
                 &["listener"],
             ),
-            connections,
+            connections: counters(
+                f,
+                "connections_total",
+                "Client connections accepted.",
+                &["listener", "protocol"],
+            ),
             refused: Refusal::ALL
                 .iter()
                 .map(|why| (*why, refused.with_label_values(&[why.as_str()])))
                 .collect(),
-            requests_in_flight: register(r, in_flight),
-            node: NodeFamilies::new(r),
-            upstream: UpstreamFamilies::new(r),
-            names: NameMetrics::new(r),
-            sticky: StickyFamilies::new(r),
-            cache: CacheMetrics::new(r),
-            compression: CompressionMetrics::new(r),
-            reloads: ReloadMetrics::new(r),
-            log_dropped: register(r, dropped),
-            routes: Mutex::default(),
-            nodes: Mutex::default(),
-            registry,
+            requests_in_flight: gauge(f, "http_requests_in_flight", "Requests being worked on."),
+            node: NodeFamilies::new(f),
+            upstream: UpstreamFamilies::new(f),
+            names: NameMetrics::new(f),
+            sticky: StickyFamilies::new(f),
+            cache: CacheMetrics::new(f),
+            compression: CompressionMetrics::new(f),
+            reloads: ReloadMetrics::new(f),
+            log_dropped: counter(
+                f,
+                "access_log_dropped_total",
+                "Access log lines dropped because the writer was behind.",
+            ),
+            routes: Lives::default(),
+            rate_limits: Lives::default(),
+            upstreams: Lives::default(),
+            sessions: Lives::default(),
+            nodes: Lives::default(),
+            last_size: AtomicUsize::new(0),
+            families: families.sorted(),
         })
     }
 
     /// The handles of a route; the same ones for the same name, across reloads.
     pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
         self.routes
-            .lock()
-            .entry(name.to_string())
-            .or_insert_with(|| Arc::new(self.route.handles(name)))
-            .clone()
+            .of(name.to_string(), || Arc::new(self.route.handles(name)))
     }
 
     /// The same for a route with a cache: what is counted of that exists, at zero, from now on.
@@ -209,39 +199,32 @@ impl Metrics {
 
     /// The handles of a route's rate limit; they exist, at zero, from now on.
     pub fn rate_limit(&self, route: &str) -> RateLimitMetrics {
-        self.route.rate_limit(route)
+        self.rate_limits
+            .of(route.to_string(), || self.route.rate_limit(route))
     }
 
     /// The handles of a node; the same ones for the same name, across reloads.
     pub fn node(&self, upstream: &str, id: &str) -> Arc<NodeMetrics> {
-        let mut nodes = self.nodes.lock();
-        let entry = nodes
-            .entry((upstream.to_string(), id.to_string()))
-            .or_insert_with(|| NodeEntry {
-                metrics: Arc::new(self.node.handles(upstream, id)),
-                gone_since: None,
-            });
-        entry.gone_since = None;
-        entry.metrics.clone()
+        self.nodes.of((upstream.to_string(), id.to_string()), || {
+            Arc::new(self.node.handles(upstream, id))
+        })
     }
 
     /// The handles of a node that has some.
     pub fn known_node(&self, upstream: &str, id: &str) -> Option<Arc<NodeMetrics>> {
-        let key = (upstream.to_string(), id.to_string());
-        self.nodes
-            .lock()
-            .get(&key)
-            .map(|entry| entry.metrics.clone())
+        self.nodes.known(&(upstream.to_string(), id.to_string()))
     }
 
     /// The handles of an upstream.
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
-        self.upstream.handles(name)
+        self.upstreams
+            .of(name.to_string(), || self.upstream.handles(name))
     }
 
     /// The handles of the sessions of an upstream.
     pub fn sticky(&self, upstream: &str) -> StickyMetrics {
-        self.sticky.handles(upstream)
+        self.sessions
+            .of(upstream.to_string(), || self.sticky.handles(upstream))
     }
 
     /// The handles of a data port.
@@ -273,64 +256,69 @@ impl Metrics {
 
     /// Connections open now and opened so far, over all data ports.
     pub fn connection_totals(&self) -> (i64, u64) {
-        (
-            sum(&self.connections_active, |m| m.get_gauge().get_value()) as i64,
-            sum(&self.connections, |m| m.get_counter().get_value()) as u64,
-        )
+        (self.connections_active.total(), self.connections.total())
     }
 
-    /// Requests answered so far.
+    /// Requests answered so far, by routes that are gone too.
     pub fn requests_total(&self) -> u64 {
-        sum(&self.route.requests, |m| m.get_counter().get_value()) as u64
+        self.route.requests.total()
     }
 
-    /// Sets the gauges that mirror state.
-    pub fn mirror<'a>(
-        &self,
-        nodes: impl Iterator<Item = NodeGauges<'a>>,
-        upstreams: impl Iterator<Item = UpstreamGauges<'a>>,
-    ) {
-        for gauges in nodes {
-            self.node.set(&gauges);
-        }
-        upstreams.for_each(|gauges| self.upstream.set(&gauges));
-    }
-
-    /// A node is gone: its state at once, its counts ten minutes later, unless it comes back.
+    /// A node is gone: its counts stay for ten minutes, unless it comes back.
     pub fn node_left(&self, upstream: &str, id: &str, now: Instant) {
-        let key = (upstream.to_string(), id.to_string());
-        if let Some(entry) = self.nodes.lock().get_mut(&key) {
-            entry.gone_since = Some(now);
-            self.node.forget_gauges(upstream, id);
-        }
+        self.nodes
+            .left(&(upstream.to_string(), id.to_string()), now);
     }
 
-    /// An upstream is gone: so is what is said of its nodes together.
-    pub fn upstream_left(&self, name: &str) {
-        self.upstream.forget(name);
+    /// Another generation is in use: the counts of what is not in it stay for ten minutes, unless it comes back.
+    pub fn only(&self, in_use: &InUse<'_>, now: Instant) {
+        let of = |names: &HashSet<&str>, name: &String| names.contains(name.as_str());
+        self.routes.only(|name| of(&in_use.routes, name), now);
+        self.rate_limits
+            .only(|name| of(&in_use.rate_limits, name), now);
+        self.upstreams.only(|name| of(&in_use.upstreams, name), now);
+        self.sessions.only(|name| of(&in_use.sticky, name), now);
     }
 
-    /// Forgets the counts of nodes that have been gone for long enough.
+    /// Forgets the counts of what has been gone for long enough.
     pub fn forget_gone(&self, now: Instant) {
-        self.nodes.lock().retain(|key, entry| {
-            let stays = entry
-                .gone_since
-                .is_none_or(|since| now.duration_since(since) < REMOVED_NODE_STAYS);
-            if !stays {
-                self.node.forget(&key.0, &key.1, &entry.metrics);
-            }
-            stays
+        self.nodes
+            .forget_gone(now, |(upstream, id)| self.node.forget(upstream, id));
+        self.upstreams
+            .forget_gone(now, |name| self.upstream.forget(name));
+        self.sessions
+            .forget_gone(now, |name| self.sticky.forget(name));
+        self.rate_limits
+            .forget_gone(now, |name| self.route.forget_rate_limit(name));
+        self.routes.forget_gone(now, |name| {
+            self.route.forget(name);
+            self.cache.forget(name);
         });
+        self.names.forget_gone(now);
     }
 
-    /// The Prometheus text, `process_*` included.
-    pub fn text(&self) -> String {
-        let mut families = self.registry.gather();
-        families.extend(process_metrics());
-        let mut text = String::with_capacity(1 << 14);
-        // Writing into memory fails only for a family without metrics, which gather() leaves out.
-        let _ = TextEncoder::new().encode_utf8(&families, &mut text);
+    /// The Prometheus text, `process_*` included. Reads, and changes nothing: any number may ask at a time.
+    pub fn exposition(&self, state: &State<'_>) -> String {
+        let last = self.last_size.load(Relaxed);
+        let mut text = String::with_capacity(last + last / 8 + (1 << 14));
+        for family in &self.families {
+            family.write(&mut text);
+        }
+        self.node.write_state(&state.nodes, &mut text);
+        self.upstream.write_state(&state.upstreams, &mut text);
+        if let Some(store) = &state.cache {
+            self.cache.write_state(store, &mut text);
+        }
+        // Writing into memory fails only for a family without metrics, and the process always has some.
+        let _ = TextEncoder::new().encode_utf8(&process_metrics(), &mut text);
+        self.last_size.store(text.len(), Relaxed);
         text
+    }
+
+    /// The same of a world without nodes.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        self.exposition(&State::default())
     }
 }
 
@@ -340,26 +328,6 @@ fn process_metrics() -> Vec<prometheus::proto::MetricFamily> {
     COLLECTOR
         .get_or_init(prometheus::process_collector::ProcessCollector::for_self)
         .collect()
-}
-
-/// The sum of the counters of a family that have this label.
-fn sum_where(family: &IntCounterVec, (name, value): (&str, &str)) -> f64 {
-    sum(family, |metric| {
-        let mut labels = metric.get_label().iter();
-        match labels.any(|label| label.name() == name && label.value() == value) {
-            true => metric.get_counter().get_value(),
-            false => 0.0,
-        }
-    })
-}
-
-fn sum(family: &impl Collector, value: impl Fn(&prometheus::proto::Metric) -> f64) -> f64 {
-    family
-        .collect()
-        .iter()
-        .flat_map(|f| f.get_metric())
-        .map(value)
-        .sum()
 }
 
 #[cfg(test)]

@@ -4,31 +4,35 @@
 
 use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::{
-    GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry,
-};
+use prometheus::{Histogram, IntCounter};
 
-use super::codes::CodeCounters;
-use super::{counters, float_gauges, gauges, histograms};
+use super::BUCKETS;
+use super::codes::{CodeCounters, WordCounters};
+use super::family::{Counters, Families, Histograms, Mirror, Sample, counters, histograms, label};
 use crate::base::node::{Circuit, Health, Intent, Standing};
 use crate::base::reason::End;
 
 #[derive(Debug)]
 pub(super) struct NodeFamilies {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    ttfb: HistogramVec,
-    errors: IntCounterVec,
-    in_flight: IntGaugeVec,
-    state: IntGaugeVec,
-    health: IntGaugeVec,
-    weight: GaugeVec,
-    breaker: IntGaugeVec,
-    drain_remaining: IntGaugeVec,
-    checks: IntCounterVec,
-    ejections: IntCounterVec,
-    transitions: IntCounterVec,
+    requests: Counters,
+    duration: Histograms,
+    ttfb: Histograms,
+    errors: Counters,
+    checks: Counters,
+    ejections: Counters,
+    transitions: Counters,
+    state: StateFamilies,
+}
+
+/// Families that mirror the state of nodes.
+#[derive(Debug)]
+struct StateFamilies {
+    in_flight: Mirror,
+    state: Mirror,
+    health: Mirror,
+    weight: Mirror,
+    breaker: Mirror,
+    drain_remaining: Mirror,
 }
 
 /// What is counted for one node.
@@ -37,10 +41,19 @@ pub struct NodeMetrics {
     codes: CodeCounters,
     duration: Histogram,
     ttfb: Histogram,
-    errors: IntCounterVec,
+    errors: WordCounters,
     errors_total: IntCounter,
-    labels: (String, String),
-    families: (IntCounterVec, IntCounterVec, IntCounterVec),
+    checks: WordCounters,
+    ejections: WordCounters,
+    transitions: WordCounters,
+    labels: NodeLabels,
+}
+
+/// How its series name it, as text.
+#[derive(Debug)]
+struct NodeLabels {
+    upstream: String,
+    node: String,
 }
 
 impl NodeMetrics {
@@ -58,27 +71,18 @@ impl NodeMetrics {
     /// Counts a failed attempt.
     pub fn failed(&self, why: End) {
         self.errors_total.inc();
-        self.errors
-            .with_label_values(&[&self.labels.0, &self.labels.1, why.as_str()])
-            .inc();
+        self.errors.inc(why.as_str());
     }
 
     /// Counts a probe.
     pub fn probed(&self, passed: bool) {
-        let result = if passed { "pass" } else { "fail" };
-        self.families
-            .0
-            .with_label_values(&[&self.labels.0, &self.labels.1, result])
-            .inc();
+        self.checks.inc(if passed { "pass" } else { "fail" });
     }
 
-    /// Counts a change of state. Rare, so its handles are looked up.
-    /// `ejected` says why it was, when it was.
-    pub fn changed(&self, from: Standing, to: Standing, ejected: Option<&str>) {
-        let (upstream, node) = (self.labels.0.as_str(), self.labels.1.as_str());
-        let (_, ejections, transitions) = &self.families;
+    /// Counts a change of state. `ejected` says why it was, when it was.
+    pub fn changed(&self, from: Standing, to: Standing, ejected: Option<&'static str>) {
         if let Some(why) = ejected {
-            ejections.with_label_values(&[upstream, node, why]).inc();
+            self.ejections.inc(why);
         }
         let changed = [
             (from.health != to.health, to.health.as_str()),
@@ -86,7 +90,7 @@ impl NodeMetrics {
             (from.circuit != to.circuit, breaker_word(to.circuit)),
         ];
         for (_, to) in changed.iter().filter(|(changed, _)| *changed) {
-            transitions.with_label_values(&[upstream, node, to]).inc();
+            self.transitions.inc(to);
         }
     }
 
@@ -113,10 +117,8 @@ fn breaker_word(circuit: Circuit) -> &'static str {
 /// State of a node, read when metrics are asked for.
 #[derive(Debug, Clone)]
 pub struct NodeGauges<'a> {
-    /// Its upstream.
-    pub upstream: &'a str,
-    /// Its id.
-    pub node: &'a str,
+    /// What is counted for it.
+    pub metrics: &'a NodeMetrics,
     /// What the operator wants.
     pub intent: Intent,
     /// What we see.
@@ -132,202 +134,172 @@ pub struct NodeGauges<'a> {
 }
 
 impl NodeFamilies {
-    pub(super) fn new(r: &Registry) -> Self {
-        const NODE: [&str; 2] = ["upstream", "node"];
+    pub(super) fn new(f: &Families) -> Self {
+        const NODE: &[&str] = &["upstream", "node"];
         NodeFamilies {
             requests: counters(
-                r,
+                f,
                 "upstream_requests_total",
                 "Answers from nodes.",
                 &["upstream", "node", "code"],
             ),
             duration: histograms(
-                r,
-                "upstream_request_duration_seconds",
-                "From choosing a node to the end of its answer.",
-                &NODE,
+                f,
+                (
+                    "upstream_request_duration_seconds",
+                    "From choosing a node to the end of its answer.",
+                ),
+                &BUCKETS,
+                NODE,
             ),
             ttfb: histograms(
-                r,
-                "upstream_time_to_first_byte_seconds",
-                "From choosing a node to the head of its answer.",
-                &NODE,
+                f,
+                (
+                    "upstream_time_to_first_byte_seconds",
+                    "From choosing a node to the head of its answer.",
+                ),
+                &BUCKETS,
+                NODE,
             ),
             errors: counters(
-                r,
+                f,
                 "upstream_errors_total",
                 "Attempts that failed on a node.",
                 &["upstream", "node", "reason"],
             ),
-            in_flight: gauges(
-                r,
-                "upstream_requests_in_flight",
-                "Requests in flight on a node.",
-                &NODE,
-            ),
-            state: gauges(
-                r,
-                "node_state",
-                "What the operator wants of a node.",
-                &["upstream", "node", "state"],
-            ),
-            health: gauges(
-                r,
-                "node_health",
-                "What is seen of a node.",
-                &["upstream", "node", "health"],
-            ),
-            weight: float_gauges(
-                r,
-                "node_effective_weight",
-                "Share of new requests a node is given now.",
-                &NODE,
-            ),
-            breaker: gauges(
-                r,
-                "breaker_state",
-                "State of a node's circuit breaker.",
-                &["upstream", "node", "state"],
-            ),
-            drain_remaining: gauges(
-                r,
-                "node_drain_remaining_requests",
-                "Requests left on a draining node.",
-                &NODE,
-            ),
             checks: counters(
-                r,
+                f,
                 "node_health_checks_total",
-                "Health probes.",
+                "Health probes, by whether they passed.",
                 &["upstream", "node", "result"],
             ),
             ejections: counters(
-                r,
+                f,
                 "node_ejections_total",
                 "Times a node was rested.",
                 &["upstream", "node", "reason"],
             ),
             transitions: counters(
-                r,
+                f,
                 "node_transitions_total",
-                "Changes of a node's state or health.",
+                "Changes of a node's state, health or breaker.",
                 &["upstream", "node", "to"],
             ),
+            state: StateFamilies::new(),
         }
     }
 
     pub(super) fn handles(&self, upstream: &str, id: &str) -> NodeMetrics {
+        let node = [upstream, id];
         NodeMetrics {
-            codes: CodeCounters::new(&self.requests, &[upstream, id]),
-            duration: self.duration.with_label_values(&[upstream, id]),
-            ttfb: self.ttfb.with_label_values(&[upstream, id]),
-            errors: self.errors.clone(),
+            codes: CodeCounters::new(&self.requests, &node),
+            duration: self.duration.with_label_values(&node),
+            ttfb: self.ttfb.with_label_values(&node),
+            errors: WordCounters::new(&self.errors, &node),
             errors_total: IntCounter::new("errors", "Sum over reasons.")
                 .expect("invariant: a literal name is valid"),
-            labels: (upstream.to_string(), id.to_string()),
-            families: (
-                self.checks.clone(),
-                self.ejections.clone(),
-                self.transitions.clone(),
-            ),
+            checks: WordCounters::new(&self.checks, &node),
+            ejections: WordCounters::new(&self.ejections, &node),
+            transitions: WordCounters::new(&self.transitions, &node),
+            labels: NodeLabels {
+                upstream: label("upstream", upstream),
+                node: label("node", id),
+            },
         }
     }
 
-    pub(super) fn set(&self, g: &NodeGauges<'_>) {
-        let node = [g.upstream, g.node];
-        self.in_flight
-            .with_label_values(&node)
-            .set(g.in_flight as i64);
-        self.weight.with_label_values(&node).set(g.weight);
-        for circuit in Circuit::ALL {
-            let labels = [g.upstream, g.node, circuit.as_str()];
-            match g.circuit {
-                Some(is) => self
-                    .breaker
-                    .with_label_values(&labels)
-                    .set(i64::from(circuit == is)),
-                None => drop(self.breaker.remove_label_values(&labels)),
-            }
-        }
-        if g.draining {
-            self.drain_remaining
-                .with_label_values(&node)
-                .set(g.in_flight as i64);
-        } else {
-            let _ = self.drain_remaining.remove_label_values(&node);
-        }
-        for intent in Intent::ALL {
-            self.state
-                .with_label_values(&[g.upstream, g.node, intent.as_str()])
-                .set(i64::from(intent == g.intent));
-        }
-        for health in Health::ALL {
-            self.health
-                .with_label_values(&[g.upstream, g.node, health.as_str()])
-                .set(i64::from(health == g.health));
-        }
+    /// Adds the state of these nodes.
+    pub(super) fn write_state(&self, nodes: &[NodeGauges<'_>], text: &mut String) {
+        self.state.write(nodes, text);
     }
 
-    /// The state of a node that is gone is no state: its gauges leave at once.
-    pub(super) fn forget_gauges(&self, upstream: &str, node: &str) {
-        for family in [&self.in_flight, &self.drain_remaining] {
-            let _ = family.remove_label_values(&[upstream, node]);
-        }
-        let _ = self.weight.remove_label_values(&[upstream, node]);
-        for circuit in Circuit::ALL {
-            let _ = self
-                .breaker
-                .remove_label_values(&[upstream, node, circuit.as_str()]);
-        }
-        for intent in Intent::ALL {
-            let _ = self
-                .state
-                .remove_label_values(&[upstream, node, intent.as_str()]);
-        }
-        for health in Health::ALL {
-            let _ = self
-                .health
-                .remove_label_values(&[upstream, node, health.as_str()]);
-        }
-    }
-
-    pub(super) fn forget(&self, upstream: &str, node: &str, metrics: &NodeMetrics) {
-        metrics.codes.forget();
-        let _ = self.duration.remove_label_values(&[upstream, node]);
-        let _ = self.ttfb.remove_label_values(&[upstream, node]);
+    pub(super) fn forget(&self, upstream: &str, node: &str) {
+        let node = [upstream, node];
         for family in [
+            &self.requests,
             &self.errors,
             &self.checks,
             &self.ejections,
             &self.transitions,
         ] {
-            forget_node(family, upstream, node);
+            family.remove_under(&node);
+        }
+        self.duration.remove_under(&node);
+        self.ttfb.remove_under(&node);
+    }
+}
+
+impl StateFamilies {
+    fn new() -> Self {
+        StateFamilies {
+            in_flight: Mirror::gauge(
+                "upstream_requests_in_flight",
+                "Requests in flight on a node.",
+            ),
+            state: Mirror::gauge("node_state", "What the operator wants of a node."),
+            health: Mirror::gauge("node_health", "What is seen of a node."),
+            weight: Mirror::gauge(
+                "node_effective_weight",
+                "Share of new requests a node is given now.",
+            ),
+            breaker: Mirror::gauge("breaker_state", "State of a node's circuit breaker."),
+            drain_remaining: Mirror::gauge(
+                "node_drain_remaining_requests",
+                "Requests left on a draining node.",
+            ),
+        }
+    }
+
+    /// Labels stand by name, as everywhere.
+    fn write(&self, nodes: &[NodeGauges<'_>], text: &mut String) {
+        let in_flight = |g: &NodeGauges<'_>| Sample::Whole(g.in_flight as u64);
+        each(&self.in_flight, nodes, text, |g| Some(in_flight(g)));
+        each(&self.weight, nodes, text, |g| Some(Sample::Float(g.weight)));
+        each(&self.drain_remaining, nodes, text, |g| {
+            g.draining.then(|| in_flight(g))
+        });
+        let words = Health::ALL.map(|word| (word, label("health", word.as_str())));
+        self.health.begin(text);
+        for g in nodes {
+            let NodeLabels { upstream, node } = &g.metrics.labels;
+            for (word, health) in &words {
+                let is = Sample::Whole(u64::from(*word == g.health));
+                self.health.sample(&[health, node, upstream], is, text);
+            }
+        }
+        let words = Intent::ALL.map(|word| (word, label("state", word.as_str())));
+        self.state.begin(text);
+        for g in nodes {
+            let NodeLabels { upstream, node } = &g.metrics.labels;
+            for (word, state) in &words {
+                let is = Sample::Whole(u64::from(*word == g.intent));
+                self.state.sample(&[node, state, upstream], is, text);
+            }
+        }
+        let words = Circuit::ALL.map(|word| (word, label("state", word.as_str())));
+        self.breaker.begin(text);
+        for (g, circuit) in nodes.iter().filter_map(|g| Some((g, g.circuit?))) {
+            let NodeLabels { upstream, node } = &g.metrics.labels;
+            for (word, state) in &words {
+                let is = Sample::Whole(u64::from(*word == circuit));
+                self.breaker.sample(&[node, state, upstream], is, text);
+            }
         }
     }
 }
 
-/// Removes every series of a node from a family whose third label varies.
-fn forget_node(family: &IntCounterVec, upstream: &str, node: &str) {
-    let thirds: Vec<String> = family
-        .collect()
-        .iter()
-        .flat_map(|f| f.get_metric())
-        .filter_map(|m| {
-            let value = |name| {
-                m.get_label()
-                    .iter()
-                    .find(|l| l.name() == name)
-                    .map(|l| l.value())
-            };
-            (value("upstream") == Some(upstream) && value("node") == Some(node)).then(|| {
-                m.get_label()
-                    .iter()
-                    .find(|l| l.name() != "upstream" && l.name() != "node")
-                    .map(|l| l.value().to_string())
-            })?
-        })
-        .collect();
-    for third in thirds {
-        let _ = family.remove_label_values(&[upstream, node, &third]);
+/// A sample for each node that has one.
+fn each(
+    family: &Mirror,
+    nodes: &[NodeGauges<'_>],
+    text: &mut String,
+    sample: impl Fn(&NodeGauges<'_>) -> Option<Sample>,
+) {
+    family.begin(text);
+    for g in nodes {
+        if let Some(value) = sample(g) {
+            let NodeLabels { upstream, node } = &g.metrics.labels;
+            family.sample(&[node, upstream], value, text);
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! What is counted of reloads, and which configuration is in use.
 
-use prometheus::{Gauge, IntCounterVec, IntGauge, Registry};
+use prometheus::{Gauge, IntGauge};
 
-use super::{counters, register};
+use super::family::{Counters, Families, counters, float_gauges, gauge};
+
+/// Words of the label `result`.
+const RESULTS: [&str; 3] = ["applied", "unchanged", "refused"];
 
 /// Metrics of reloads and of the configuration in use.
 #[derive(Debug)]
 pub struct ReloadMetrics {
-    total: IntCounterVec,
+    total: Counters,
     last_successful: IntGauge,
     last_success_at: Gauge,
     generation: IntGauge,
@@ -36,26 +39,37 @@ impl ReloadMetrics {
 }
 
 impl ReloadMetrics {
-    pub(super) fn new(r: &Registry) -> Self {
-        let gauge = |name, help| register(r, IntGauge::new(name, help));
+    pub(super) fn new(f: &Families) -> Self {
+        let total = counters(
+            f,
+            "config_reloads_total",
+            "Reloads, by what became of them.",
+            &["result"],
+        );
+        for result in RESULTS {
+            let _ = total.with_label_values(&[result]);
+        }
         ReloadMetrics {
-            total: counters(r, "config_reloads_total", "Reloads.", &["result"]),
+            total,
             last_successful: gauge(
+                f,
                 "config_last_reload_successful",
                 "Whether the last reload was accepted.",
             ),
-            last_success_at: register(
-                r,
-                Gauge::new(
-                    "config_last_reload_success_timestamp_seconds",
-                    "When a reload was last accepted.",
-                ),
-            ),
+            last_success_at: float_gauges(
+                f,
+                "config_last_reload_success_timestamp_seconds",
+                "When a reload was last accepted.",
+                &[],
+            )
+            .with_label_values(&[]),
             generation: gauge(
+                f,
                 "config_generation",
                 "Generation of the configuration in use.",
             ),
             drift: gauge(
+                f,
                 "config_drift",
                 "Nodes changed at run time, not in the file.",
             ),

@@ -4,67 +4,71 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::Method;
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use prometheus::{Histogram, IntCounter};
 
+use super::BUCKETS;
 use super::cache::CacheRouteMetrics;
 use super::codes::CodeCounters;
-use super::{counters, histograms};
+use super::family::{Counters, Families, Histograms, counters, histograms};
 use crate::base::cached::Outcome;
 use crate::base::reason::End;
 
 /// Metrics by route.
 #[derive(Debug)]
 pub(super) struct RouteFamilies {
-    pub(super) requests: IntCounterVec,
-    duration: HistogramVec,
-    bytes_in: IntCounterVec,
-    bytes_out: IntCounterVec,
-    aborts: IntCounterVec,
-    rate_limited: IntCounterVec,
-    slow: IntCounterVec,
+    pub(super) requests: Counters,
+    duration: Histograms,
+    bytes_in: Counters,
+    bytes_out: Counters,
+    aborts: Counters,
+    rate_limited: Counters,
+    slow: Counters,
 }
 
 impl RouteFamilies {
-    pub(super) fn new(r: &Registry) -> Self {
+    pub(super) fn new(f: &Families) -> Self {
         RouteFamilies {
             requests: counters(
-                r,
+                f,
                 "http_requests_total",
                 "Requests answered.",
                 &["route", "method", "code"],
             ),
             duration: histograms(
-                r,
-                "http_request_duration_seconds",
-                "From the head of a request to the end of its answer.",
+                f,
+                (
+                    "http_request_duration_seconds",
+                    "From the head of a request to the end of its answer.",
+                ),
+                &BUCKETS,
                 &["route", "cache"],
             ),
             bytes_in: counters(
-                r,
+                f,
                 "http_request_bytes_total",
                 "Body bytes received from clients.",
                 &["route"],
             ),
             bytes_out: counters(
-                r,
+                f,
                 "http_response_bytes_total",
                 "Body bytes sent to clients.",
                 &["route"],
             ),
             aborts: counters(
-                r,
+                f,
                 "client_aborts_total",
                 "Requests whose client left before the answer was complete.",
                 &["route"],
             ),
             slow: counters(
-                r,
+                f,
                 "slow_requests_total",
                 "Requests that took longer than their route may take.",
                 &["route"],
             ),
             rate_limited: counters(
-                r,
+                f,
                 "rate_limited_total",
                 "Requests over the rate limit of their route, refused or only counted.",
                 &["route", "outcome"],
@@ -72,7 +76,24 @@ impl RouteFamilies {
         }
     }
 
-    pub(super) fn durations(&self) -> &HistogramVec {
+    pub(super) fn forget(&self, name: &str) {
+        for family in [
+            &self.requests,
+            &self.bytes_in,
+            &self.bytes_out,
+            &self.aborts,
+            &self.slow,
+        ] {
+            family.remove_under(&[name]);
+        }
+        self.duration.remove_under(&[name]);
+    }
+
+    pub(super) fn forget_rate_limit(&self, name: &str) {
+        self.rate_limited.remove_under(&[name]);
+    }
+
+    pub(super) fn durations(&self) -> &Histograms {
         &self.duration
     }
 
@@ -100,7 +121,7 @@ impl RouteFamilies {
 }
 
 /// What is counted for the rate limit of one route.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RateLimitMetrics {
     /// Requests refused.
     pub refused: IntCounter,
@@ -125,7 +146,7 @@ const METHODS: [Method; 9] = [
 #[derive(Debug)]
 pub struct RouteMetrics {
     name: String,
-    family: IntCounterVec,
+    family: Counters,
     by_method: [OnceLock<CodeCounters>; METHODS.len() + 1],
     /// Of requests that the cache had no part in.
     duration: Histogram,

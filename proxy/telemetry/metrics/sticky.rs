@@ -2,13 +2,13 @@
 //!
 //! A request is counted once, when a node has answered it: what became of its session is known then and not before.
 
-use prometheus::{IntCounter, IntCounterVec, Registry};
+use prometheus::IntCounter;
 
-use super::counters;
+use super::family::{Counters, Families, counters};
 
 #[derive(Debug)]
 pub(super) struct StickyFamilies {
-    requests: IntCounterVec,
+    requests: Counters,
 }
 
 /// What is counted of the sessions of one upstream.
@@ -25,15 +25,19 @@ pub struct StickyMetrics {
 }
 
 impl StickyFamilies {
-    pub(super) fn new(r: &Registry) -> Self {
+    pub(super) fn new(f: &Families) -> Self {
         StickyFamilies {
             requests: counters(
-                r,
+                f,
                 "sticky_requests_total",
                 "Requests that a node answered, by what became of their session.",
                 &["upstream", "result"],
             ),
         }
+    }
+
+    pub(super) fn forget(&self, upstream: &str) {
+        self.requests.remove_under(&[upstream]);
     }
 
     pub(super) fn handles(&self, upstream: &str) -> StickyMetrics {

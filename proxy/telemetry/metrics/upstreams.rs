@@ -1,28 +1,32 @@
 //! What is counted for an upstream.
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
+use std::sync::Arc;
 
-use super::{counters, gauges, histograms};
+use prometheus::{Histogram, IntCounter};
+
+use super::BUCKETS;
+use super::codes::WordCounters;
+use super::family::{Counters, Families, Histograms, Mirror, Sample, counters, histograms, label};
 use crate::base::reason::End;
 
 #[derive(Debug)]
 pub(super) struct UpstreamFamilies {
-    connect_duration: HistogramVec,
-    retries: IntCounterVec,
-    reuse: IntCounterVec,
-    available: IntGaugeVec,
-    fail_open: IntGaugeVec,
-    queue_length: IntGaugeVec,
-    queue_duration: HistogramVec,
-    budget: IntCounterVec,
-    hedges: IntCounterVec,
+    connect_duration: Histograms,
+    retries: Counters,
+    reuse: Counters,
+    available: Mirror,
+    fail_open: Mirror,
+    queue_length: Mirror,
+    queue_duration: Histograms,
+    budget: Counters,
+    hedges: Counters,
 }
 
 /// State of an upstream, read when metrics are asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct UpstreamGauges<'a> {
-    /// Its name.
-    pub upstream: &'a str,
+    /// What is counted for it.
+    pub metrics: &'a UpstreamMetrics,
     /// Nodes that take new requests without reserve.
     pub available: usize,
     /// Whether health is ignored.
@@ -44,72 +48,71 @@ pub struct UpstreamMetrics {
     pub budget_exhausted: IntCounter,
     /// Second nodes that were asked beside the first, and those of them that were first to answer.
     pub hedges: (IntCounter, IntCounter),
-    retries: IntCounterVec,
-    name: String,
+    retries: Arc<WordCounters>,
+    /// How its series name it, as text.
+    label: Arc<str>,
 }
 
 impl UpstreamMetrics {
     /// Counts a retry.
     pub fn retried(&self, why: End) {
-        self.retries
-            .with_label_values(&[self.name.as_str(), why.as_str()])
-            .inc();
+        self.retries.inc(why.as_str());
     }
 }
 
 impl UpstreamFamilies {
-    pub(super) fn new(r: &Registry) -> Self {
+    pub(super) fn new(f: &Families) -> Self {
         UpstreamFamilies {
             connect_duration: histograms(
-                r,
-                "upstream_connect_duration_seconds",
-                "Time to open a connection to a node.",
+                f,
+                (
+                    "upstream_connect_duration_seconds",
+                    "Time to open a connection to a node.",
+                ),
+                &BUCKETS,
                 &["upstream"],
             ),
             retries: counters(
-                r,
+                f,
                 "upstream_retries_total",
                 "Attempts that followed a failed one.",
                 &["upstream", "reason"],
             ),
             reuse: counters(
-                r,
+                f,
                 "upstream_connection_reuse_total",
                 "Attempts that found an open connection.",
                 &["upstream"],
             ),
-            available: gauges(
-                r,
+            available: Mirror::gauge(
                 "upstream_nodes_available",
                 "Nodes that take new requests without reserve.",
-                &["upstream"],
             ),
-            fail_open: gauges(
-                r,
+            fail_open: Mirror::gauge(
                 "upstream_fail_open",
                 "1 while so few nodes are healthy that health is ignored.",
-                &["upstream"],
             ),
-            queue_length: gauges(
-                r,
+            queue_length: Mirror::gauge(
                 "upstream_queue_length",
                 "Requests that wait for a place on a node.",
-                &["upstream"],
             ),
             queue_duration: histograms(
-                r,
-                "upstream_queue_duration_seconds",
-                "Time that requests waited for a place on a node.",
+                f,
+                (
+                    "upstream_queue_duration_seconds",
+                    "Time that requests waited for a place on a node.",
+                ),
+                &BUCKETS,
                 &["upstream"],
             ),
             budget: counters(
-                r,
+                f,
                 "upstream_retry_budget_exhausted_total",
                 "Requests that were not sent again because the retry budget was used up.",
                 &["upstream"],
             ),
             hedges: counters(
-                r,
+                f,
                 "upstream_hedges_total",
                 "Second nodes asked beside the first: all of them, and those that were first to answer.",
                 &["upstream", "result"],
@@ -117,21 +120,27 @@ impl UpstreamFamilies {
         }
     }
 
-    pub(super) fn set(&self, g: &UpstreamGauges<'_>) {
-        for (family, value) in [
-            (&self.available, g.available as i64),
-            (&self.fail_open, i64::from(g.fails_open)),
-            (&self.queue_length, g.waiting as i64),
-        ] {
-            family.with_label_values(&[g.upstream]).set(value);
+    /// Adds the state of these upstreams.
+    pub(super) fn write_state(&self, upstreams: &[UpstreamGauges<'_>], text: &mut String) {
+        let families: [(_, fn(&UpstreamGauges<'_>) -> u64); 3] = [
+            (&self.available, |g| g.available as u64),
+            (&self.fail_open, |g| u64::from(g.fails_open)),
+            (&self.queue_length, |g| g.waiting as u64),
+        ];
+        for (family, value) in families {
+            family.begin(text);
+            for g in upstreams {
+                family.sample(&[&g.metrics.label], Sample::Whole(value(g)), text);
+            }
         }
     }
 
-    /// The state of an upstream that is gone is no state.
     pub(super) fn forget(&self, name: &str) {
-        for family in [&self.available, &self.fail_open, &self.queue_length] {
-            let _ = family.remove_label_values(&[name]);
+        for family in [&self.retries, &self.reuse, &self.budget, &self.hedges] {
+            family.remove_under(&[name]);
         }
+        self.connect_duration.remove_under(&[name]);
+        self.queue_duration.remove_under(&[name]);
     }
 
     pub(super) fn handles(&self, name: &str) -> UpstreamMetrics {
@@ -144,8 +153,8 @@ impl UpstreamFamilies {
                 self.hedges.with_label_values(&[name, "asked"]),
                 self.hedges.with_label_values(&[name, "first"]),
             ),
-            retries: self.retries.clone(),
-            name: name.to_string(),
+            retries: Arc::new(WordCounters::new(&self.retries, &[name])),
+            label: label("upstream", name).into(),
         }
     }
 }
