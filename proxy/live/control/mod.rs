@@ -29,6 +29,7 @@ use crate::live::source::Source;
 use crate::telemetry::audit::{self, Audit};
 use crate::telemetry::events::{self, Events};
 use crate::telemetry::flood::Flood;
+use crate::telemetry::history::{self, History};
 use crate::telemetry::lately::Lately;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::slow::{self, SlowRing};
@@ -66,6 +67,8 @@ pub struct Control {
     pub events: Events,
     /// Who changed what of late.
     pub audit: Audit,
+    /// Figures over time.
+    pub history: Mutex<History>,
     /// Keeps a flood of refusals out of the log.
     pub flood: Flood,
     /// The slow requests of late.
@@ -94,6 +97,8 @@ pub struct Control {
     cut: watch::Sender<u64>,
     /// Carries the generation in use, for jobs that follow it.
     generation: watch::Sender<u64>,
+    /// Moves when the figures over time have another second.
+    pub sampled: watch::Sender<u64>,
 }
 
 /// What the process was started with and only a restart changes.
@@ -175,6 +180,7 @@ impl Control {
             lifecycle: Arc::new(Lifecycle::new(now)),
             events: Events::new(events::KEPT),
             audit: Audit::new(audit::KEPT),
+            history: Mutex::new(History::new(history::CAPACITY)),
             flood: Flood::default(),
             slow: SlowRing::new(slow::KEPT),
             cache,
@@ -204,6 +210,7 @@ impl Control {
             }),
             cut: watch::Sender::new(0),
             generation: watch::Sender::new(generation),
+            sampled: watch::Sender::new(0),
         })
     }
 

@@ -10,6 +10,8 @@ use super::{Control, LastReload, Leaving};
 use crate::balance::node::Node;
 use crate::base::node::{Health, Intent};
 use crate::config::checked::{Listen, NodeAddr};
+use crate::config::diff::{Change, diff};
+use crate::config::problem::Problem;
 use crate::live::source::Source;
 use crate::telemetry::metrics::{NodeGauges, UpstreamGauges};
 
@@ -56,6 +58,19 @@ impl Control {
         .collect()
     }
 
+    /// What a reload would change: the difference between what is in use and the files. Reads them, so it waits for the
+    /// disk.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    pub fn pending(&self) -> Result<Vec<Change>, Vec<Problem>> {
+        let loaded = self.source.load();
+        match &loaded.config {
+            Some(config) => Ok(diff(&self.hold.load().config, config)),
+            None => Err(loaded.errors().cloned().collect()),
+        }
+    }
+
     /// How the last reload went.
     pub fn last_reload(&self) -> LastReload {
         self.inner.lock().last_reload.clone()
@@ -94,6 +109,9 @@ impl Control {
     /// Sets the gauges that mirror state.
     pub fn mirror(&self, now: Instant) {
         self.mirror_cache();
+        let history = self.history.lock().size().bytes;
+        let history = i64::try_from(history).unwrap_or(i64::MAX);
+        self.metrics.history_size.set(history);
         let snapshot = self.hold.load();
         let leaving = self.leaving();
         let read =

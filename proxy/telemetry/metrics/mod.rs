@@ -9,12 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Metric};
 use prometheus::{
-    GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder, histogram_opts, opts,
 };
 
+use super::history::SIZES;
 use crate::base::reason::Refusal;
 
 mod cache;
@@ -43,11 +44,11 @@ use sticky::StickyFamilies;
 use upstreams::UpstreamFamilies;
 
 /// Upper bounds of every duration histogram, in seconds.
-const BUCKETS: [f64; 14] = [
+pub const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 /// How long the series of a removed node stay: long enough for a scrape interval and a look back.
-const REMOVED_NODE_STAYS: Duration = Duration::from_secs(600);
+pub const REMOVED_NODE_STAYS: Duration = Duration::from_secs(600);
 
 /// All metrics of one process.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub struct Metrics {
     pub compression: CompressionMetrics,
     /// Reloads, by result.
     pub reloads: ReloadMetrics,
+    /// Memory that the figures over time take.
+    pub history_size: IntGauge,
     /// Access log lines dropped because the writer was behind.
     pub log_dropped: IntCounter,
     routes: Mutex<HashMap<String, Arc<RouteMetrics>>>,
@@ -159,6 +162,10 @@ impl Metrics {
             &["reason"],
         );
         let in_flight = IntGauge::new("http_requests_in_flight", "Requests being worked on.");
+        let history = IntGauge::new(
+            "history_size_bytes",
+            "Memory that the figures over time take.",
+        );
         let dropped = IntCounter::new(
             "access_log_dropped_total",
             "Access log lines dropped because the writer was behind.",
@@ -184,6 +191,7 @@ impl Metrics {
             cache: CacheMetrics::new(r),
             compression: CompressionMetrics::new(r),
             reloads: ReloadMetrics::new(r),
+            history_size: register(r, history),
             log_dropped: register(r, dropped),
             routes: Mutex::default(),
             nodes: Mutex::default(),
@@ -351,6 +359,27 @@ fn sum_where(family: &IntCounterVec, (name, value): (&str, &str)) -> f64 {
             false => 0.0,
         }
     })
+}
+
+/// Reads how long requests took into `took`, which holds what was read before: unless requests came since, that is it.
+fn read_took<const N: usize>(histograms: [Option<&Histogram>; N], took: &mut [u64; SIZES]) {
+    let histograms = histograms.into_iter().flatten();
+    let all: u64 = histograms.clone().map(Histogram::get_sample_count).sum();
+    if all == took.iter().sum::<u64>() {
+        return;
+    }
+    *took = [0; SIZES];
+    for histogram in histograms {
+        let metric = histogram.metric();
+        let histogram = metric.get_histogram();
+        let mut below = 0;
+        let buckets = histogram.get_bucket().iter().map(|b| b.cumulative_count());
+        let bounds = buckets.chain([histogram.get_sample_count()]);
+        for (to, up_to) in took.iter_mut().zip(bounds) {
+            *to += up_to.saturating_sub(below);
+            below = up_to;
+        }
+    }
 }
 
 fn sum(family: &impl Collector, value: impl Fn(&prometheus::proto::Metric) -> f64) -> f64 {

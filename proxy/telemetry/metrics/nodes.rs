@@ -10,9 +10,10 @@ use prometheus::{
 };
 
 use super::codes::CodeCounters;
-use super::{counters, float_gauges, gauges, histograms};
+use super::{counters, float_gauges, gauges, histograms, read_took};
 use crate::base::node::{Circuit, Health, Intent, Standing};
 use crate::base::reason::End;
+use crate::telemetry::history::Amounts;
 
 #[derive(Debug)]
 pub(super) struct NodeFamilies {
@@ -39,6 +40,7 @@ pub struct NodeMetrics {
     ttfb: Histogram,
     errors: IntCounterVec,
     errors_total: IntCounter,
+    retries_total: IntCounter,
     labels: (String, String),
     families: (IntCounterVec, IntCounterVec, IntCounterVec),
 }
@@ -61,6 +63,19 @@ impl NodeMetrics {
         self.errors
             .with_label_values(&[&self.labels.0, &self.labels.1, why.as_str()])
             .inc();
+    }
+
+    /// Counts an attempt that followed a failed one.
+    pub fn retried(&self) {
+        self.retries_total.inc();
+    }
+
+    /// Reads what was counted into `amounts`, which holds what was read before.
+    pub fn read(&self, amounts: &mut Amounts) {
+        amounts.requests = self.codes.total();
+        amounts.errors = self.errors_total.get();
+        amounts.retries = self.retries_total.get();
+        read_took([Some(&self.duration)], &mut amounts.took);
     }
 
     /// Counts a probe.
@@ -222,8 +237,8 @@ impl NodeFamilies {
             duration: self.duration.with_label_values(&[upstream, id]),
             ttfb: self.ttfb.with_label_values(&[upstream, id]),
             errors: self.errors.clone(),
-            errors_total: IntCounter::new("errors", "Sum over reasons.")
-                .expect("invariant: a literal name is valid"),
+            errors_total: unregistered("errors"),
+            retries_total: unregistered("retries"),
             labels: (upstream.to_string(), id.to_string()),
             families: (
                 self.checks.clone(),
@@ -304,6 +319,11 @@ impl NodeFamilies {
             forget_node(family, upstream, node);
         }
     }
+}
+
+/// A counter that is told by other ways than the Prometheus text.
+fn unregistered(name: &str) -> IntCounter {
+    IntCounter::new(name, "Not told by itself.").expect("invariant: a literal name is valid")
 }
 
 /// Removes every series of a node from a family whose third label varies.
