@@ -11,9 +11,11 @@ use utoipa::ToSchema;
 use super::events::EventView;
 use super::figures::{self, NodePointView, PointView};
 use super::views::{self, Connections, LastReload, NodeView, UpstreamView, stamp};
+use crate::config::checked::Route;
 use crate::live::control::Control;
+use crate::live::snapshot::Snapshot;
 use crate::telemetry::events;
-use crate::telemetry::history::{self, History};
+use crate::telemetry::history;
 
 /// What is going on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,17 +74,7 @@ pub struct TickUpstream {
     /// The last second on all its nodes; none: it was not looked at in time.
     pub second: Option<NodePointView>,
     /// Its nodes, those that are leaving last.
-    pub nodes: Vec<TickNode>,
-}
-
-/// A node.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct TickNode {
-    /// As everywhere.
-    #[serde(flatten)]
-    pub node: NodeView,
-    /// The last second on it; none: it was not looked at in time.
-    pub second: Option<NodePointView>,
+    pub nodes: Vec<NodeView>,
 }
 
 /// A route.
@@ -122,7 +114,6 @@ impl TickView {
         let events = control
             .events
             .latest(events::KEPT, (after, u64::MAX), |_| true);
-        let history = control.history.lock();
         TickView {
             at: stamp(SystemTime::now()),
             generation: snapshot.generation,
@@ -136,15 +127,8 @@ impl TickView {
             connections: Connections { active, total },
             second,
             minute,
-            upstreams: upstreams.map(|u| upstream(u, &history)).collect(),
-            routes: (snapshot.config.routes.iter())
-                .map(|route| TickRoute {
-                    name: route.name.clone(),
-                    second: history
-                        .last_second(&history::route(&route.name))
-                        .map(PointView::of_route),
-                })
-                .collect(),
+            upstreams: upstreams.map(upstream).collect(),
+            routes: routes(control, &snapshot),
             cache: cache(control),
             last_event: events.first().map_or(after, |(id, _)| *id),
             events: events.into_iter().rev().map(Into::into).collect(),
@@ -152,21 +136,29 @@ impl TickView {
     }
 }
 
-fn upstream(view: UpstreamView, history: &History) -> TickUpstream {
-    let of_node = |node: NodeView| TickNode {
-        second: figures::nodes(history, &history::node(&view.name, &node.id)),
-        node,
-    };
+fn upstream(view: UpstreamView) -> TickUpstream {
     TickUpstream {
-        second: figures::nodes(history, &history::upstream(&view.name)),
+        name: view.name,
         balance: view.balance,
         available: view.available,
         total: view.nodes.iter().filter(|node| !node.removed).count(),
         waiting: view.waiting,
         fail_open: view.fail_open,
-        nodes: view.nodes.into_iter().map(of_node).collect(),
-        name: view.name,
+        second: view.second,
+        nodes: view.nodes,
     }
+}
+
+fn routes(control: &Control, snapshot: &Snapshot) -> Vec<TickRoute> {
+    let figures = control.history.lock();
+    let view = |route: &Route| {
+        let second = figures.last_second(&history::route(&route.name));
+        TickRoute {
+            name: route.name.clone(),
+            second: second.map(PointView::of_route),
+        }
+    };
+    snapshot.config.routes.iter().map(view).collect()
 }
 
 fn cache(control: &Control) -> TickCache {

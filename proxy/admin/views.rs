@@ -7,12 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::figures::{self, PointView};
+use super::figures::{self, NodePointView, PointView};
 use crate::balance::node::View;
 use crate::base::node::Intent;
 use crate::config::checked::{self, NodeAddr};
 use crate::live::control::{Control, Leaving};
 use crate::live::snapshot::{Snapshot, Upstream};
+use crate::telemetry::history;
 
 /// `/api/v1/status`
 #[derive(Debug, Serialize, ToSchema)]
@@ -123,6 +124,8 @@ pub struct UpstreamView {
     pub fail_open: bool,
     /// Requests that wait for a place on a node.
     pub waiting: usize,
+    /// The last second on all its nodes; none: it was not looked at in time.
+    pub second: Option<NodePointView>,
     /// Its nodes, those that are leaving last.
     pub nodes: Vec<NodeView>,
     /// Names without an address yet.
@@ -192,6 +195,8 @@ pub struct NodeView {
     pub removed: bool,
     /// What is left of a drain.
     pub drain: Option<DrainView>,
+    /// The last second on it; none: it was not looked at in time.
+    pub second: Option<NodePointView>,
 }
 
 /// A probe.
@@ -308,11 +313,20 @@ pub fn not_ready(control: &Control, snapshot: &Snapshot, now: Instant) -> Vec<St
 pub fn upstreams(control: &Control, now: Instant) -> Upstreams {
     let snapshot = control.hold.load();
     let leaving = control.leaving();
+    let mut upstreams: Vec<_> = (0..snapshot.upstreams.len())
+        .map(|at| upstream(control, &snapshot, at, &leaving, now))
+        .collect();
+    let figures = control.history.lock();
+    for upstream in &mut upstreams {
+        upstream.second = figures::nodes(&figures, &history::upstream(&upstream.name));
+        for node in &mut upstream.nodes {
+            let series = history::node(&upstream.name, &node.id);
+            node.second = figures::nodes(&figures, &series);
+        }
+    }
     Upstreams {
         generation: snapshot.generation,
-        upstreams: (0..snapshot.upstreams.len())
-            .map(|at| upstream(control, &snapshot, at, &leaving, now))
-            .collect(),
+        upstreams,
         next_cursor: None,
     }
 }
@@ -338,6 +352,7 @@ fn upstream(
         available: upstream.pool.available(now),
         fail_open: upstream.pool.fails_open(now),
         waiting: upstream.pool.commons().queue.len(),
+        second: None,
         nodes: nodes.chain(gone).collect(),
         unresolved: upstream.unresolved.clone(),
         names: names(control, &snapshot.config.upstreams[at], now),
@@ -394,6 +409,7 @@ fn member(upstream: &Upstream, at: usize, drain_ends: Duration, now: Instant) ->
         drift: member.drift,
         removed: false,
         drain,
+        second: None,
     }
 }
 
@@ -426,6 +442,7 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
             remaining: node.in_flight(),
             ends_in_seconds: leaving.ends().saturating_duration_since(now).as_secs_f64(),
         }),
+        second: None,
     }
 }
 

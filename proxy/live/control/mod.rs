@@ -27,7 +27,7 @@ use crate::live::recompress::Recompress;
 use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
 use crate::telemetry::audit::{self, Audit};
-use crate::telemetry::events::{self, Events};
+use crate::telemetry::events::{Events, KEPT as KEPT_EVENTS};
 use crate::telemetry::flood::Flood;
 use crate::telemetry::history::{self, History};
 use crate::telemetry::lately::Lately;
@@ -36,6 +36,7 @@ use crate::telemetry::slow::{self, SlowRing};
 use crate::telemetry::top::TopUrls;
 
 mod cache;
+mod events;
 mod names;
 mod nodes;
 mod reads;
@@ -174,11 +175,11 @@ impl Control {
         let generation = first.generation;
         metrics.reloads.succeeded("applied", unix_seconds(at));
         metrics.reloads.in_use(generation, 0);
-        Ok(Control {
+        let control = Control {
             hold: Arc::new(Hold::new(first)),
             metrics,
             lifecycle: Arc::new(Lifecycle::new(now)),
-            events: Events::new(events::KEPT),
+            events: Events::new(KEPT_EVENTS),
             audit: Audit::new(audit::KEPT),
             history: Mutex::new(History::new(history::CAPACITY)),
             flood: Flood::default(),
@@ -211,7 +212,9 @@ impl Control {
             cut: watch::Sender::new(0),
             generation: watch::Sender::new(generation),
             sampled: watch::Sender::new(0),
-        })
+        };
+        control.note_start(generation);
+        Ok(control)
     }
 
     /// Reads the files again and puts them in use, unless they are wrong.
@@ -268,6 +271,7 @@ impl Control {
                 for note in &notes {
                     tracing::info!("generation {generation}: {note}");
                 }
+                self.note_reload(why, generation, &notes);
                 for warning in &warnings {
                     tracing::warn!("configuration:\n{warning}");
                 }
@@ -304,6 +308,7 @@ impl Control {
         for problem in &problems {
             tracing::error!("configuration:\n{problem}");
         }
+        self.note_refusal(why, generation, &problems);
         inner.last_reload = LastReload {
             at,
             problems: problems.clone(),
