@@ -25,17 +25,29 @@ mod caller;
 mod door;
 /// What happened, and who changed what.
 mod events;
+/// Figures as they are told.
+mod figures;
+/// Figures over time.
+mod history;
 /// The status table.
 mod page;
 /// Lists in pieces.
 mod paging;
+/// What a reload would change.
+mod pending;
 /// Errors as RFC 9457 says.
 mod problem;
 /// What is stored and no longer right.
 mod purge;
 /// Reading.
 mod reads;
+/// Where requests go.
+mod routes;
 mod slow;
+/// What is going on, second by second.
+mod stream;
+/// One such second.
+mod tick;
 /// Shapes of the answers.
 pub mod views;
 
@@ -67,6 +79,10 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(cache::routes())
         .merge(purge::routes())
         .merge(actions::routes())
+        .merge(history::routes())
+        .merge(pending::routes())
+        .merge(routes::routes())
+        .merge(stream::routes())
 }
 
 fn router(control: Arc<Control>) -> Router {

@@ -34,6 +34,54 @@ pub struct Page {
     pub kind: Option<String>,
 }
 
+/// What is asked of a list that is ordered by names.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct ByName {
+    /// At most so many, 1 to 1000, in the order of their names; without it all of them, in the order of the file.
+    #[param(value_type = Option<u64>)]
+    pub limit: Option<String>,
+    /// Go on after the piece that had this as its `next_cursor`.
+    pub cursor: Option<String>,
+}
+
+impl ByName {
+    /// What is asked by a query.
+    ///
+    /// # Errors
+    /// When it has words that no list knows.
+    pub fn asked(query: Result<Query<ByName>, QueryRejection>) -> Result<ByName, Problem> {
+        let Query(asked) = query.map_err(|e| wrong(e.body_text()))?;
+        Ok(asked)
+    }
+
+    /// Its piece of `all`, and where to go on.
+    ///
+    /// # Errors
+    /// When the limit is no number.
+    pub fn of<T>(
+        self,
+        mut all: Vec<T>,
+        name: impl Fn(&T) -> &String,
+    ) -> Result<(Vec<T>, Option<String>), Problem> {
+        let limit = match &self.limit {
+            Some(limit) => number(limit)?,
+            None => usize::MAX,
+        };
+        if self.limit.is_some() || self.cursor.is_some() {
+            all.sort_by(|a, b| name(a).cmp(name(b)));
+        }
+        if let Some(cursor) = &self.cursor {
+            all.retain(|one| name(one) > cursor);
+        }
+        let more = all.len() > limit;
+        all.truncate(limit);
+        let last = all.last().filter(|_| more).map(|one| name(one).clone());
+        Ok((all, last))
+    }
+}
+
 /// A piece of a list.
 #[derive(Debug)]
 pub struct Piece<T> {
@@ -61,8 +109,7 @@ impl Page {
         let Some(limit) = &self.limit else {
             return Ok(USUAL);
         };
-        let limit = limit.parse().ok().filter(|n| (1..=MOST).contains(n));
-        limit.ok_or_else(|| wrong(format!("`limit` is a number from 1 to {MOST}")))
+        number(limit)
     }
 
     /// Its piece of a ring.
@@ -98,6 +145,11 @@ impl Page {
     }
 }
 
+fn number(limit: &str) -> Result<usize, Problem> {
+    let limit = limit.parse().ok().filter(|n| (1..=MOST).contains(n));
+    limit.ok_or_else(|| wrong(format!("`limit` is a number from 1 to {MOST}")))
+}
+
 fn wrong(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
@@ -127,6 +179,27 @@ mod tests {
             }
         }
         assert_eq!(pieces, [vec![5, 4], vec![3, 2], vec![1]]);
+    }
+
+    #[test]
+    fn a_list_of_names_is_read_in_their_order_once_it_is_read_in_pieces() {
+        let all = || ["web", "api", "shop"].map(String::from).to_vec();
+        let piece = |limit: Option<&str>, cursor: Option<&str>| {
+            let asked = ByName {
+                limit: limit.map(Into::into),
+                cursor: cursor.map(Into::into),
+            };
+            asked.of(all(), |name| name)
+        };
+        assert_eq!(piece(None, None).expect("all"), (all(), None));
+        let first = piece(Some("2"), None).expect("two");
+        assert_eq!(
+            first,
+            (vec!["api".into(), "shop".into()], Some("shop".into()))
+        );
+        let second = piece(Some("2"), Some("shop")).expect("one");
+        assert_eq!(second, (vec!["web".into()], None));
+        assert!(piece(Some("0"), None).is_err());
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
@@ -12,7 +13,8 @@ use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::problem::{NotThere, Problem};
+use super::paging::ByName;
+use super::problem::{NotThere, Problem, Wrong};
 use super::views::{self, ConfigView, NodeView, Status, UpstreamView, Upstreams};
 use crate::live::control::{Control, VerbError};
 
@@ -86,10 +88,17 @@ pub async fn status(State(control): Shared) -> Json<Status> {
 /// `GET /api/v1/upstreams`
 #[utoipa::path(
     get, path = "/api/v1/upstreams", tag = "read",
-    responses((status = 200, body = Upstreams))
+    params(ByName),
+    responses((status = 200, body = Upstreams), Wrong)
 )]
-pub async fn upstreams(State(control): Shared) -> Json<Upstreams> {
-    Json(views::upstreams(&control, Instant::now()))
+pub async fn upstreams(
+    State(control): Shared,
+    asked: Result<Query<ByName>, QueryRejection>,
+) -> Result<Json<Upstreams>, Problem> {
+    let asked = ByName::asked(asked)?;
+    let mut all = views::upstreams(&control, Instant::now());
+    (all.upstreams, all.next_cursor) = asked.of(all.upstreams, |u| &u.name)?;
+    Ok(Json(all))
 }
 
 /// `GET /api/v1/upstreams/{upstream}`

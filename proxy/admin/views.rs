@@ -7,11 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::figures::{self, NodePointView, PointView};
 use crate::balance::node::View;
 use crate::base::node::Intent;
 use crate::config::checked::{self, NodeAddr};
 use crate::live::control::{Control, Leaving};
 use crate::live::snapshot::{Snapshot, Upstream};
+use crate::telemetry::history;
 
 /// `/api/v1/status`
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,6 +31,24 @@ pub struct Status {
     requests: Requests,
     connections: Connections,
     upstreams: Vec<UpstreamSummary>,
+    /// The last second; none: it was not looked at in time.
+    second: Option<PointView>,
+    /// The last sixty seconds together; none: nothing is known of them yet.
+    minute: Option<PointView>,
+    history: HistorySize,
+}
+
+/// How much of the past is kept.
+#[derive(Debug, Serialize, ToSchema)]
+struct HistorySize {
+    /// Series kept.
+    series: usize,
+    /// Memory they take.
+    bytes: usize,
+    /// Memory they may take.
+    capacity_bytes: usize,
+    /// Series that are not kept, for want of memory.
+    not_kept: usize,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,11 +58,24 @@ struct ConfigStatus {
     last_reload: LastReload,
 }
 
+/// How the last reload went.
 #[derive(Debug, Serialize, ToSchema)]
-struct LastReload {
+pub struct LastReload {
     ok: bool,
     at: String,
     errors: Vec<String>,
+}
+
+impl LastReload {
+    /// How it went.
+    pub fn of(control: &Control) -> Self {
+        let last = control.last_reload();
+        LastReload {
+            ok: last.problems.is_empty(),
+            at: stamp(last.at),
+            errors: last.problems.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,10 +84,13 @@ struct Requests {
     in_flight: i64,
 }
 
+/// Client connections.
 #[derive(Debug, Serialize, ToSchema)]
-struct Connections {
-    active: i64,
-    total: u64,
+pub struct Connections {
+    /// Open now.
+    pub active: i64,
+    /// Opened so far.
+    pub total: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,6 +107,8 @@ pub struct Upstreams {
     pub generation: u64,
     /// Each upstream.
     pub upstreams: Vec<UpstreamView>,
+    /// The `cursor` of what comes after these; none: that was all.
+    pub next_cursor: Option<String>,
 }
 
 /// `/api/v1/upstreams/{u}`
@@ -86,6 +124,8 @@ pub struct UpstreamView {
     pub fail_open: bool,
     /// Requests that wait for a place on a node.
     pub waiting: usize,
+    /// The last second on all its nodes; none: it was not looked at in time.
+    pub second: Option<NodePointView>,
     /// Its nodes, those that are leaving last.
     pub nodes: Vec<NodeView>,
     /// Names without an address yet.
@@ -155,6 +195,8 @@ pub struct NodeView {
     pub removed: bool,
     /// What is left of a drain.
     pub drain: Option<DrainView>,
+    /// The last second on it; none: it was not looked at in time.
+    pub second: Option<NodePointView>,
 }
 
 /// A probe.
@@ -203,17 +245,17 @@ impl Status {
     /// The process now.
     pub fn of(control: &Control, now: Instant) -> Self {
         let snapshot = control.hold.load();
-        let last = control.last_reload();
         let not_ready = not_ready(control, &snapshot, now);
         let (active, total) = control.metrics.connection_totals();
-        let stopping = control.lifecycle.is_stopping();
+        let (second, minute) = figures::total(control);
+        let history = control.history.lock().size();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: now
                 .duration_since(control.lifecycle.started())
                 .as_secs_f64(),
-            state: if stopping { "stopping" } else { "running" },
+            state: state(control),
             ready: not_ready.is_empty(),
             not_ready,
             generation: snapshot.generation,
@@ -221,11 +263,7 @@ impl Status {
             config: ConfigStatus {
                 path: control.source().name(),
                 loaded_at: stamp(snapshot.loaded_at),
-                last_reload: LastReload {
-                    ok: last.problems.is_empty(),
-                    at: stamp(last.at),
-                    errors: last.problems.iter().map(ToString::to_string).collect(),
-                },
+                last_reload: LastReload::of(control),
             },
             waits_for_restart: control.waits_for_restart(),
             requests: Requests {
@@ -242,7 +280,23 @@ impl Status {
                     available: u.pool.available(now),
                 })
                 .collect(),
+            second,
+            minute,
+            history: HistorySize {
+                series: history.series,
+                bytes: history.bytes,
+                capacity_bytes: history.capacity,
+                not_kept: history.not_kept,
+            },
         }
+    }
+}
+
+/// Running or stopping.
+pub fn state(control: &Control) -> &'static str {
+    match control.lifecycle.is_stopping() {
+        true => "stopping",
+        false => "running",
     }
 }
 
@@ -259,11 +313,21 @@ pub fn not_ready(control: &Control, snapshot: &Snapshot, now: Instant) -> Vec<St
 pub fn upstreams(control: &Control, now: Instant) -> Upstreams {
     let snapshot = control.hold.load();
     let leaving = control.leaving();
+    let mut upstreams: Vec<_> = (0..snapshot.upstreams.len())
+        .map(|at| upstream(control, &snapshot, at, &leaving, now))
+        .collect();
+    let figures = control.history.lock();
+    for upstream in &mut upstreams {
+        upstream.second = figures::nodes(&figures, &history::upstream(&upstream.name));
+        for node in &mut upstream.nodes {
+            let series = history::node(&upstream.name, &node.id);
+            node.second = figures::nodes(&figures, &series);
+        }
+    }
     Upstreams {
         generation: snapshot.generation,
-        upstreams: (0..snapshot.upstreams.len())
-            .map(|at| upstream(control, &snapshot, at, &leaving, now))
-            .collect(),
+        upstreams,
+        next_cursor: None,
     }
 }
 
@@ -288,6 +352,7 @@ fn upstream(
         available: upstream.pool.available(now),
         fail_open: upstream.pool.fails_open(now),
         waiting: upstream.pool.commons().queue.len(),
+        second: None,
         nodes: nodes.chain(gone).collect(),
         unresolved: upstream.unresolved.clone(),
         names: names(control, &snapshot.config.upstreams[at], now),
@@ -344,6 +409,7 @@ fn member(upstream: &Upstream, at: usize, drain_ends: Duration, now: Instant) ->
         drift: member.drift,
         removed: false,
         drain,
+        second: None,
     }
 }
 
@@ -376,6 +442,7 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
             remaining: node.in_flight(),
             ends_in_seconds: leaving.ends().saturating_duration_since(now).as_secs_f64(),
         }),
+        second: None,
     }
 }
 

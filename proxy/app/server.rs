@@ -227,7 +227,7 @@ async fn stop(
     signals: &mut Signals,
 ) {
     let limits = control.hold.load().config.shutdown;
-    control.lifecycle.begin_stopping();
+    control.begin_stopping();
     tracing::info!(
         "stopping: not ready any more, accepting for another {:?}",
         limits.pre_stop

@@ -285,7 +285,7 @@ fn routes(out: &mut Changes, old: &Config, new: &Config) {
 }
 
 /// Where a route leads, by name: positions of upstreams move when one is added.
-fn target(route: &Route, config: &Config) -> String {
+pub fn target(route: &Route, config: &Config) -> String {
     match &route.action {
         Action::Proxy(to) => {
             let name = config.upstreams.get(*to).map_or("", |u| u.name.as_str());

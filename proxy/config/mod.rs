@@ -29,6 +29,8 @@ mod parse;
 pub mod problem;
 mod schema;
 mod source;
+/// What a route matches, in words.
+pub mod told;
 mod validate;
 
 use std::path::{Path, PathBuf};

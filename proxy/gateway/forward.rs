@@ -118,6 +118,7 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     if before {
         let why = ctx.failure.unwrap_or(End::UpstreamConnect);
         upstream.metrics.retried(why);
+        upstream.members[member].metrics.retried();
     }
     if let Some(conn) = &ctx.conn {
         conn.is_on(in_flight.node().clone());

@@ -1,4 +1,4 @@
-//! What goes on beside the requests: watching files, probing nodes, resolving names, ending drains.
+//! What goes on beside the requests: watching files, probing nodes, resolving names, ending drains, noting figures.
 //!
 //! Runs on a thread of its own, so that a slow disk or resolver never delays a request. Jobs change things only
 //! through `live/control`.
@@ -17,6 +17,8 @@ mod probes;
 pub mod recompress;
 /// Names to addresses.
 mod resolve;
+/// What was counted, second by second.
+mod sample;
 /// Changed files.
 mod watch;
 
@@ -50,6 +52,9 @@ pub async fn run(control: Arc<Control>, probes: usize) {
             &control,
             |c| async move { ticks(&c).await }
         ),
+        for_ever("noting figures", &control, |c| async move {
+            sample::run(&c).await
+        }),
     );
 }
 

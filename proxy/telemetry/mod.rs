@@ -10,6 +10,8 @@ pub mod events;
 pub mod finished;
 /// A flood of refusals.
 pub mod flood;
+/// Figures of the last minutes and hours.
+pub mod history;
 /// Why answers were lately not stored.
 pub mod lately;
 /// Counters, gauges, histograms.

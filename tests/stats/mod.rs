@@ -2,3 +2,6 @@
 //!
 //! Every story runs the real program and speaks to its stats port over a socket.
 mod document;
+mod events;
+mod history;
+mod stream;

@@ -135,27 +135,22 @@ impl Control {
         self.metrics.cache.purged(kind(what), hard);
         let mode = mode(hard);
         // What is named may hold anything: it is shown escaped.
-        match what {
+        let what = match what {
             Purge::Url(key) => {
                 self.cache.unmark(key); // what was not storable may be now
-                let url = key.to_string();
-                tracing::info!("{who} purged the url {url:?} ({mode}): {purged} answers");
+                format!("the url {:?}", key.to_string())
             }
-            Purge::Tag(tag) => {
-                let tag = String::from_utf8_lossy(tag);
-                tracing::info!("{who} purged the tag {tag:?} ({mode}): {purged} answers");
-            }
+            Purge::Tag(tag) => format!("the tag {:?}", String::from_utf8_lossy(tag)),
             Purge::Prefix { host, path } => {
                 let host = host.as_deref().unwrap_or("every host");
-                tracing::info!(
-                    "{who} purged the prefix {path:?} of {host} ({mode}): {purged} answers"
-                );
+                format!("the prefix {path:?} of {host}")
             }
-            Purge::Host(host) => {
-                tracing::info!("{who} purged the host {host:?} ({mode}): {purged} answers");
-            }
-            Purge::All => tracing::info!("{who} purged everything ({mode}): {purged} answers"),
-        }
+            Purge::Host(host) => format!("the host {host:?}"),
+            Purge::All => "everything".into(),
+        };
+        let said = format!("{who} purged {what} ({mode}): {purged} answers");
+        tracing::info!("{said}");
+        self.note_purge(said);
         purged
     }
 

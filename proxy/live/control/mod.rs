@@ -27,14 +27,16 @@ use crate::live::recompress::Recompress;
 use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
 use crate::telemetry::audit::{self, Audit};
-use crate::telemetry::events::{self, Events};
+use crate::telemetry::events::{Events, KEPT as KEPT_EVENTS};
 use crate::telemetry::flood::Flood;
+use crate::telemetry::history::{self, History};
 use crate::telemetry::lately::Lately;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::slow::{self, SlowRing};
 use crate::telemetry::top::TopUrls;
 
 mod cache;
+mod events;
 mod names;
 mod nodes;
 mod reads;
@@ -67,6 +69,8 @@ pub struct Control {
     pub events: Events,
     /// Who changed what of late.
     pub audit: Audit,
+    /// Figures over time.
+    pub history: Mutex<History>,
     /// Keeps a flood of refusals out of the log.
     pub flood: Flood,
     /// The slow requests of late.
@@ -95,6 +99,8 @@ pub struct Control {
     cut: watch::Sender<u64>,
     /// Carries the generation in use, for jobs that follow it.
     generation: watch::Sender<u64>,
+    /// Moves when the figures over time have another second.
+    pub sampled: watch::Sender<u64>,
 }
 
 /// What the process was started with and only a restart changes.
@@ -170,12 +176,13 @@ impl Control {
         let generation = first.generation;
         metrics.reloads.succeeded("applied", unix_seconds(at));
         metrics.reloads.in_use(generation, 0);
-        Ok(Control {
+        let control = Control {
             hold: Arc::new(Hold::new(first)),
             metrics,
             lifecycle: Arc::new(Lifecycle::new(now)),
-            events: Events::new(events::KEPT),
+            events: Events::new(KEPT_EVENTS),
             audit: Audit::new(audit::KEPT),
+            history: Mutex::new(History::new(history::CAPACITY)),
             flood: Flood::default(),
             slow: SlowRing::new(slow::KEPT),
             cache,
@@ -205,7 +212,10 @@ impl Control {
             }),
             cut: watch::Sender::new(0),
             generation: watch::Sender::new(generation),
-        })
+            sampled: watch::Sender::new(0),
+        };
+        control.note_start(generation);
+        Ok(control)
     }
 
     /// Reads the files again and puts them in use, unless they are wrong.
@@ -262,6 +272,7 @@ impl Control {
                 for note in &notes {
                     tracing::info!("generation {generation}: {note}");
                 }
+                self.note_reload(why, generation, &notes);
                 for warning in &warnings {
                     tracing::warn!("configuration:\n{warning}");
                 }
@@ -298,6 +309,7 @@ impl Control {
         for problem in &problems {
             tracing::error!("configuration:\n{problem}");
         }
+        self.note_refusal(why, generation, &problems);
         inner.last_reload = LastReload {
             at,
             problems: problems.clone(),

@@ -38,7 +38,8 @@ impl Control {
         if inner.resolved.get(name) == Some(&addresses) {
             return;
         }
-        tracing::info!("{name} has the addresses {addresses:?}");
+        let said = format!("{name} has the addresses {addresses:?}");
+        tracing::info!("{said}");
         let before = inner.resolved.insert(name.to_string(), addresses);
         let snapshot = self.hold.load();
         if let Err(e) = self.next_generation(
@@ -52,7 +53,9 @@ impl Control {
                 Some(old) => inner.resolved.insert(name.to_string(), old),
                 None => inner.resolved.remove(name),
             };
+            return;
         }
+        self.note_addresses(said);
     }
 
     /// Notes that a look-up failed. `result` is its word in the metrics.

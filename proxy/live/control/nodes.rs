@@ -104,6 +104,7 @@ impl Control {
     /// slowly, where the file says so.
     pub fn changed(&self, node: &Arc<Node>, transition: &Transition, now: Instant) {
         tell(node, transition, &self.metrics);
+        self.note_transition(node, transition);
         self.hold.look(|snapshot| {
             let own = |u: &&Upstream| u.name == node.upstream;
             let Some(upstream) = snapshot.upstreams.iter().find(own) else {
@@ -134,15 +135,15 @@ impl Control {
                     candidate.node.apply(Input::IsWarm, now);
                 }
                 let limit = config.drain_ends_after(upstream.members[at].intent);
-                cut |= end_drain(&candidate.node, limit, now);
+                cut |= self.end_drain(&candidate.node, limit, now);
             }
             // Places may have come from what no request does: a node that recovered, a generation with more.
             upstream.pool.commons().queue.has_room();
-            tell_fail_open(upstream, now);
+            self.tell_fail_open(upstream, now);
         }
         snapshot.kept().for_each(|kept| kept.sweep(now));
         self.inner.lock().leaving.retain(|leaving| {
-            cut |= end_drain(&leaving.node, leaving.limit, now);
+            cut |= self.end_drain(&leaving.node, leaving.limit, now);
             // A request that holds an older generation may still come to it for a moment.
             let stays = leaving.node.in_flight() > 0 || now < leaving.since + LATECOMERS;
             if !stays {
@@ -156,63 +157,77 @@ impl Control {
         }
         self.metrics.forget_gone(now);
     }
+
+    /// Says when the health of an upstream's nodes is ignored from now on, or counts again.
+    fn tell_fail_open(&self, upstream: &Upstream, now: Instant) {
+        let Some(open) = upstream.pool.noticed(now) else {
+            return;
+        };
+        let (name, well) = (&upstream.name, upstream.pool.available(now));
+        let all = upstream.members.len();
+        let said = match open {
+            true => format!(
+                "upstream {name}: only {well} of {all} nodes are healthy, less than fail_open_below: health is \
+                 ignored, all of them are used; look at the health check if the nodes are well"
+            ),
+            false => format!("upstream {name}: enough nodes are healthy again; health counts"),
+        };
+        match open {
+            true => tracing::warn!("{said}"),
+            false => tracing::info!("{said}"),
+        }
+        self.note_fail_open(name, open, said);
+    }
+
+    /// Whether requests on it are to be cut now, because its drain is over.
+    fn end_drain(&self, node: &Arc<Node>, limit: Duration, now: Instant) -> bool {
+        let left = node.in_flight();
+        if left == 0 {
+            return false;
+        }
+        let already = node.is_cut();
+        node.apply(Input::DrainIsOver { limit }, now);
+        if node.is_cut() && !already {
+            let (upstream, id) = (&node.upstream, &node.id);
+            let said = format!("node {upstream}/{id}: its drain is over, {left} requests are cut");
+            tracing::warn!("{said}");
+            self.note_cut(node, said);
+        }
+        node.is_cut()
+    }
 }
 
 /// How long a removed node is kept in sight although it is empty: a request that began on an older generation and is
 /// tried again there must be seen and counted.
 const LATECOMERS: Duration = Duration::from_secs(1);
 
-/// Says when the health of an upstream's nodes is ignored from now on, or counts again.
-fn tell_fail_open(upstream: &Upstream, now: Instant) {
-    let Some(open) = upstream.pool.noticed(now) else {
-        return;
-    };
-    let (name, well) = (&upstream.name, upstream.pool.available(now));
-    let all = upstream.members.len();
-    match open {
-        true => tracing::warn!(
-            "upstream {name}: only {well} of {all} nodes are healthy, less than fail_open_below: health is ignored, \
-             all of them are used; look at the health check if the nodes are well"
-        ),
-        false => tracing::info!("upstream {name}: enough nodes are healthy again; health counts"),
-    }
-}
-
-/// Whether requests on it are to be cut now, because its drain is over.
-fn end_drain(node: &Arc<Node>, limit: Duration, now: Instant) -> bool {
-    if node.in_flight() == 0 {
-        return false;
-    }
-    let already = node.is_cut();
-    node.apply(Input::DrainIsOver { limit }, now);
-    if node.is_cut() && !already {
-        tracing::warn!(
-            "node {}/{}: its drain is over, {} requests are cut",
-            node.upstream,
-            node.id,
-            node.in_flight()
-        );
-    }
-    node.is_cut()
-}
-
 fn tell(node: &Node, t: &Transition, metrics: &Metrics) {
     let (upstream, id) = (&node.upstream, &node.id);
-    let (from, to) = (words(t.from), words(t.to));
-    let worse =
-        matches!(t.to.health, Health::Unhealthy | Health::Ejected) || t.to.circuit == Circuit::Open;
-    if t.from == t.to && t.ejected.is_none() {
-        tracing::info!("node {upstream}/{id}: {to}: {}", t.reason);
-    } else if worse {
-        tracing::warn!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);
-    } else {
-        tracing::info!("node {upstream}/{id}: {from} -> {to}: {}", t.reason);
+    match is_worse(t) {
+        true => tracing::warn!("node {upstream}/{id}: {}", said(t)),
+        false => tracing::info!("node {upstream}/{id}: {}", said(t)),
     }
     let ejected = t.ejected.map(|kind| kind.as_str());
     // One that has left and is forgotten has no counts any more, and must not have some for ever.
     if let Some(metrics) = metrics.known_node(upstream, id) {
         metrics.changed(t.from, t.to, ejected);
     }
+}
+
+/// A change in words, with its reason.
+pub(super) fn said(t: &Transition) -> String {
+    let (from, to) = (words(t.from), words(t.to));
+    match t.from == t.to && t.ejected.is_none() {
+        true => format!("{to}: {}", t.reason),
+        false => format!("{from} -> {to}: {}", t.reason),
+    }
+}
+
+/// Whether a change is for the worse, and not what the operator wants.
+pub(super) fn is_worse(t: &Transition) -> bool {
+    let ill =
+        matches!(t.to.health, Health::Unhealthy | Health::Ejected) || t.to.circuit == Circuit::Open;
+    ill && (t.from != t.to || t.ejected.is_some())
 }
 
 fn words(standing: Standing) -> String {

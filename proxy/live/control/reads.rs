@@ -6,6 +6,8 @@ use tokio::sync::watch;
 
 use super::{Control, LastReload, Leaving};
 use crate::config::checked::{Listen, NodeAddr};
+use crate::config::diff::{Change, diff};
+use crate::config::problem::Problem;
 use crate::live::source::Source;
 
 impl Control {
@@ -49,6 +51,19 @@ impl Control {
         .filter(|(changed, _)| *changed)
         .map(|(_, key)| format!("`{key}` was changed in the file: takes effect after a restart"))
         .collect()
+    }
+
+    /// What a reload would change: the difference between what is in use and the files. Reads them, so it waits for the
+    /// disk.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    pub fn pending(&self) -> Result<Vec<Change>, Vec<Problem>> {
+        let loaded = self.source.load();
+        match &loaded.config {
+            Some(config) => Ok(diff(&self.hold.load().config, config)),
+            None => Err(loaded.errors().cloned().collect()),
+        }
     }
 
     /// How the last reload went.

@@ -33,6 +33,9 @@ impl Control {
         });
         let nodes = snapshot.upstreams.iter().flat_map(|u| members(u, now));
         let stats = self.cache.stats();
+        let history = self.history.lock().size().bytes;
+        let history = i64::try_from(history).unwrap_or(i64::MAX);
+        self.metrics.history_size.set(history);
         self.metrics.exposition(&State {
             nodes: nodes.chain(left).collect(),
             upstreams: (snapshot.upstreams.iter())

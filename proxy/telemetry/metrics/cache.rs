@@ -11,6 +11,7 @@ use super::family::{
     Counters, Families, Histograms, Mirror, Sample, counters, histograms, label, sum,
 };
 use crate::base::cached::{Outcome, Why};
+use crate::telemetry::history::Amounts;
 
 /// Upper bounds of the look-up histogram, in seconds: a look-up takes about a microsecond.
 const LOOKUP_BUCKETS: [f64; 10] = [
@@ -55,6 +56,7 @@ pub struct CacheMetrics {
     requests: Counters,
     express: Counters,
     coalesced: Counters,
+    hit_bytes: Counters,
     entries: Mirror,
     bytes: Mirror,
     capacity: Mirror,
@@ -118,6 +120,12 @@ impl CacheMetrics {
                 "Requests that were answered by another request's fetch.",
                 &["route"],
             ),
+            hit_bytes: counters(
+                f,
+                "cache_hit_bytes_total",
+                "Body bytes sent out of the store: of hits, and of what was stale and used.",
+                &["route"],
+            ),
             entries: Mirror::gauge("cache_entries", "Answers stored."),
             bytes: Mirror::gauge(
                 "cache_size_bytes",
@@ -140,6 +148,7 @@ impl CacheMetrics {
                 .map(|outcome| self.requests.with_label_values(&[name, outcome.as_str()])),
             express: self.express.with_label_values(&[name]),
             coalesced: self.coalesced.with_label_values(&[name]),
+            hit_bytes: self.hit_bytes.with_label_values(&[name]),
             durations: ["hit", "stale", "miss", "bypass"]
                 .map(|word| duration.with_label_values(&[name, word])),
         }
@@ -201,12 +210,13 @@ pub struct CacheRouteMetrics {
     results: [IntCounter; Outcome::ALL.len()],
     pub(super) express: IntCounter,
     coalesced: IntCounter,
+    hit_bytes: IntCounter,
     durations: [Histogram; 4],
 }
 
 impl CacheRouteMetrics {
-    /// Counts a finished request; `collapsed`: it was answered by another one's fetch.
-    pub(super) fn finished(&self, outcome: Outcome, collapsed: bool, took: Duration) {
+    /// Counts a finished request; `collapsed`: it was answered by another one's fetch. `bytes` of body were sent.
+    pub(super) fn finished(&self, outcome: Outcome, collapsed: bool, took: Duration, bytes: u64) {
         self.results[outcome as usize].inc();
         if collapsed {
             self.coalesced.inc();
@@ -218,7 +228,20 @@ impl CacheRouteMetrics {
             Outcome::Revalidated | Outcome::Miss | Outcome::Error => 2,
             Outcome::Bypass => 3,
         };
+        if at < 2 {
+            self.hit_bytes.inc_by(bytes);
+        }
         self.durations[at].observe(took.as_secs_f64());
+    }
+
+    /// Reads what was counted into `amounts`; gives the histograms of the time that requests took.
+    pub(super) fn read(&self, amounts: &mut Amounts) -> &[Histogram; 4] {
+        let count = |outcome: Outcome| self.results[outcome as usize].get();
+        let lookups = |outcome: &Outcome| *outcome != Outcome::Bypass;
+        amounts.cache_hits = count(Outcome::Hit) + count(Outcome::Stale);
+        amounts.cache_lookups = Outcome::ALL.into_iter().filter(lookups).map(count).sum();
+        amounts.cache_hit_bytes = self.hit_bytes.get();
+        &self.durations
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 /// How long the series of what was removed stay.
-pub(super) const STAYS: Duration = Duration::from_secs(600);
+pub const STAYS: Duration = Duration::from_secs(600);
 
 /// The handles of all that have series of one sort, by name.
 #[derive(Debug)]

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use prometheus::core::Collector;
-use prometheus::{IntCounter, IntGauge, TextEncoder};
+use prometheus::core::{Collector, Metric};
+use prometheus::{Histogram, IntCounter, IntGauge, TextEncoder};
 
+use super::history::SIZES;
 use crate::base::reason::Refusal;
 
 mod cache;
@@ -29,6 +30,7 @@ mod upstreams;
 
 pub use cache::{CacheGauges, CacheMetrics, LOOKUPS_PER_SAMPLE};
 pub use compression::CompressionMetrics;
+pub use lives::STAYS;
 pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
@@ -44,7 +46,7 @@ use sticky::StickyFamilies;
 use upstreams::UpstreamFamilies;
 
 /// Upper bounds of every duration histogram, in seconds.
-const BUCKETS: [f64; 14] = [
+pub const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
@@ -68,6 +70,8 @@ pub struct Metrics {
     pub compression: CompressionMetrics,
     /// Reloads, by result.
     pub reloads: ReloadMetrics,
+    /// Memory that the figures over time take.
+    pub history_size: IntGauge,
     /// Access log lines dropped because the writer was behind.
     pub log_dropped: IntCounter,
     routes: Lives<String, Arc<RouteMetrics>>,
@@ -169,6 +173,11 @@ impl Metrics {
             cache: CacheMetrics::new(f),
             compression: CompressionMetrics::new(f),
             reloads: ReloadMetrics::new(f),
+            history_size: gauge(
+                f,
+                "history_size_bytes",
+                "Memory that the figures over time take.",
+            ),
             log_dropped: counter(
                 f,
                 "access_log_dropped_total",
@@ -328,6 +337,27 @@ fn process_metrics() -> Vec<prometheus::proto::MetricFamily> {
     COLLECTOR
         .get_or_init(prometheus::process_collector::ProcessCollector::for_self)
         .collect()
+}
+
+/// Reads how long requests took into `took`, which holds what was read before: unless requests came since, that is it.
+fn read_took<const N: usize>(histograms: [Option<&Histogram>; N], took: &mut [u64; SIZES]) {
+    let histograms = histograms.into_iter().flatten();
+    let all: u64 = histograms.clone().map(Histogram::get_sample_count).sum();
+    if all == took.iter().sum::<u64>() {
+        return;
+    }
+    *took = [0; SIZES];
+    for histogram in histograms {
+        let metric = histogram.metric();
+        let histogram = metric.get_histogram();
+        let mut below = 0;
+        let buckets = histogram.get_bucket().iter().map(|b| b.cumulative_count());
+        let bounds = buckets.chain([histogram.get_sample_count()]);
+        for (to, up_to) in took.iter_mut().zip(bounds) {
+            *to += up_to.saturating_sub(below);
+            below = up_to;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter};
 
-use super::BUCKETS;
 use super::codes::{CodeCounters, WordCounters};
 use super::family::{Counters, Families, Histograms, Mirror, Sample, counters, histograms, label};
+use super::{BUCKETS, read_took};
 use crate::base::node::{Circuit, Health, Intent, Standing};
 use crate::base::reason::End;
+use crate::telemetry::history::Amounts;
 
 #[derive(Debug)]
 pub(super) struct NodeFamilies {
@@ -43,6 +44,7 @@ pub struct NodeMetrics {
     ttfb: Histogram,
     errors: WordCounters,
     errors_total: IntCounter,
+    retries_total: IntCounter,
     checks: WordCounters,
     ejections: WordCounters,
     transitions: WordCounters,
@@ -72,6 +74,19 @@ impl NodeMetrics {
     pub fn failed(&self, why: End) {
         self.errors_total.inc();
         self.errors.inc(why.as_str());
+    }
+
+    /// Counts an attempt that followed a failed one.
+    pub fn retried(&self) {
+        self.retries_total.inc();
+    }
+
+    /// Reads what was counted into `amounts`, which holds what was read before.
+    pub fn read(&self, amounts: &mut Amounts) {
+        amounts.requests = self.codes.total();
+        amounts.errors = self.errors_total.get();
+        amounts.retries = self.retries_total.get();
+        read_took([Some(&self.duration)], &mut amounts.took);
     }
 
     /// Counts a probe.
@@ -196,8 +211,8 @@ impl NodeFamilies {
             duration: self.duration.with_label_values(&node),
             ttfb: self.ttfb.with_label_values(&node),
             errors: WordCounters::new(&self.errors, &node),
-            errors_total: IntCounter::new("errors", "Sum over reasons.")
-                .expect("invariant: a literal name is valid"),
+            errors_total: unregistered("errors"),
+            retries_total: unregistered("retries"),
             checks: WordCounters::new(&self.checks, &node),
             ejections: WordCounters::new(&self.ejections, &node),
             transitions: WordCounters::new(&self.transitions, &node),
@@ -227,6 +242,11 @@ impl NodeFamilies {
         self.duration.remove_under(&node);
         self.ttfb.remove_under(&node);
     }
+}
+
+/// A counter that is told by other ways than the Prometheus text.
+fn unregistered(name: &str) -> IntCounter {
+    IntCounter::new(name, "Not told by itself.").expect("invariant: a literal name is valid")
 }
 
 impl StateFamilies {

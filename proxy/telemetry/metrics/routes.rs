@@ -1,17 +1,19 @@
 //! What is counted for a route. Methods a client made up share one label.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::Method;
 use prometheus::{Histogram, IntCounter};
 
-use super::BUCKETS;
 use super::cache::CacheRouteMetrics;
 use super::codes::CodeCounters;
 use super::family::{Counters, Families, Histograms, counters, histograms};
+use super::{BUCKETS, read_took};
 use crate::base::cached::Outcome;
 use crate::base::reason::End;
+use crate::telemetry::history::Amounts;
 
 /// Metrics by route.
 #[derive(Debug)]
@@ -116,6 +118,7 @@ impl RouteFamilies {
             bytes_in: self.bytes_in.with_label_values(&[name]),
             bytes_out: self.bytes_out.with_label_values(&[name]),
             aborts: self.aborts.with_label_values(&[name]),
+            unanswered: AtomicU64::new(0),
         }
     }
 }
@@ -155,6 +158,8 @@ pub struct RouteMetrics {
     bytes_in: IntCounter,
     bytes_out: IntCounter,
     aborts: IntCounter,
+    /// Requests that ended without an answer, and not because their client left.
+    unanswered: AtomicU64,
     /// Requests that took longer than the route may take.
     pub slow: IntCounter,
 }
@@ -192,13 +197,42 @@ impl RouteMetrics {
             })
             .inc(code);
         match (cached, self.cache.get()) {
-            (Some((outcome, collapsed)), Some(cache)) => cache.finished(outcome, collapsed, took),
+            (Some((outcome, collapsed)), Some(cache)) => {
+                cache.finished(outcome, collapsed, took, bytes.1);
+            }
             _ => self.duration.observe(took.as_secs_f64()),
         }
         self.bytes_in.inc_by(bytes.0);
         self.bytes_out.inc_by(bytes.1);
         if end == End::ClientAbort {
             self.aborts.inc();
+        } else if code == 0 {
+            self.unanswered.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Requests so far, and those of them that were answered with 5xx or not at all.
+    pub fn totals(&self) -> (u64, u64) {
+        let unanswered = self.unanswered.load(Relaxed);
+        let codes = self.by_method.iter().filter_map(OnceLock::get);
+        let seen = codes.flat_map(CodeCounters::seen);
+        seen.fold((unanswered, unanswered), |(all, failed), (code, n)| {
+            (all + n, failed + if code >= 500 { n } else { 0 })
+        })
+    }
+
+    /// Reads what was counted into `amounts`, which holds what was read before.
+    pub fn read(&self, amounts: &mut Amounts) {
+        (amounts.requests, amounts.errors) = self.totals();
+        amounts.bytes_in = self.bytes_in.get();
+        amounts.bytes_out = self.bytes_out.get();
+        let none = Some(&self.duration);
+        match self.cache.get() {
+            None => read_took([none], &mut amounts.took),
+            Some(cache) => {
+                let [hit, stale, miss, bypass] = cache.read(amounts).each_ref().map(Some);
+                read_took([none, hit, stale, miss, bypass], &mut amounts.took);
+            }
         }
     }
 }
