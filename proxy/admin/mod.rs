@@ -44,6 +44,8 @@ mod reads;
 /// Where requests go.
 mod routes;
 mod slow;
+/// The process at a glance.
+mod status;
 /// What is going on, second by second.
 mod stream;
 /// One such second.

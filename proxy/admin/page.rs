@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::Html;
 
 use super::cache::{self, CacheView};
+use super::status;
 use super::views::{self, NodeView, UpstreamView};
 use crate::live::control::Control;
 
@@ -65,7 +66,7 @@ pub async fn status(State(control): State<Arc<Control>>) -> Html<String> {
 }
 
 fn summary(page: &mut String, control: &Control, now: Instant) {
-    let why = views::not_ready(control, &control.hold.load(), now);
+    let why = status::not_ready(control, &control.hold.load(), now);
     let ready = if why.is_empty() {
         "ready".to_string()
     } else {

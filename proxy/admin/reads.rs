@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 
 use super::paging::ByName;
 use super::problem::{NotThere, Problem, Wrong};
-use super::views::{self, ConfigView, NodeView, Status, UpstreamView, Upstreams};
+use super::status::{self, Status};
+use super::views::{self, ConfigView, NodeView, UpstreamView, Upstreams};
 use crate::live::control::{Control, VerbError};
 
 type Shared = State<Arc<Control>>;
@@ -45,7 +46,7 @@ pub async fn healthz() -> &'static str {
     responses((status = 200, body = String), (status = 503, description = "why it is not, a line each", body = String))
 )]
 pub async fn readyz(State(control): Shared) -> Response {
-    let why = views::not_ready(&control, &control.hold.load(), Instant::now());
+    let why = status::not_ready(&control, &control.hold.load(), Instant::now());
     if why.is_empty() {
         return "ready\n".into_response();
     }

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use super::events::EventView;
 use super::figures::{self, NodePointView, PointView};
-use super::views::{self, Connections, LastReload, NodeView, UpstreamView, stamp};
+use super::status::{self, Connections, LastReload};
+use super::views::{self, NodeView, UpstreamView, stamp};
 use crate::config::checked::Route;
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
@@ -107,7 +108,7 @@ impl TickView {
     /// What is going on now, with the events after number `after`.
     pub fn of(control: &Control, after: u64, now: Instant) -> Self {
         let snapshot = control.hold.load();
-        let not_ready = views::not_ready(control, &snapshot, now);
+        let not_ready = status::not_ready(control, &snapshot, now);
         let (active, total) = control.metrics.connection_totals();
         let (second, minute) = figures::total(control);
         let upstreams = views::upstreams(control, now).upstreams.into_iter();
@@ -118,7 +119,7 @@ impl TickView {
             at: stamp(SystemTime::now()),
             generation: snapshot.generation,
             version: env!("CARGO_PKG_VERSION"),
-            state: views::state(control),
+            state: status::state(control),
             ready: not_ready.is_empty(),
             not_ready,
             drift: control.drift(),

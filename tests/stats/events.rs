@@ -80,7 +80,8 @@ async fn too_few_healthy_nodes_are_told_once() {
     for app in &apps {
         app.set_health(503);
     }
-    let keys = "fail_open_below: 60%\nhealth: { path: /health, interval: 100ms, rise: 1, fall: 1 }";
+    let keys =
+        "fail_open_below: 60%\nhealth: { path: /healthz, interval: 100ms, rise: 1, fall: 1 }";
     let tide = Tidegate::run_unready(web(keys, nodes(&apps))).await;
     let open = tells(&tide, "fail_open", &["health is ignored"]).await;
     assert_eq!(
