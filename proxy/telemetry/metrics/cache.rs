@@ -178,7 +178,12 @@ impl CacheMetrics {
     }
 
     pub(super) fn forget(&self, route: &str) {
-        for family in [&self.requests, &self.express, &self.coalesced] {
+        for family in [
+            &self.requests,
+            &self.express,
+            &self.coalesced,
+            &self.hit_bytes,
+        ] {
             family.remove_under(&[route]);
         }
     }
