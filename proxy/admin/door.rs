@@ -5,18 +5,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, Request};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::caller::Caller;
-use super::problem::Problem;
+use super::deeds::{Deeds, Refusals};
+use super::problem::{Problem, Why};
 use crate::base::role::Role;
+use crate::live::control::Control;
 
 /// Lets reads pass, and verbs of callers on this machine.
 pub async fn guard(
+    State((control, refusals)): State<(Arc<Control>, Arc<Refusals>)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
@@ -43,8 +48,24 @@ pub async fn guard(
             return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
         }
     }
+    let deeds = (!matches!(*request.method(), Method::GET | Method::HEAD)).then(|| {
+        Deeds::of(
+            &control,
+            &refusals,
+            caller.clone(),
+            request.method(),
+            request.uri(),
+        )
+    });
+    if let Some(deeds) = &deeds {
+        request.extensions_mut().insert(deeds.clone());
+    }
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
+    if let Some(deeds) = deeds {
+        let why = response.extensions().get::<Why>();
+        deeds.answered(response.status(), why.map_or("", |why| why.0.as_str()));
+    }
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),

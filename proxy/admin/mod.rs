@@ -21,6 +21,8 @@ mod actions;
 mod cache;
 /// Who is calling.
 mod caller;
+/// Who changed what: said by handlers, written in one place.
+mod deeds;
 /// Who may use a verb.
 mod door;
 /// What happened, and who changed what.
@@ -84,6 +86,9 @@ fn router(control: Arc<Control>) -> Router {
         .route("/api/openapi.json", get(told))
         .method_not_allowed_fallback(problem::wrong_method)
         .fallback(problem::unknown_path)
-        .layer(axum::middleware::from_fn(door::guard))
+        .layer(axum::middleware::from_fn_with_state(
+            (control.clone(), Arc::default()),
+            door::guard,
+        ))
         .with_state(control)
 }
