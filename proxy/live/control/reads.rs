@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Control, LastReload, Leaving};
 use crate::balance::node::Node;
 use crate::base::node::{Health, Intent};
-use crate::config::checked::{Listen, NodeAddr};
+use crate::config::checked::{Admin, Listen, NodeAddr};
 use crate::live::source::Source;
 use crate::telemetry::metrics::{NodeGauges, UpstreamGauges};
 
@@ -40,6 +40,7 @@ impl Control {
     pub fn waits_for_restart(&self) -> Vec<String> {
         let (config, old) = (&self.hold.load().config, &self.started_with);
         let port = |l: &Listen| l.addr;
+        let addr = |admin: Option<&Admin>| admin.map(|admin| admin.addr);
         let same_ports = config
             .listen
             .iter()
@@ -47,7 +48,10 @@ impl Control {
             .eq(old.listen.iter().map(port));
         [
             (!same_ports, "listen"),
-            (config.admin != old.admin, "admin"),
+            (
+                addr(config.admin.as_ref()) != addr(old.admin.as_ref()),
+                "admin",
+            ),
             (config.threads != old.threads, "threads"),
         ]
         .into_iter()
