@@ -3,7 +3,6 @@
 //! Reading never changes anything. Nothing of it is reachable through a data port. What it answers and the OpenAPI
 //! document that describes the answers come from one table and the same types.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,7 +22,7 @@ mod cache;
 mod caller;
 /// Who changed what: said by handlers, written in one place.
 mod deeds;
-/// Who may use a verb.
+/// Who may come in, and do what.
 mod door;
 /// What happened, and who changed what.
 mod events;
@@ -37,17 +36,16 @@ mod problem;
 mod purge;
 /// Reading.
 mod reads;
+/// Its connections.
+mod serve;
 mod slow;
 /// Shapes of the answers.
 pub mod views;
 
 /// Serves the stats port until the process ends.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(listener: TcpListener, control: Arc<Control>) -> std::io::Result<()> {
-    let service = router(control).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).await
+pub async fn serve(listener: TcpListener, control: Arc<Control>) {
+    let door = Arc::new(door::Door::new(control.clone()));
+    serve::run(listener, router(control, door.clone()), door).await;
 }
 
 #[derive(OpenApi)]
@@ -71,8 +69,9 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(actions::routes())
 }
 
-fn router(control: Arc<Control>) -> Router {
-    let (router, document) = paths().split_for_parts();
+fn router(control: Arc<Control>, door: Arc<door::Door>) -> Router {
+    let (router, mut document) = paths().split_for_parts();
+    door::tell(&mut document);
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let told = move || {
         let document = document.to_string();
@@ -86,9 +85,6 @@ fn router(control: Arc<Control>) -> Router {
         .route("/api/openapi.json", get(told))
         .method_not_allowed_fallback(problem::wrong_method)
         .fallback(problem::unknown_path)
-        .layer(axum::middleware::from_fn_with_state(
-            (control.clone(), Arc::default()),
-            door::guard,
-        ))
+        .layer(axum::middleware::from_fn_with_state(door, door::guard))
         .with_state(control)
 }

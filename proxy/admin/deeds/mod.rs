@@ -24,6 +24,8 @@ pub use refusals::{Refusals, Refused};
 
 /// Deeds of one request that are written one by one; the rest of a long list is counted.
 const MOST: usize = 100;
+/// What a wrong token is called in the audit.
+const WRONG_TOKEN: &str = "wrong token";
 /// Characters of a text that are kept.
 const LONGEST: usize = 300;
 /// The caller was gone before there was an answer: no status that anybody is sent, but one that logs know.
@@ -49,6 +51,8 @@ struct Told {
     deeds: Vec<Said>,
     /// Those beyond [`MOST`].
     more: usize,
+    /// What stands for the request's line.
+    line: Option<(String, String)>,
     /// The status of the answer and, where it is a problem, its words.
     answer: Option<(u16, String)>,
 }
@@ -117,6 +121,12 @@ impl Deeds {
         });
     }
 
+    /// It is about no deed: a wrong token was brought.
+    pub(super) fn wrong_token(&self, method: &Method, uri: &Uri) {
+        let target = short(format!("{method} {}", uri.path()));
+        self.0.told.lock().line = Some((WRONG_TOKEN.into(), target));
+    }
+
     /// The request is answered so.
     pub(super) fn answered(&self, status: StatusCode, why: &str) {
         self.0.told.lock().answer = Some((status.as_u16(), why.to_string()));
@@ -145,7 +155,8 @@ impl Drop for Attempt {
         if nothing_told {
             let left = || (LEFT, "the caller left before it was answered".to_string());
             let (status, why) = told.answer.unwrap_or_else(left);
-            let (action, target) = std::mem::take(&mut self.line);
+            let line = std::mem::take(&mut self.line);
+            let (action, target) = told.line.unwrap_or(line);
             self.write(&action, target, String::new(), why, status);
         }
     }

@@ -38,7 +38,7 @@ enum Kind {
         net: u128,
         who: Option<String>,
         status: u16,
-        action: String,
+        action: Option<String>,
     },
     /// All that find no place.
     Others,
@@ -114,7 +114,9 @@ impl Kind {
             net,
             who: refused.deed.who.clone(),
             status: refused.deed.status,
-            action: refused.deed.action.clone(),
+            // Whoever is not known is refused for one reason, whatever they ask.
+            action: (!matches!(refused.deed.status, 401 | 421 | 429))
+                .then(|| refused.deed.action.clone()),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Control, LastReload, Leaving};
 use crate::balance::node::Node;
 use crate::base::node::{Health, Intent};
-use crate::config::checked::{Admin, Listen, NodeAddr};
+use crate::config::checked::{Admin, Config, Listen, NodeAddr};
 use crate::live::source::Source;
 use crate::telemetry::metrics::{NodeGauges, UpstreamGauges};
 
@@ -58,6 +58,12 @@ impl Control {
         .filter(|(changed, _)| *changed)
         .map(|(_, key)| format!("`{key}` was changed in the file: takes effect after a restart"))
         .collect()
+    }
+
+    /// The stats port as `config` says; where that turns it off, which takes a restart, as it was when the process
+    /// started: who needed a token then needs it to the end.
+    pub fn admin<'a>(&'a self, config: &'a Config) -> Option<&'a Admin> {
+        config.admin.as_ref().or(self.started_with.admin.as_ref())
     }
 
     /// How the last reload went.
