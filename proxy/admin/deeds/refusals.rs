@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::in_words;
+use super::{WRONG_TOKEN, in_words};
 use crate::telemetry::audit::{Audit, Deed, MOST_REFUSED};
 
 /// So long refusals of a kind are one line.
@@ -38,6 +38,7 @@ enum Kind {
         net: u128,
         who: Option<String>,
         status: u16,
+        /// `None`: whoever is not known is refused for one reason, whatever they ask.
         action: Option<String>,
     },
     /// All that find no place.
@@ -110,13 +111,18 @@ impl Kind {
             IpAddr::V4(addr) => addr.to_bits().into(),
             IpAddr::V6(addr) => addr.to_bits() >> 64 << 64,
         };
+        let deed = &refused.deed;
+        let (status, action) = match deed.status {
+            // First looked at, then not any more.
+            _ if deed.action == WRONG_TOKEN => (401, Some(deed.action.clone())),
+            401 | 421 | 429 => (deed.status, None),
+            _ => (deed.status, Some(deed.action.clone())),
+        };
         Kind::Of {
             net,
-            who: refused.deed.who.clone(),
-            status: refused.deed.status,
-            // Whoever is not known is refused for one reason, whatever they ask.
-            action: (!matches!(refused.deed.status, 401 | 421 | 429))
-                .then(|| refused.deed.action.clone()),
+            who: deed.who.clone(),
+            status,
+            action,
         }
     }
 }

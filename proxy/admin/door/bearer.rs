@@ -4,7 +4,7 @@
 //! wrong ones of an address no token of that address is looked at for a while, so that nobody finds one by trying.
 //! Without tokens in the configuration, callers on this machine are let in.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -60,6 +60,14 @@ impl Door {
             name: Some(token.name.clone()),
             role: token.role,
         })
+    }
+}
+
+impl Door {
+    /// Whether a token is brought from where so many wrong ones came that none is looked at.
+    pub(super) fn is_shut(&self, from: IpAddr, fields: &HeaderMap, now: Instant) -> bool {
+        let would = || self.wrong.would(from, &HeaderMap::new(), now);
+        fields.contains_key(header::AUTHORIZATION) && would().is_err()
     }
 }
 

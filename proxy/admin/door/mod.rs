@@ -132,7 +132,10 @@ impl Door {
         let asked = self.all.ask(peer.ip(), &HeaderMap::new(), now);
         asked.map_err(|wait| {
             let detail = format!("more than {RATE} requests a second come from your address");
-            refuse(wait_for(wait, detail))
+            Refusal {
+                wrong_token: self.is_shut(peer.ip(), fields, now),
+                ..refuse(wait_for(wait, detail))
+            }
         })?;
         let snapshot = self.control.hold.load();
         let admin = self.control.admin(&snapshot.config);
