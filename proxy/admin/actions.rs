@@ -1,4 +1,4 @@
-//! The verbs of the stats port. Each leaves a line in the log: who, what, before, after.
+//! The verbs of the stats port. Each says what it did: before and after.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caller::Caller;
+use super::deeds::Deeds;
 use super::problem::{CannotBe, NotThere, Problem};
 use super::reads::find_node;
 use super::views::NodeView;
@@ -66,7 +67,9 @@ struct WeightBody {
 pub async fn reload(
     State(control): Shared,
     Extension(caller): Extension<Caller>,
+    Extension(deeds): Extension<Deeds>,
 ) -> Result<Json<ReloadView>, Problem> {
+    let before = control.hold.load().generation;
     let texts = |problems: &[crate::config::problem::Problem]| -> Vec<String> {
         problems.iter().map(ToString::to_string).collect()
     };
@@ -75,18 +78,26 @@ pub async fn reload(
             generation,
             notes,
             warnings,
-        } => Ok(Json(ReloadView {
-            result: "applied",
-            generation,
-            notes,
-            warnings: texts(&warnings),
-        })),
-        Reloaded::Unchanged => Ok(Json(ReloadView {
-            result: "unchanged",
-            generation: control.hold.load().generation,
-            notes: Vec::new(),
-            warnings: Vec::new(),
-        })),
+        } => {
+            let after = format!("generation {generation}");
+            deeds.done("reload", "", format!("generation {before}"), after);
+            Ok(Json(ReloadView {
+                result: "applied",
+                generation,
+                notes,
+                warnings: texts(&warnings),
+            }))
+        }
+        Reloaded::Unchanged => {
+            let unchanged = format!("generation {before}");
+            deeds.done("reload", "", unchanged.clone(), unchanged);
+            Ok(Json(ReloadView {
+                result: "unchanged",
+                generation: control.hold.load().generation,
+                notes: Vec::new(),
+                warnings: Vec::new(),
+            }))
+        }
         Reloaded::Refused(problems) => {
             let detail = "the configuration was refused; the one in use stays";
             let errors = problems.iter().map(|problem| {
@@ -111,20 +122,26 @@ pub async fn reload(
 )]
 pub async fn state(
     State(control): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(deeds): Extension<Deeds>,
     Path((upstream, node, verb)): Path<(String, String, String)>,
 ) -> Result<Json<NodeView>, Problem> {
-    let intent = match verb.as_str() {
-        "drain" => Intent::Drain,
-        "undrain" | "up" => Intent::Up,
-        "down" => Intent::Down,
+    let (verb, intent) = match verb.as_str() {
+        "drain" => ("drain", Intent::Drain),
+        "undrain" | "up" => ("undrain", Intent::Up),
+        "down" => ("down", Intent::Down),
         _ => {
             let detail =
                 format!("there is no verb \"{verb}\"; one of drain, undrain, down, weight");
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         }
     };
-    change(&control, &caller, &upstream, &node, Change::Intent(intent))
+    change(
+        &control,
+        (&deeds, verb),
+        &upstream,
+        &node,
+        Change::Intent(intent),
+    )
 }
 
 /// `POST /api/v1/upstreams/{upstream}/nodes/{node}/weight` with `{"weight": 5}`
@@ -139,7 +156,7 @@ pub async fn state(
 )]
 pub async fn weight(
     State(control): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(deeds): Extension<Deeds>,
     Path((upstream, node)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Json<NodeView>, Problem> {
@@ -152,12 +169,18 @@ pub async fn weight(
         let detail = format!("send {{\"weight\": N}} with a whole number N from 0 to {MAX_WEIGHT}");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
     };
-    change(&control, &caller, &upstream, &node, Change::Weight(weight))
+    change(
+        &control,
+        (&deeds, "weight"),
+        &upstream,
+        &node,
+        Change::Weight(weight),
+    )
 }
 
 fn change(
     control: &Control,
-    caller: &Caller,
+    (deeds, verb): (&Deeds, &'static str),
     upstream: &str,
     node: &str,
     change: Change,
@@ -168,12 +191,8 @@ fn change(
     }
     control.change(upstream, node, change)?;
     let after = find_node(control, upstream, node)?;
-    tracing::info!(
-        "{caller} changed {upstream}/{node}: {} weight {} -> {} weight {}",
-        before.state,
-        before.weight,
-        after.state,
-        after.weight
-    );
+    let told = |node: &NodeView| format!("{} weight {}", node.state, node.weight);
+    let target = format!("{upstream}/{node}");
+    deeds.done(verb, target, told(&before), told(&after));
     Ok(Json(after))
 }

@@ -3,7 +3,6 @@
 //! Reading never changes anything. Nothing of it is reachable through a data port. What it answers and the OpenAPI
 //! document that describes the answers come from one table and the same types.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -21,7 +20,9 @@ mod actions;
 mod cache;
 /// Who is calling.
 mod caller;
-/// Who may use a verb.
+/// Who changed what: said by handlers, written in one place.
+mod deeds;
+/// Who may come in, and do what.
 mod door;
 /// What happened, and who changed what.
 mod events;
@@ -43,6 +44,8 @@ mod purge;
 mod reads;
 /// Where requests go.
 mod routes;
+/// Its connections.
+mod serve;
 mod slow;
 /// The process at a glance.
 mod status;
@@ -54,12 +57,9 @@ mod tick;
 pub mod views;
 
 /// Serves the stats port until the process ends.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(listener: TcpListener, control: Arc<Control>) -> std::io::Result<()> {
-    let service = router(control).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).await
+pub async fn serve(listener: TcpListener, control: Arc<Control>) {
+    let door = Arc::new(door::Door::new(control.clone()));
+    serve::run(listener, router(control, door.clone()), door).await;
 }
 
 #[derive(OpenApi)]
@@ -87,8 +87,9 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(stream::routes())
 }
 
-fn router(control: Arc<Control>) -> Router {
-    let (router, document) = paths().split_for_parts();
+fn router(control: Arc<Control>, door: Arc<door::Door>) -> Router {
+    let (router, mut document) = paths().split_for_parts();
+    door::tell(&mut document);
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let told = move || {
         let document = document.to_string();
@@ -102,6 +103,6 @@ fn router(control: Arc<Control>) -> Router {
         .route("/api/openapi.json", get(told))
         .method_not_allowed_fallback(problem::wrong_method)
         .fallback(problem::unknown_path)
-        .layer(axum::middleware::from_fn(door::guard))
+        .layer(axum::middleware::from_fn_with_state(door, door::guard))
         .with_state(control)
 }

@@ -1,7 +1,7 @@
 //! Errors of the stats port, as RFC 9457 says.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
@@ -62,7 +62,12 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     errors: Option<Value>,
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// What is wrong, beside the answer that says so: for the audit.
+#[derive(Debug, Clone)]
+pub struct Why(pub String);
 
 impl Problem {
     /// A problem with this status, in these words.
@@ -71,7 +76,24 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: None,
+            fields: Vec::new(),
         }
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Adds a field to the answer's head.
+    pub fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
     }
 
     /// Adds a list of what is wrong.
@@ -103,10 +125,16 @@ impl From<VerbError> for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        let why = Why(self.detail.clone());
+        let fields = std::mem::take(&mut self.fields);
         let mut response = (self.status, Json(self.told())).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        for (name, value) in fields {
+            response.headers_mut().insert(name, value);
+        }
+        response.extensions_mut().insert(why);
         response
     }
 }

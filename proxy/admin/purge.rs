@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caller::Caller;
+use super::deeds::Deeds;
 use super::problem::{CannotBe, Problem, ProblemView, Wrong};
 use crate::live::control::{Control, PurgeWhat, mode};
 
@@ -94,6 +95,7 @@ struct Asked {
 pub async fn purge(
     State(control): State<Arc<Control>>,
     Extension(caller): Extension<Caller>,
+    Extension(deeds): Extension<Deeds>,
     body: Bytes,
 ) -> Result<Json<PurgeAnswer>, Problem> {
     let wrong = |why: String| Problem::new(StatusCode::BAD_REQUEST, format!("{why}; {SEND}"));
@@ -106,13 +108,16 @@ pub async fn purge(
             list.len()
         ))),
         Value::Array(list) => {
-            let told = |asked| match one(&control, asked, &who) {
+            let told = |asked: Value| match one(&control, &asked, (&who, &deeds)) {
                 Ok(purged) => PurgeResult::Done(purged),
-                Err(e) => PurgeResult::Wrong(e.told()),
+                Err(e) => {
+                    deeds.refused("purge", asked.to_string(), e.status(), e.detail());
+                    PurgeResult::Wrong(e.told())
+                }
             };
             Ok(PurgeAnswer::Each(list.into_iter().map(told).collect()))
         }
-        asked => one(&control, asked, &who).map(PurgeAnswer::One),
+        asked => one(&control, &asked, (&who, &deeds)).map(PurgeAnswer::One),
     };
     // It walks over all that is stored: not on the thread that answers everybody else.
     let purged = tokio::task::spawn_blocking(purging).await;
@@ -125,21 +130,22 @@ pub async fn purge(
 }
 
 /// Carries out one purge.
-fn one(control: &Control, asked: Value, who: &str) -> Result<Purged, Problem> {
+fn one(control: &Control, asked: &Value, (who, deeds): (&str, &Deeds)) -> Result<Purged, Problem> {
     let wrong = |why: &dyn std::fmt::Display| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             format!("nothing was purged: {why}"),
         )
     };
-    let asked: Asked = serde_json::from_value(asked).map_err(|e| wrong(&format!("{e}; {SEND}")))?;
+    let target = asked.to_string();
+    let asked = Asked::deserialize(asked).map_err(|e| wrong(&format!("{e}; {SEND}")))?;
     let hard = asked.hard;
     let what = what(asked).ok_or_else(|| wrong(&SEND))?;
     let what = control.meaning(&what).map_err(|e| wrong(&e))?;
-    Ok(Purged {
-        purged: control.purge(&what, hard, who),
-        mode: mode(hard),
-    })
+    let purged = control.purge(&what, hard, who);
+    let mode = mode(hard);
+    deeds.done("purge", target, "", format!("{purged} answers, {mode}"));
+    Ok(Purged { purged, mode })
 }
 
 /// What is named; `None`: nothing, or several things.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::caller::Caller;
 use super::paging::ByName;
 use super::problem::{NotThere, Problem, Wrong};
 use super::status::{self, Status};
@@ -40,17 +41,21 @@ pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the process can serve.
+/// `GET /readyz`: the process can serve. Names of nodes and upstreams are for callers that the door knows.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
-    responses((status = 200, body = String), (status = 503, description = "why it is not, a line each", body = String))
+    responses((status = 200, body = String), (status = 503, description = "`not ready`, or to callers who may read why, a line each", body = String))
 )]
-pub async fn readyz(State(control): Shared) -> Response {
+pub async fn readyz(State(control): Shared, caller: Option<Extension<Caller>>) -> Response {
     let why = status::not_ready(&control, &control.hold.load(), Instant::now());
     if why.is_empty() {
         return "ready\n".into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, why.join("\n") + "\n").into_response()
+    let told = match caller {
+        Some(_) => why.join("\n"),
+        None => "not ready".into(),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, told + "\n").into_response()
 }
 
 /// `GET /metrics`

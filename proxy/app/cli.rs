@@ -198,6 +198,9 @@ pub struct AdminArgs {
         default_value = "127.0.0.1:9900"
     )]
     pub admin: String,
+    /// File with the token to bring. Without it the token is what the variable TIDEGATE_TOKEN holds, if it is set.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

@@ -13,6 +13,8 @@ use crate::live::source::Source;
 
 /// Commands about the cache.
 mod cache;
+/// The token they bring.
+mod token;
 
 pub use cache::{cache, purge};
 
@@ -28,6 +30,8 @@ type Failed = String;
 struct Proxy<'a> {
     agent: ureq::Agent,
     addr: &'a str,
+    /// The token to bring; why there is none is told at the first call.
+    token: Result<Option<String>, Failed>,
 }
 
 impl<'a> Proxy<'a> {
@@ -40,21 +44,34 @@ impl<'a> Proxy<'a> {
         Proxy {
             agent: config.into(),
             addr: &args.admin,
+            token: token::of(args),
         }
     }
 
     fn get(&self, path: &str) -> Result<Value, Failed> {
-        let answer = self.agent.get(format!("http://{}{path}", self.addr)).call();
-        self.understood(answer)
+        let request = self.agent.get(format!("http://{}{path}", self.addr));
+        self.understood(self.with_token(request)?.call())
     }
 
     fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Failed> {
         let request = self.agent.post(format!("http://{}{path}", self.addr));
+        let request = self.with_token(request)?;
         let answer = match body {
             Some(body) => request.send_json(body),
             None => request.send_empty(),
         };
         self.understood(answer)
+    }
+
+    /// The request with the token that was named, if one was.
+    fn with_token<Any>(
+        &self,
+        request: ureq::RequestBuilder<Any>,
+    ) -> Result<ureq::RequestBuilder<Any>, Failed> {
+        Ok(match self.token.as_ref().map_err(Clone::clone)? {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        })
     }
 
     fn is_somebody_else(&self) -> Failed {
@@ -89,6 +106,8 @@ impl<'a> Proxy<'a> {
                 why.push_str(text);
             }
         }
+        let brought = matches!(self.token, Ok(Some(_)));
+        why.push_str(token::remedy(status.as_u16(), brought));
         Err(why)
     }
 }

@@ -183,12 +183,9 @@ fn serve_admin(listener: TcpListener, control: Arc<Control>) -> Result<(), Strin
         .map_err(|e| format!("the stats port was lost: {e}"))?;
     tracing::info!("stats port on {addr}");
     side_thread("stats", async move {
-        let served = match tokio::net::TcpListener::from_std(listener) {
+        match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => admin::serve(listener, control).await,
-            Err(e) => Err(e),
-        };
-        if let Err(e) = served {
-            tracing::error!("the stats port is gone: {e}; requests are served on");
+            Err(e) => tracing::error!("the stats port is gone: {e}; requests are served on"),
         }
     })
 }

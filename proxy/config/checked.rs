@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use regex::Regex;
 
+mod admin;
 mod cache;
 mod compress;
 mod dns;
@@ -20,6 +21,7 @@ mod health;
 mod sticky;
 mod upstream;
 
+pub use admin::{Admin, AdminToken};
 pub use cache::{Cache, CacheKey, RouteCache, SetCookie};
 pub use compress::{AcceptEncoding, Compress, Decode, LEVELS, Minify, Recompress};
 pub use dns::{Dns, Family};
@@ -137,13 +139,6 @@ pub enum Underscores {
     Drop,
     /// Passed on.
     Keep,
-}
-
-/// The stats port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// Address to bind.
-    pub addr: SocketAddr,
 }
 
 /// Limits towards clients. `None` is "no limit", which the file writes as `0s`.

@@ -15,7 +15,7 @@ use super::checked::{
 };
 use crate::base::coding::{Coding, PerCoding};
 
-/// The stats port: loopback only, because it can drain nodes and has no passwords yet.
+/// The stats port: loopback only, because without tokens nobody else is let in.
 pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9900));
 
 /// How much a client may take.

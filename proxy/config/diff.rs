@@ -16,6 +16,7 @@ use super::validate::limits::UNDERSCORES;
 use super::validate::{rate, top::LOG_FORMATS};
 use crate::base::units::{show_duration, show_size};
 
+mod admin;
 mod cache;
 mod compress;
 mod dns;
@@ -47,12 +48,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut out = Changes(Vec::new());
     out.restart("listen", &addrs(old), &addrs(new));
     ports(&mut out, old, new);
-    let admin = |c: &Config| {
-        c.admin
-            .as_ref()
-            .map_or("off".into(), |a| a.addr.to_string())
-    };
-    out.restart("admin", &admin(old), &admin(new));
+    admin::admin(&mut out, old.admin.as_ref(), new.admin.as_ref());
     out.restart(
         "threads",
         &old.threads.to_string(),

@@ -18,6 +18,7 @@ use super::index::At;
 use super::validate::{self, rate, top};
 use crate::base::units::{show_duration, show_size};
 
+mod admin;
 mod cache;
 mod compress;
 mod dns;
@@ -117,14 +118,7 @@ fn top_sections(out: &mut Writer, config: &Config, root: &At) {
         out.close();
     }
     out.close();
-    match &config.admin {
-        None => out.value(root, "admin", "off"),
-        Some(admin) => {
-            out.section("admin", false);
-            out.value(&root.key("admin"), "addr", &quoted(&admin.addr.to_string()));
-            out.close();
-        }
-    }
+    admin::admin(out, config.admin.as_ref(), root);
     out.value(root, "threads", &config.threads.to_string());
     out.value(root, "trusted_proxies", &nets(&config.trusted_proxies));
     limits(out, &config.limits, &root.key("limits"));

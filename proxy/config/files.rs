@@ -13,6 +13,7 @@ use super::expand::Env;
 use super::index::At;
 use super::parse::Document;
 use super::problem::{Problem, Problems};
+use super::schema::admin::{Admin, AdminKeys, Token};
 use super::schema::health::Health;
 use super::schema::node::{NODES, NODES_FILE, Node, NodesFile};
 use super::schema::route::Route;
@@ -61,6 +62,8 @@ pub struct Gathered {
     pub at: At,
     /// What its `cache.purge_token_file` holds, if that could be read.
     pub purge_token: Option<KeyFile>,
+    /// What the files of `admin.tokens` hold, in their order; `None` for one that could not be read.
+    pub admin_tokens: Vec<Option<KeyFile>>,
     /// Upstreams of all files.
     pub upstreams: Vec<RawUpstream>,
     /// Routes of all files with their places; `None` for one that did not fit.
@@ -99,6 +102,7 @@ impl Gather<'_> {
             at,
             file: File::default(),
             purge_token: None,
+            admin_tokens: Vec::new(),
         };
         let at = all.at.clone();
         self.add(
@@ -120,6 +124,7 @@ impl Gather<'_> {
             .and_then(|c| c.purge_token_file.as_ref());
         let named = all.at.key("cache").key("purge_token_file");
         all.purge_token = token.and_then(|token| self.secret(token, &named, base, MAKE_TOKEN));
+        all.admin_tokens = self.admin_tokens(&file, &all.at.key("admin").key("tokens"), base);
         all.file = file;
         Some(all)
     }
@@ -259,6 +264,27 @@ impl Gather<'_> {
         };
         let named = at.key("sticky").key("key_file");
         self.secret(sticky.key_file.as_ref()?, &named, base, MAKE_KEY)
+    }
+
+    /// The tokens of the stats port, of the files they are in.
+    fn admin_tokens(&mut self, file: &File, at: &At, base: &Path) -> Vec<Option<KeyFile>> {
+        let Some(Admin::Keys(AdminKeys {
+            tokens: Some(tokens),
+            ..
+        })) = &file.admin
+        else {
+            return Vec::new();
+        };
+        let mut one = |(i, token): (usize, &Option<Token>)| {
+            let named = at.item(i).key("token_file");
+            self.secret(
+                token.as_ref()?.token_file.as_ref()?,
+                &named,
+                base,
+                MAKE_TOKEN,
+            )
+        };
+        tokens.iter().enumerate().map(&mut one).collect()
     }
 
     /// A file with a secret that is named at `at`; `make` says how to get one.

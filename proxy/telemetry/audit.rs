@@ -8,6 +8,8 @@ use super::ring::Ring;
 
 /// How many are kept.
 pub const KEPT: usize = 1_000;
+/// How many of them may be refusals: whoever is refused decides how often, and must not push out what was done.
+pub const MOST_REFUSED: usize = KEPT / 4;
 
 /// One attempt to change something.
 #[derive(Debug, Clone, PartialEq, Eq)]

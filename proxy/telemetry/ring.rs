@@ -34,14 +34,28 @@ impl<T: Clone> Ring<T> {
 
     /// Keeps one and says its number.
     pub fn note(&self, one: T) -> u64 {
+        self.inner.lock().push(self.most, one)
+    }
+
+    /// Keeps one of a kind of which only `few` are kept, and says its number: where there are as many, the oldest of
+    /// them leaves, and nobody else.
+    pub fn note_few(&self, one: T, few: usize, alike: impl Fn(&T) -> bool) -> u64 {
         let mut inner = self.inner.lock();
-        let id = inner.next;
-        inner.next += 1;
-        if inner.kept.len() == self.most {
-            inner.kept.pop_front();
+        let of_kind = |(_, other): &(u64, T)| alike(other);
+        if inner.kept.iter().filter(|one| of_kind(one)).count() >= few
+            && let Some(oldest) = inner.kept.iter().position(of_kind)
+        {
+            inner.kept.remove(oldest);
         }
-        inner.kept.push_back((id, one));
-        id
+        inner.push(self.most, one)
+    }
+
+    /// Changes the one of this number, if it is still kept.
+    pub fn change(&self, id: u64, change: impl FnOnce(&mut T)) {
+        let mut inner = self.inner.lock();
+        if let Ok(at) = inner.kept.binary_search_by_key(&id, |(id, _)| *id) {
+            change(&mut inner.kept[at].1);
+        }
     }
 
     /// The number of the last one; 0: there was none.
@@ -60,6 +74,18 @@ impl<T: Clone> Ring<T> {
         let asked = |(id, one): &&(u64, T)| *id > after && *id < before && wanted(one);
         let latest = inner.kept.iter().rev().filter(asked);
         latest.take(most).cloned().collect()
+    }
+}
+
+impl<T> Inner<T> {
+    fn push(&mut self, most: usize, one: T) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        if self.kept.len() == most {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((id, one));
+        id
     }
 }
 
@@ -95,5 +121,18 @@ mod tests {
         assert_eq!(ids((0, 5), false), [4, 3], "older ones");
         assert_eq!(ids((5, u64::MAX), false), [6], "newer ones");
         assert_eq!(ids(ALL, true), [6, 4]);
+    }
+
+    #[test]
+    fn a_kind_of_which_few_are_kept_pushes_out_only_its_own() {
+        let ring = Ring::new(4);
+        ring.note(1);
+        for n in [2, 4, 6, 8] {
+            ring.note_few(n, 2, |n| n % 2 == 0);
+        }
+        assert_eq!(ring.latest(9, ALL, |_| true), [(5, 8), (4, 6), (1, 1)]);
+        ring.change(4, |n| *n = 60);
+        ring.change(3, |n| *n = 40);
+        assert_eq!(ring.latest(9, ALL, |_| true), [(5, 8), (4, 60), (1, 1)]);
     }
 }

@@ -1,7 +1,10 @@
 //! The stats port as its users meet it: the API and its document, the roles, the page, the figures over time.
 //!
 //! Every story runs the real program and speaks to its stats port over a socket.
+mod besieged;
 mod document;
+mod door;
 mod events;
+mod guarded;
 mod history;
 mod stream;

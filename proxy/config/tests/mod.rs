@@ -3,6 +3,7 @@
 //! Nothing here may test a function from inside: what does not show to an operator may change freely.
 
 /// Files that must be refused, and how that reads.
+mod admin;
 mod broken;
 /// The keys of the cache.
 mod cache;

@@ -2,11 +2,11 @@
 //!
 //! Nothing here may leave the cache without bound, or tell what is in a token.
 
-use super::{Origins, limits, words};
+use super::{Origins, limits, token, words};
 use crate::base::units::show_size;
-use crate::config::checked::{Cache, Config, KeyFile, Route, Secret};
+use crate::config::checked::{Cache, Config, Route};
 use crate::config::defaults;
-use crate::config::files::{Gathered, MAKE_TOKEN};
+use crate::config::files::Gathered;
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
 use crate::config::schema::cache::Cache as Keys;
@@ -22,8 +22,8 @@ const MIN_MEMORY: u64 = 64 * 1024;
 const PART: u64 = 4;
 /// The most variants under one key: each costs a comparison.
 const VARIANTS: std::ops::RangeInclusive<u32> = 1..=256;
-/// The fewest characters of a token: nobody guesses as many over a network.
-const TOKEN_LEAST: usize = 16;
+/// Why nobody may guess the token.
+const TOKEN_OPENS: &str = "who knows or guesses it can empty the cache";
 
 /// Reads `cache:` at the top of the file.
 pub fn check(all: &Gathered, problems: &mut Problems) -> Cache {
@@ -55,7 +55,8 @@ pub fn check(all: &Gathered, problems: &mut Problems) -> Cache {
             &at.key("recompress"),
             problems,
         ),
-        purge_token: token.and_then(|file| token_of(file, &at.key("purge_token_file"), problems)),
+        purge_token: token
+            .and_then(|file| token::read(file, TOKEN_OPENS, &at.key("purge_token_file"), problems)),
     }
 }
 
@@ -110,33 +111,6 @@ fn max_object(word: &str, memory: Option<u64>, at: &At, problems: &mut Problems)
     }
     problems.push(problem);
     default
-}
-
-/// The token in a file, without the end of its line. A request must be able to carry it (RFC 9110 §11.4).
-fn token_of(file: &KeyFile, at: &At, problems: &mut Problems) -> Option<KeyFile> {
-    let bytes = file.key.bytes();
-    let token = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let token = token.strip_suffix(b"\r").unwrap_or(token);
-    let path = file.path.display();
-    let what = if !token.iter().all(u8::is_ascii_graphic) {
-        format!(
-            "the token in {path} cannot be sent: it must be one line of printable characters without blanks"
-        )
-    } else if token.len() < TOKEN_LEAST {
-        let n = token.len();
-        format!("the token in {path} has {n} characters; it needs {TOKEN_LEAST} or more")
-    } else {
-        return Some(KeyFile {
-            path: file.path.clone(),
-            key: Secret::new(token),
-        });
-    };
-    let help = format!(
-        "who knows or guesses it can empty the cache; {}",
-        MAKE_TOKEN
-    );
-    problems.push(Problem::error(at.place(), what).help(help));
-    None
 }
 
 /// A cache that no route uses, or nothing in it to compress.

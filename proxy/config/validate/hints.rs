@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
-use super::{Origins, cache, compress, sticky};
+use super::{Origins, admin, cache, compress, sticky};
 use crate::base::node::Intent;
 use crate::config::checked::{
     Access, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
@@ -21,7 +21,7 @@ const MAX_PAIRS: usize = 1_000_000;
 
 /// Gives every hint there is.
 pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
-    admin(config, &origins.root, problems);
+    admin::hints(config, &origins.root, problems);
     let used: HashSet<usize> = config.routes.iter().flat_map(Route::upstreams).collect();
     for (i, (upstream, (at, _))) in config.upstreams.iter().zip(&origins.upstreams).enumerate() {
         nodes(upstream, at, problems);
@@ -66,17 +66,6 @@ fn shut_out(access: &Access, at: &At, problems: &mut Problems) {
             problems.push(problem);
         }
     }
-}
-
-/// A stats port that others can reach.
-fn admin(config: &Config, root: &At, problems: &mut Problems) {
-    let Some(admin) = config.admin.as_ref().filter(|a| !a.addr.ip().is_loopback()) else {
-        return;
-    };
-    let at = root.key("admin").key("addr");
-    let what = format!("the stats port {} is open to other machines", admin.addr);
-    let help = "whoever reaches it can drain nodes: keep it on 127.0.0.1, or behind a firewall";
-    problems.push(Problem::warning(at.place(), what).help(help));
 }
 
 /// A path with `//` where requests have none when they are matched.

@@ -71,7 +71,7 @@ fn each<T: Clone + Eq + Hash>(
 }
 
 /// Reads a host.
-fn host(word: &str) -> Result<HostPattern, addr::Refusal> {
+pub(super) fn host(word: &str) -> Result<HostPattern, addr::Refusal> {
     let low = word.to_ascii_lowercase();
     let refuse =
         |what: &str, help: &str| Err((format!("\"{}\" {what}", shorten(word)), help.to_string()));

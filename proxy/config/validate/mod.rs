@@ -6,6 +6,8 @@
 
 /// Addresses.
 pub mod addr;
+/// `admin:`
+mod admin;
 /// `cache:`
 pub mod cache;
 /// `compress:`
@@ -44,6 +46,8 @@ mod route;
 mod split;
 /// `sticky:`
 pub mod sticky;
+/// Files with a bearer token.
+mod token;
 /// Sections at the top of the file.
 pub mod top;
 /// `upstreams:`
@@ -71,7 +75,7 @@ pub struct Origins {
 pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
     let (file, root) = (&all.file, &all.at);
     let listen = top::listen(file, root, problems);
-    let admin = top::admin(file, root, &listen, problems);
+    let admin = admin::check(&all, &listen, problems);
     let mut upstreams = Vec::with_capacity(all.upstreams.len());
     let mut origins = Vec::with_capacity(all.upstreams.len());
     for raw in &all.upstreams {

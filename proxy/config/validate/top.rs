@@ -8,9 +8,7 @@ use ipnet::IpNet;
 
 use super::words::{self, Choices};
 use super::{addr, nets};
-use crate::config::checked::{
-    AccessLog, Admin, ClientTimeouts, Listen, LogFormat, LogPath, Shutdown,
-};
+use crate::config::checked::{AccessLog, ClientTimeouts, Listen, LogFormat, LogPath, Shutdown};
 use crate::config::defaults;
 use crate::config::fit::shorten;
 use crate::config::index::At;
@@ -104,47 +102,15 @@ fn proxy_protocol(
     nets::list(words, &from, problems)
 }
 
-/// `admin:`
-pub fn admin(file: &File, root: &At, listen: &[Listen], problems: &mut Problems) -> Option<Admin> {
-    let at = root.key("admin");
-    let (word, here) = match &file.admin {
-        None => (None, at),
-        Some(schema::admin::Admin::Word(word)) if words::is_off(word) => return None,
-        Some(schema::admin::Admin::Word(word)) => {
-            let what = format!(
-                "`admin` must be a mapping or `off`, not \"{}\"",
-                shorten(word)
-            );
-            problems.push(
-                Problem::error(at.place(), what).help("write `admin: { addr: 127.0.0.1:9900 }`"),
-            );
-            return None;
-        }
-        Some(schema::admin::Admin::Keys(keys)) => (keys.addr.as_deref(), at.key("addr")),
-    };
-    let addr = match word {
-        Some(word) => bind(word, &here, problems)?,
-        None => defaults::ADMIN,
-    };
-    clash(
-        addr,
-        listen.iter().map(|l| l.addr),
-        &here,
-        "`listen`",
-        problems,
-    );
-    Some(Admin { addr })
-}
-
 /// Reads an address to bind.
-fn bind(word: &str, at: &At, problems: &mut Problems) -> Option<SocketAddr> {
+pub(super) fn bind(word: &str, at: &At, problems: &mut Problems) -> Option<SocketAddr> {
     addr::bind(word)
         .map_err(|(what, help)| problems.push(Problem::error(at.place(), what).help(help)))
         .ok()
 }
 
 /// Tells of an address that others bind already. Port 0 is a free port each time.
-fn clash(
+pub(super) fn clash(
     addr: SocketAddr,
     others: impl Iterator<Item = SocketAddr>,
     at: &At,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use super::{Control, LastReload, Leaving};
-use crate::config::checked::{Listen, NodeAddr};
+use crate::config::checked::{Admin, Config, Listen, NodeAddr};
 use crate::config::diff::{Change, diff};
 use crate::config::problem::Problem;
 use crate::live::source::Source;
@@ -37,6 +37,7 @@ impl Control {
     pub fn waits_for_restart(&self) -> Vec<String> {
         let (config, old) = (&self.hold.load().config, &self.started_with);
         let port = |l: &Listen| l.addr;
+        let addr = |admin: Option<&Admin>| admin.map(|admin| admin.addr);
         let same_ports = config
             .listen
             .iter()
@@ -44,7 +45,10 @@ impl Control {
             .eq(old.listen.iter().map(port));
         [
             (!same_ports, "listen"),
-            (config.admin != old.admin, "admin"),
+            (
+                addr(config.admin.as_ref()) != addr(old.admin.as_ref()),
+                "admin",
+            ),
             (config.threads != old.threads, "threads"),
         ]
         .into_iter()
@@ -64,6 +68,12 @@ impl Control {
             Some(config) => Ok(diff(&self.hold.load().config, config)),
             None => Err(loaded.errors().cloned().collect()),
         }
+    }
+
+    /// The stats port as `config` says; where that turns it off, which takes a restart, as it was when the process
+    /// started: who needed a token then needs it to the end.
+    pub fn admin<'a>(&'a self, config: &'a Config) -> Option<&'a Admin> {
+        config.admin.as_ref().or(self.started_with.admin.as_ref())
     }
 
     /// How the last reload went.

@@ -1,0 +1,254 @@
+//! The door of the stats port: everything that comes in passes here, in this order.
+//!
+//! | asked | answered | file |
+//! |---|---|---|
+//! | does this address ask more than anybody needs? | 429 | here |
+//! | is it us who are called? | 421 | `names` |
+//! | who is it? | 401, 429 | `bearer` |
+//! | may they? | 403 | `needs` |
+//! | does a web page make a browser ask? | 403 | `names` |
+//! | is the body one of ours, and does it come? | 408, 413, 415 | `body` |
+//! | do they know what they change? | 412 | `generation` |
+//!
+//! Then the handler. Reading needs no more than the role `read` and changes nothing; whatever is refused here has
+//! changed nothing either. A change that is refused, and a wrong token, is in the audit.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::caller::Caller;
+use super::deeds::{Deeds, Refusals};
+use super::problem::{Problem, Why};
+use crate::base::role::Role;
+use crate::config::checked::{RateKey, RateLimit};
+use crate::guard::rate::{Rate, TooOften};
+use crate::live::control::Control;
+
+/// Whose token it is.
+mod bearer;
+/// What comes with a change.
+mod body;
+/// Which configuration a caller has seen.
+mod generation;
+/// What it is called, and which page asks.
+mod names;
+/// Which role it needs.
+mod needs;
+/// The door's part of the OpenAPI document.
+mod told;
+
+pub use told::tell;
+
+/// Requests of one address, a second: more than any number of pages and scripts needs.
+const RATE: u32 = 200;
+/// Wrong tokens of one address that are looked at, at once.
+const WRONG_AT_ONCE: u32 = 10;
+/// After them, one in this time.
+const WRONG_PER: Duration = Duration::from_secs(6);
+
+/// What every answer says to browsers.
+const FIELDS: [(HeaderName, &str); 7] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+];
+
+/// The door.
+#[derive(Debug)]
+pub struct Door {
+    control: Arc<Control>,
+    refusals: Arc<Refusals>,
+    /// All requests, by address.
+    all: Rate,
+    /// Wrong tokens, by address.
+    wrong: Rate,
+}
+
+/// Why somebody is not let in.
+struct Refusal {
+    problem: Problem,
+    /// Who it is, as far as that is known.
+    caller: Caller,
+    /// It was a wrong token: told of also where nothing was to be changed.
+    wrong_token: bool,
+}
+
+impl Door {
+    /// A door at which nobody has knocked yet.
+    pub fn new(control: Arc<Control>) -> Self {
+        let now = Instant::now();
+        let limit = |requests, per, burst| RateLimit {
+            key: RateKey::Ip,
+            requests,
+            per,
+            burst,
+            dry_run: false,
+        };
+        Door {
+            control,
+            refusals: Arc::default(),
+            all: Rate::new(&limit(RATE, Duration::from_secs(1), RATE), 0, now),
+            wrong: Rate::new(&limit(1, WRONG_PER, WRONG_AT_ONCE), 0, now),
+        }
+    }
+
+    /// Tells the log what it was not told one by one.
+    pub fn tell(&self, now: Instant) {
+        self.refusals.tell(now);
+    }
+
+    /// Who may come in with this request; `None`: anybody may, and nobody knows who it is.
+    fn admit(&self, peer: SocketAddr, request: &Request) -> Result<Option<Caller>, Refusal> {
+        let (fields, now) = (request.headers(), Instant::now());
+        let nobody = || Caller {
+            addr: peer,
+            name: None,
+            role: Role::Read,
+        };
+        let refuse = |problem| Refusal {
+            problem,
+            caller: nobody(),
+            wrong_token: false,
+        };
+        let asked = self.all.ask(peer.ip(), &HeaderMap::new(), now);
+        asked.map_err(|wait| {
+            let detail = format!("more than {RATE} requests a second come from your address");
+            Refusal {
+                wrong_token: self.is_shut(peer.ip(), fields, now),
+                ..refuse(wait_for(wait, detail))
+            }
+        })?;
+        let snapshot = self.control.hold.load();
+        let admin = self.control.admin(&snapshot.config);
+        let hosts = admin.map_or(&[][..], |admin| &admin.hosts);
+        let tokens = admin.map_or(&[][..], |admin| &admin.tokens);
+        names::check_host(fields, hosts).map_err(refuse)?;
+        let needed = needs::role(request.method(), request.uri().path());
+        let caller = match (self.who(peer, fields, tokens, now), needed) {
+            (Ok(caller), _) => caller,
+            // A wrong token is told of wherever it is brought, and opens nothing more where none is needed.
+            (Err(bearer::No { problem, wrong }), None) => {
+                if wrong {
+                    self.note_wrong(nobody(), request, &problem);
+                }
+                return Ok(None);
+            }
+            (Err(bearer::No { problem, wrong }), Some(_)) => {
+                return Err(Refusal {
+                    wrong_token: wrong,
+                    ..refuse(problem)
+                });
+            }
+        };
+        let needed = needed.unwrap_or(Role::Read);
+        let refuse = |problem, caller: &Caller| Refusal {
+            problem,
+            caller: caller.clone(),
+            wrong_token: false,
+        };
+        if caller.role < needed {
+            return Err(refuse(needs::refuse(&caller, needed), &caller));
+        }
+        if needs::changes(request.method()) {
+            names::check_page(fields).map_err(|problem| refuse(problem, &caller))?;
+        }
+        Ok(Some(caller))
+    }
+
+    fn note_wrong(&self, caller: Caller, request: &Request, problem: &Problem) {
+        let (method, uri) = (request.method(), request.uri());
+        let deeds = Deeds::of(&self.control, &self.refusals, caller, method, uri);
+        deeds.wrong_token(method, uri);
+        deeds.answered(problem.status(), problem.detail());
+    }
+
+    /// What goes on behind the door, and is noted.
+    async fn serve(&self, mut request: Request, next: Next, caller: Option<Caller>) -> Response {
+        let generation = self.control.hold.load().generation;
+        let Some(caller) = caller else {
+            return next.run(request).await;
+        };
+        request.extensions_mut().insert(caller.clone());
+        if !needs::changes(request.method()) {
+            let tagged = generation::is_tagged(request.uri().path());
+            let mut response = next.run(request).await;
+            if tagged && response.status() == StatusCode::OK {
+                generation::tag(&mut response, generation);
+            }
+            return response;
+        }
+        let (method, uri) = (request.method(), request.uri());
+        let deeds = Deeds::of(&self.control, &self.refusals, caller, method, uri);
+        request.extensions_mut().insert(deeds.clone());
+        let response = match body::whole(request).await {
+            Err(problem) => problem.into_response(),
+            Ok(request) => {
+                // Nothing is awaited from here to the handler's change, and the stats port has one thread: no other
+                // caller comes between.
+                let generation = self.control.hold.load().generation;
+                match generation::check(request.headers(), generation) {
+                    Err(problem) => problem.into_response(),
+                    Ok(()) => next.run(request).await,
+                }
+            }
+        };
+        let why = response.extensions().get::<Why>();
+        deeds.answered(response.status(), why.map_or("", |why| why.0.as_str()));
+        response
+    }
+}
+
+/// Lets in who may come in.
+pub async fn guard(
+    State(door): State<Arc<Door>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match door.admit(peer, &request) {
+        Ok(caller) => door.serve(request, next, caller).await,
+        Err(refusal) => {
+            if refusal.wrong_token {
+                door.note_wrong(refusal.caller, &request, &refusal.problem);
+            } else if needs::changes(request.method()) {
+                let (method, uri) = (request.method(), request.uri());
+                let (control, refusals) = (&door.control, &door.refusals);
+                let deeds = Deeds::of(control, refusals, refusal.caller, method, uri);
+                deeds.answered(refusal.problem.status(), refusal.problem.detail());
+            }
+            refusal.problem.into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    for (name, value) in FIELDS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// 429, and when to come again.
+fn wait_for(TooOften(wait): TooOften, detail: String) -> Problem {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let detail = format!("{detail}; come again in {seconds} s");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        .with_field(header::RETRY_AFTER, seconds.into())
+}
