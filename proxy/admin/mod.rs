@@ -25,6 +25,8 @@ mod caller;
 mod door;
 /// What happened, and who changed what.
 mod events;
+/// Requests as they end.
+mod log;
 /// The status table.
 mod page;
 /// Lists in pieces.
@@ -64,6 +66,7 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(reads::routes())
         .merge(events::routes())
         .merge(slow::routes())
+        .merge(log::routes())
         .merge(cache::routes())
         .merge(purge::routes())
         .merge(actions::routes())
