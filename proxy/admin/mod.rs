@@ -30,6 +30,8 @@ mod events;
 mod figures;
 /// Figures over time.
 mod history;
+/// Requests as they end.
+mod log;
 /// The status table.
 mod page;
 /// Lists in pieces.
@@ -78,6 +80,7 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(reads::routes())
         .merge(events::routes())
         .merge(slow::routes())
+        .merge(log::routes())
         .merge(cache::routes())
         .merge(purge::routes())
         .merge(actions::routes())

@@ -1,19 +1,25 @@
 //! The command line. Its help is written for somebody who sees it for the first time, at night.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::say;
 use crate::base::units;
-use crate::live::source::Source;
 
 /// The cache.
 mod cache;
+/// Running it.
+mod run;
+/// Watching it.
+mod watch;
+/// What the program says of itself.
+mod words;
 
 pub use cache::{CacheArgs, CacheCommand, ExplainArgs, PurgeArgs};
+pub use run::RunArgs;
+pub use watch::{AuditArgs, EventsArgs, LogArgs, TopArgs};
+pub use words::{CompletionsArgs, ManArgs};
 
 /// A load-balancing reverse proxy: put it in front of your app servers, edit one YAML file to add or drain nodes,
 /// watch the stats port.
@@ -31,7 +37,14 @@ Examples:
   tidegate run --listen :8080 --to 10.0.0.11:3000,10.0.0.12:3000
   tidegate run -c tidegate.yaml                  the usual way; the file may change while it runs
   tidegate check -c tidegate.yaml                say everything that is wrong with the file
-  tidegate drain web/app-3 --wait 60s            let a node finish its requests, then stop it";
+  tidegate top                                   what it does, second by second
+  tidegate log -f --status 5xx                   requests that fail, as they end
+  tidegate drain web/app-3 --wait 60s            let a node finish its requests, then stop it
+
+Exit codes:
+  0  it is done
+  1  it could not be done; standard error says why
+  2  the command line is wrong, or `check --strict` has warnings";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -52,6 +65,16 @@ pub enum Command {
     Reload(AdminArgs),
     /// Show what the running proxy does. Exit code 1 when it cannot be reached.
     Status(StatusArgs),
+    /// Show what the running proxy does second by second; once when the output is no terminal. Exit code 1 when it
+    /// cannot be reached.
+    Top(TopArgs),
+    /// Show the slow requests of late, or with --follow all requests as they end. Exit code 1 when the proxy cannot be
+    /// reached.
+    Log(LogArgs),
+    /// Show what happened of late: nodes, reloads, purges. Exit code 1 when the proxy cannot be reached.
+    Events(EventsArgs),
+    /// Show who changed what of late. Exit code 1 when the proxy cannot be reached.
+    Audit(AuditArgs),
     /// Give a node no new requests and let those in flight finish. With --wait, exit code 0 once it is empty and 1 at
     /// the deadline.
     Drain(DrainArgs),
@@ -67,6 +90,12 @@ pub enum Command {
     Cache(CacheArgs),
     /// Start three small app servers and the proxy in front of them, and print what to try.
     Demo(DemoArgs),
+    /// Print the JSON Schema of the configuration file, for editors and deploy tools.
+    Schema,
+    /// Print what a shell needs to complete commands and flags.
+    Completions(CompletionsArgs),
+    /// Print the manual as a man page.
+    Man(ManArgs),
 }
 
 /// Where a configuration file is.
@@ -81,75 +110,6 @@ pub struct FileArgs {
         default_value = "tidegate.yaml"
     )]
     pub config: PathBuf,
-}
-
-/// `run`
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// Configuration file. Watched: a change is in use within a second [env: TIDEGATE_CONFIG] [default:
-    /// tidegate.yaml].
-    #[arg(short, long, value_name = "FILE", conflicts_with = "listen")]
-    config: Option<PathBuf>,
-    /// Run without a file: the address to listen on, as ":8080" or "127.0.0.1:8080".
-    #[arg(long, value_name = "ADDR", requires = "to")]
-    listen: Option<String>,
-    /// Run without a file: the app servers, as "10.0.0.11:3000,10.0.0.12:3000".
-    #[arg(
-        long,
-        value_name = "ADDR,…",
-        value_delimiter = ',',
-        requires = "listen"
-    )]
-    to: Vec<String>,
-    /// Run without a file: the stats port.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:9900",
-        requires = "listen"
-    )]
-    admin: String,
-    /// Cache answers for this long. Not supported yet.
-    #[arg(long, value_name = "DURATION")]
-    cache: Option<String>,
-}
-
-impl RunArgs {
-    /// Where the configuration comes from.
-    ///
-    /// # Errors
-    /// The exit code, once the caller has been told why.
-    pub fn source(&self) -> Result<Source, ExitCode> {
-        if self.cache.is_some() {
-            say::complain(format_args!(
-                "error: --cache is not supported yet\n  = help: leave it out; answers are passed on uncached"
-            ));
-            return Err(ExitCode::FAILURE);
-        }
-        Ok(match &self.listen {
-            None => Source::File(self.config.clone().unwrap_or_else(default_file)),
-            Some(listen) => Source::Text {
-                name: "command line".into(),
-                text: as_file(listen, &self.to, &self.admin),
-            },
-        })
-    }
-}
-
-fn default_file() -> PathBuf {
-    std::env::var_os("TIDEGATE_CONFIG").map_or_else(|| "tidegate.yaml".into(), PathBuf::from)
-}
-
-/// The file that `--listen` and `--to` stand for. JSON strings are YAML strings too, whatever they hold.
-fn as_file(listen: &str, to: &[String], admin: &str) -> String {
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let nodes: Vec<String> = to.iter().map(|node| quoted(node.trim())).collect();
-    format!(
-        "listen: [{{ addr: {} }}]\nadmin: {{ addr: {} }}\nupstreams:\n  web:\n    health: {{ type: tcp }}\n    nodes: [{}]\nroutes:\n  - upstream: web\n",
-        quoted(listen),
-        quoted(admin),
-        nodes.join(", ")
-    )
 }
 
 /// How an answer is printed.
@@ -279,24 +239,4 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_run_without_a_file_is_a_file_nobody_wrote() {
-        let text = as_file(
-            ":8080",
-            &["10.0.0.1:1".into(), "evil\"]\nadmin: x".into()],
-            "127.0.0.1:9900",
-        );
-        let value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
-        assert_eq!(value["upstreams"]["web"]["nodes"][1], "evil\"]\nadmin: x");
-        assert_eq!(value["listen"][0]["addr"], ":8080");
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
 //! Commands that talk to a running proxy through its stats port.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::cli::{AdminArgs, DiffArgs, DrainArgs, NodeArgs, Output, StatusArgs, WeightArgs};
+use super::cli::{AdminArgs, DiffArgs, DrainArgs, NodeArgs, Output, WeightArgs};
 use super::say;
 use crate::config;
 use crate::config::diff;
@@ -13,15 +14,34 @@ use crate::live::source::Source;
 
 /// Commands about the cache.
 mod cache;
+/// What a running proxy goes on telling.
+mod follow;
+/// What happened, and who changed what.
+mod lists;
+/// Requests as they end.
+mod log;
+/// What the proxy is and does.
+mod status;
+/// Rows of words in columns.
+mod table;
 /// The token they bring.
 mod token;
+/// What it does second by second.
+mod top;
 
 pub use cache::{cache, purge};
+pub use lists::{audit, events};
+pub use log::log;
+pub use status::status;
+pub use top::top;
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// From one look at a draining node to the next.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// From one word on a drain to the next, for somebody who watches.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Why a command failed, in words.
 type Failed = String;
@@ -43,7 +63,10 @@ impl<'a> Proxy<'a> {
             .build();
         Proxy {
             agent: config.into(),
-            addr: &args.admin,
+            addr: args
+                .admin
+                .trim_start_matches("http://")
+                .trim_end_matches('/'),
             token: token::of(args),
         }
     }
@@ -81,16 +104,18 @@ impl<'a> Proxy<'a> {
         )
     }
 
+    fn unreachable(&self, why: &ureq::Error) -> Failed {
+        format!(
+            "cannot reach the stats port at {}: {why}\n  = help: is tidegate running? --admin ADDR or TIDEGATE_ADMIN says where its stats port is",
+            self.addr
+        )
+    }
+
     fn understood(
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Value, Failed> {
-        let mut answer = answer.map_err(|e| {
-            format!(
-                "cannot reach the stats port at {}: {e}\n  = help: is tidegate running? --admin ADDR or TIDEGATE_ADMIN says where its stats port is",
-                self.addr
-            )
-        })?;
+        let mut answer = answer.map_err(|e| self.unreachable(&e))?;
         let status = answer.status();
         let body: Value = answer
             .body_mut()
@@ -141,94 +166,6 @@ pub fn reload(args: &AdminArgs) -> ExitCode {
     }))
 }
 
-/// `tidegate status`
-pub fn status(args: &StatusArgs) -> ExitCode {
-    let proxy = Proxy::at(&args.admin);
-    ended(proxy.get("/api/v1/status").and_then(|status| {
-        if status["generation"].as_u64().is_none() {
-            return Err(proxy.is_somebody_else());
-        }
-        let upstreams = proxy.get("/api/v1/upstreams")?;
-        match args.admin.output {
-            Output::Json => {
-                let mut all = status;
-                all["upstreams"] = upstreams["upstreams"].clone();
-                say::line(format_args!("{all:#}"));
-            }
-            Output::Text => say::out(format_args!("{}", status_text(&status, &upstreams))),
-        }
-        Ok(ExitCode::SUCCESS)
-    }))
-}
-
-fn status_text(status: &Value, upstreams: &Value) -> String {
-    let word = |v: &Value| v.as_str().unwrap_or_default().to_string();
-    // JSON values ignore the width they are given.
-    let number = |v: &Value| v.to_string();
-    let ready = if status["ready"] == true {
-        "ready"
-    } else {
-        "NOT READY"
-    };
-    let mut text = format!(
-        "tidegate {} {ready}, generation {}, {} requests ({} in flight), {} connections\n",
-        word(&status["version"]),
-        status["generation"],
-        status["requests"]["total"],
-        status["requests"]["in_flight"],
-        status["connections"]["active"],
-    );
-    for why in status["not_ready"].as_array().into_iter().flatten() {
-        text.push_str(&format!("  not ready: {}\n", word(why)));
-    }
-    for waits in status["waits_for_restart"].as_array().into_iter().flatten() {
-        text.push_str(&format!("  {}\n", word(waits)));
-    }
-    for error in status["config"]["last_reload"]["errors"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        text.push_str(&format!(
-            "  the last reload was refused:\n{}\n",
-            word(error)
-        ));
-    }
-    for upstream in upstreams["upstreams"].as_array().into_iter().flatten() {
-        text.push_str(&format!(
-            "\n{} ({}, {} available)\n  {:<28} {:<24} {:<8} {:<10} {:>6} {:>9} {:>10} {:>8}\n",
-            word(&upstream["name"]),
-            word(&upstream["balance"]),
-            upstream["available"],
-            "node",
-            "address",
-            "state",
-            "health",
-            "weight",
-            "in flight",
-            "answers",
-            "errors",
-        ));
-        for node in upstream["nodes"].as_array().into_iter().flatten() {
-            text.push_str(&format!(
-                "  {:<28} {:<24} {:<8} {:<10} {:>6} {:>9} {:>10} {:>8}\n",
-                word(&node["id"]),
-                word(&node["addr"]),
-                word(&node["state"]),
-                word(&node["health"]),
-                number(&node["weight"]),
-                number(&node["in_flight"]),
-                number(&node["requests_total"]),
-                number(&node["errors_total"]),
-            ));
-        }
-        for name in upstream["unresolved"].as_array().into_iter().flatten() {
-            text.push_str(&format!("  {}: the name has no address yet\n", word(name)));
-        }
-    }
-    text
-}
-
 /// `tidegate undrain`, `tidegate down`
 pub fn verb(args: &NodeArgs, verb: &str) -> ExitCode {
     ended(do_verb(args, verb).map(|node| {
@@ -264,6 +201,8 @@ fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
         print_node(&args.node, &node);
         return Ok(ExitCode::SUCCESS);
     };
+    let mut told = Instant::now();
+    let attended = std::io::stderr().is_terminal();
     loop {
         let (left, draining) = what_is_left(&args.node)?;
         if !draining {
@@ -287,6 +226,15 @@ fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
                 args.node.node
             ));
             return Ok(ExitCode::FAILURE);
+        }
+        if attended && told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            say::complain(format_args!(
+                "{}: {left} requests left, {:.0} s of {:.0} s",
+                args.node.node,
+                begun.elapsed().as_secs_f64(),
+                limit.as_secs_f64()
+            ));
         }
         std::thread::sleep(LOOK.min(limit.saturating_sub(begun.elapsed())));
     }

@@ -23,19 +23,18 @@ mod say;
 mod server;
 /// What a signal does.
 mod signals;
+/// What the program says of itself: completions, the manual, the shape of the file.
+mod words;
 
 use cli::{Cli, Command};
 
 /// Carries out a command.
 pub fn main(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Run(args) => match args.source() {
-            Ok(source) => {
-                log_to_stderr();
-                server::run(source)
-            }
-            Err(code) => code,
-        },
+        Command::Run(args) => {
+            log_to_stderr();
+            server::run(args.source())
+        }
         Command::Check(args) => check::check(&args),
         Command::Config(args) => check::config(&args),
         Command::Diff(args) => client::diff(&args),
@@ -51,6 +50,13 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Weight(args) => client::weight(&args),
         Command::Purge(args) => client::purge(&args),
         Command::Cache(args) => client::cache(&args),
+        Command::Top(args) => client::top(&args),
+        Command::Log(args) => client::log(&args),
+        Command::Events(args) => client::events(&args),
+        Command::Audit(args) => client::audit(&args),
+        Command::Schema => words::schema(),
+        Command::Completions(args) => words::completions(&args),
+        Command::Man(args) => words::man(&args),
     }
 }
 

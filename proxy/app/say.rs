@@ -5,13 +5,18 @@ use std::io::{Write, stderr, stdout};
 
 /// Prints to standard output, as it is.
 pub fn out(text: impl Display) {
-    let mut out = stdout().lock();
-    let _ = write!(out, "{text}").and_then(|()| out.flush());
+    let _ = heard(text);
 }
 
 /// Prints a line to standard output.
 pub fn line(text: impl Display) {
     out(format_args!("{text}\n"));
+}
+
+/// Prints to standard output, as it is; whether anybody reads it still.
+pub fn heard(text: impl Display) -> bool {
+    let mut out = stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).is_ok()
 }
 
 /// Prints a line to standard error.

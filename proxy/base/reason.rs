@@ -164,6 +164,29 @@ impl Refusal {
 }
 
 impl End {
+    /// Every value but the refusals, which [`Refusal::ALL`] has.
+    pub const TAKEN_IN: [End; 19] = [
+        End::Ok,
+        End::ClientAbort,
+        End::ClientTimeout,
+        End::BadRequest,
+        End::UpstreamConnect,
+        End::UpstreamTimeout,
+        End::UpstreamReset,
+        End::UpstreamInvalid,
+        End::UpstreamEncoding,
+        End::UpstreamStatus,
+        End::RetryExhausted,
+        End::NoNode,
+        End::QueueFull,
+        End::QueueTimeout,
+        End::BreakerOpen,
+        End::DrainTimeout,
+        End::RequestTimeout,
+        End::Stopped,
+        End::Internal,
+    ];
+
     /// The word of the log and the metrics.
     pub fn as_str(self) -> &'static str {
         match self {

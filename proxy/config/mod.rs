@@ -23,6 +23,8 @@ mod expand;
 mod files;
 mod fit;
 mod index;
+/// The shape of the file as other programs read it.
+pub mod json_schema;
 mod lines;
 mod parse;
 /// What the configuration has to say to an operator.

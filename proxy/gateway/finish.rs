@@ -49,12 +49,13 @@ pub struct Over<'a> {
 pub struct Keeps {
     log: bool,
     slow: bool,
+    tap: bool,
 }
 
 impl Keeps {
     /// Whether nobody does: then none has to be made.
     pub fn is_nobody(self) -> bool {
-        !self.log && !self.slow
+        !self.log && !self.slow && !self.tap
     }
 }
 
@@ -80,10 +81,16 @@ impl Over<'_> {
         let limit = self
             .route
             .and_then(|at| self.snapshot.config.routes[at].slow);
+        let (log, tap) = (
+            log.wants(failed, fastrand::f64),
+            self.control.tap.is_heard(),
+        );
+        // Asked once, whoever wants to know: what it withholds is counted.
+        let told = (log || tap) && (!refused || self.control.flood.may_tell(self.at));
         Keeps {
-            log: log.wants(failed, fastrand::f64)
-                && (!refused || self.control.flood.may_tell(self.at)),
+            log: log && told,
             slow: limit.is_some_and(|limit| waited >= limit),
+            tap: tap && told,
         }
     }
 
@@ -95,6 +102,9 @@ impl Over<'_> {
         if keeps.slow {
             self.control.slow.note(finished.into());
             self.metrics().slow.inc();
+        }
+        if keeps.tap {
+            self.control.tap.tell(finished);
         }
     }
 }

@@ -72,10 +72,11 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
     let why = refused.why;
     control.metrics.refused(why);
     let snapshot = control.hold.load();
-    if !snapshot.log.wants(true, || 0.0) || !control.flood.may_tell(SystemTime::now()) {
+    let (log, tap) = (snapshot.log.wants(true, || 0.0), control.tap.is_heard());
+    if !(log || tap) || !control.flood.may_tell(SystemTime::now()) {
         return;
     }
-    snapshot.log.tell(&Finished {
+    let finished = Finished {
         at: SystemTime::now(),
         id: &refused.id,
         client: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.to_canonical()),
@@ -104,7 +105,13 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         encoding: None,
         dry_run: None,
         end: End::Refused(why),
-    });
+    };
+    if log {
+        snapshot.log.tell(&finished);
+    }
+    if tap {
+        control.tap.tell(&finished);
+    }
 }
 
 /// Answers a refused head. What is still on its way is read out when the connection is dropped.

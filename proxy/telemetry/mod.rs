@@ -20,5 +20,7 @@ pub mod metrics;
 pub mod ring;
 /// The slow requests of late.
 pub mod slow;
+/// Finished requests, for who listens now.
+pub mod tap;
 /// What is asked for most.
 pub mod top;

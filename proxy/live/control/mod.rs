@@ -33,6 +33,7 @@ use crate::telemetry::history::{self, History};
 use crate::telemetry::lately::Lately;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::slow::{self, SlowRing};
+use crate::telemetry::tap::Tap;
 use crate::telemetry::top::TopUrls;
 
 mod cache;
@@ -75,6 +76,8 @@ pub struct Control {
     pub flood: Flood,
     /// The slow requests of late.
     pub slow: SlowRing,
+    /// Finished requests, for who listens now.
+    pub tap: Arc<Tap>,
     /// What is stored, whatever the generation.
     pub cache: Arc<Store>,
     /// What of it waits to be compressed better.
@@ -185,6 +188,7 @@ impl Control {
             history: Mutex::new(History::new(history::CAPACITY)),
             flood: Flood::default(),
             slow: SlowRing::new(slow::KEPT),
+            tap: Arc::default(),
             cache,
             recompress,
             top: TopUrls::default(),

@@ -21,6 +21,13 @@ use self::writer::Desk;
 use super::finished::Finished;
 use crate::config::checked::{self, LogFormat};
 
+/// The line of a request as the log has it, its end of line included.
+pub fn line_of(finished: &Finished<'_>) -> Vec<u8> {
+    let mut line = Vec::with_capacity(line::most(finished));
+    line::write(&mut line, &mut line::Second::default(), finished);
+    line
+}
+
 /// The access log of one configuration; kept over a reload that does not change it.
 #[derive(Debug)]
 pub struct AccessLog {
