@@ -323,7 +323,7 @@ fn a_file() -> impl Strategy<Value = (String, Style)> {
         let nodes = match style {
             Style::Dashes => format!("    nodes: # list\n{}", all.concat()),
             Style::Brackets => format!("    nodes: [ {} ] # list\n", all.join(", ")),
-            Style::BracketLines => format!("    nodes: [\n{}    ]\n", all.concat()),
+            Style::BracketLines => format!("    nodes: [\n{}      ]\n", all.concat()),
         };
         let text = file(&(nodes + "    # the end of web\n    balance: random"));
         match crlf {
@@ -457,7 +457,8 @@ impl Node {
 
 /// The lines of the entry that a line belongs to: up to its dash and on to the next one.
 fn block_of(text: &str, line: &str) -> String {
-    if line.trim_start().starts_with('#') || line.trim().is_empty() {
+    let aside = line.trim_start().starts_with('#') && !line.starts_with("        ");
+    if aside || line.trim().is_empty() {
         return String::new();
     }
     let at = line.as_ptr() as usize - text.as_ptr() as usize;

@@ -154,7 +154,8 @@ impl Growing<'_> {
                 self.add(range, Kind::Scalar);
             }
             Event::Alias(_) => {
-                self.add(from..to, Kind::Alias);
+                let word = self.tree.text[from..to].trim_end();
+                self.add(from..from + word.len(), Kind::Alias);
             }
             Event::SequenceStart(..) => self.begin(from, Kind::List(Vec::new())),
             Event::MappingStart(..) => self.begin(from, Kind::Map(Vec::new())),
@@ -216,7 +217,12 @@ impl Growing<'_> {
         let end = match (flow, last) {
             (false, Some(last)) => self.tree.values[last].range.end,
             (false, None) => value.range.start,
-            (true, _) => to,
+            (true, last) => {
+                let inside = last.map_or(value.range.start + 1, |last| {
+                    self.tree.values[last].range.end
+                });
+                closed(self.tree.text, inside).unwrap_or(to)
+            }
         };
         self.tree.values[number].range.end = end.max(value.range.start);
     }
@@ -233,6 +239,20 @@ fn quoted(text: &str) -> Option<&str> {
             // Twice is the quote itself.
             '\'' if rest.peek().is_some_and(|(_, next)| *next == '\'') => drop(rest.next()),
             _ => return Some(&text[..=at]),
+        }
+    }
+    None
+}
+
+/// Behind the bracket that closes what a last value ends in: the parser tells of it together with what follows.
+fn closed(text: &str, from: usize) -> Option<usize> {
+    let mut rest = text[from..].char_indices();
+    while let Some((at, c)) = rest.next() {
+        match c {
+            '}' | ']' => return Some(from + at + 1),
+            '#' => drop(rest.find(|(_, c)| *c == '\n')),
+            c if c == ',' || c.is_whitespace() => {}
+            _ => return None,
         }
     }
     None
