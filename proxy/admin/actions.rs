@@ -168,12 +168,20 @@ fn change(
     }
     control.change(upstream, node, change)?;
     let after = find_node(control, upstream, node)?;
-    tracing::info!(
-        "{caller} changed {upstream}/{node}: {} weight {} -> {} weight {}",
-        before.state,
-        before.weight,
-        after.state,
-        after.weight
-    );
+    let target = format!("{upstream}/{node}");
+    told(caller, "change", &target, &words(&before), &words(&after));
     Ok(Json(after))
+}
+
+/// A node in a few words, for before and after.
+pub fn words(node: &NodeView) -> String {
+    match node.removed {
+        true => "removed".into(),
+        false => format!("{} weight {}", node.state, node.weight),
+    }
+}
+
+/// Tells who did what.
+pub fn told(caller: &Caller, action: &str, target: &str, before: &str, after: &str) {
+    tracing::info!("{caller}: {action} {target}: {before} -> {after}");
 }

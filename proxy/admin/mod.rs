@@ -23,8 +23,12 @@ mod cache;
 mod caller;
 /// Who may use a verb.
 mod door;
+/// What differs from the file.
+mod drift;
 /// What happened, and who changed what.
 mod events;
+/// Nodes that come, go and change.
+mod nodes;
 /// The status table.
 mod page;
 /// Lists in pieces.
@@ -67,6 +71,8 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(cache::routes())
         .merge(purge::routes())
         .merge(actions::routes())
+        .merge(nodes::routes())
+        .merge(drift::routes())
 }
 
 fn router(control: Arc<Control>) -> Router {

@@ -24,6 +24,9 @@ pub struct ProblemView {
     /// One by one, where there are several: the mistakes of a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Value>,
+    /// What would have to change, by hand, as `diff -u` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
 }
 
 /// A question or a body that cannot be read.
@@ -46,6 +49,16 @@ pub struct Wrong(ProblemView);
 #[expect(dead_code, reason = "a word of the document")]
 pub struct NotThere(ProblemView);
 
+/// Something else stands in its way.
+#[derive(Debug, IntoResponses)]
+#[response(
+    status = 409,
+    description = "it exists already, or something changed meanwhile; nothing was changed",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "a word of the document")]
+pub struct InTheWay(ProblemView);
+
 /// It can be read and cannot be done.
 #[derive(Debug, IntoResponses)]
 #[response(
@@ -62,6 +75,7 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     errors: Option<Value>,
+    patch: Option<String>,
 }
 
 impl Problem {
@@ -71,6 +85,7 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: None,
+            patch: None,
         }
     }
 
@@ -78,6 +93,22 @@ impl Problem {
     pub fn with_errors(mut self, errors: Value) -> Self {
         self.errors = Some(errors);
         self
+    }
+
+    /// Adds what to change by hand.
+    pub fn with_patch(mut self, patch: String) -> Self {
+        self.patch = Some(patch);
+        self
+    }
+
+    /// What is wrong and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// As it is told (RFC 9457 §3).
@@ -88,6 +119,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: self.detail,
             errors: self.errors,
+            patch: self.patch,
         }
     }
 }
@@ -95,7 +127,11 @@ impl Problem {
 impl From<VerbError> for Problem {
     fn from(e: VerbError) -> Self {
         let status = match e {
-            VerbError::UnknownUpstream(_) | VerbError::UnknownNode(_) => StatusCode::NOT_FOUND,
+            VerbError::UnknownUpstream(_) | VerbError::UnknownNode(_) | VerbError::Unchanged(_) => {
+                StatusCode::NOT_FOUND
+            }
+            VerbError::Exists(_) => StatusCode::CONFLICT,
+            VerbError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             VerbError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Problem::new(status, e.to_string())
@@ -123,7 +159,7 @@ pub async fn unknown_path(uri: axum::http::Uri) -> Problem {
 /// For a method a path does not answer.
 pub async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
     let detail = format!(
-        "{} does not answer {method}; reading is GET, changing is POST",
+        "{} does not answer {method}; reading is GET, changing is POST, PATCH or DELETE",
         uri.path()
     );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)

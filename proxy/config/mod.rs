@@ -32,7 +32,8 @@ mod parse;
 pub mod problem;
 mod schema;
 mod source;
-mod validate;
+/// What was written becomes what the program believes.
+pub(crate) mod validate;
 
 use std::path::{Path, PathBuf};
 
