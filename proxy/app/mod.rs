@@ -49,6 +49,11 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Undrain(args) => client::verb(&args, "undrain"),
         Command::Down(args) => client::verb(&args, "down"),
         Command::Weight(args) => client::weight(&args),
+        Command::Add(args) => client::add(&args),
+        Command::Remove(args) => client::remove(&args),
+        Command::Drift(args) => client::drift(&args),
+        Command::Save(args) => client::save(&args),
+        Command::Drop(args) => client::forget(&args),
         Command::Purge(args) => client::purge(&args),
         Command::Cache(args) => client::cache(&args),
     }

@@ -1,4 +1,6 @@
 //! The stats port as its users meet it: the API and its document, the roles, the page, the figures over time.
 //!
 //! Every story runs the real program and speaks to its stats port over a socket.
+mod changes;
 mod document;
+mod saving;
