@@ -191,8 +191,19 @@ fn change(
     }
     control.change(upstream, node, change)?;
     let after = find_node(control, upstream, node)?;
-    let told = |node: &NodeView| format!("{} weight {}", node.state, node.weight);
-    let target = format!("{upstream}/{node}");
-    deeds.done(verb, target, told(&before), told(&after));
+    deeds.done(
+        verb,
+        format!("{upstream}/{node}"),
+        words(&before),
+        words(&after),
+    );
     Ok(Json(after))
+}
+
+/// A node in a few words, for before and after.
+pub fn words(node: &NodeView) -> String {
+    match node.removed {
+        true => "removed".into(),
+        false => format!("{} weight {}", node.state, node.weight),
+    }
 }

@@ -24,6 +24,8 @@ mod caller;
 mod deeds;
 /// Who may come in, and do what.
 mod door;
+/// What differs from the file.
+mod drift;
 /// What happened, and who changed what.
 mod events;
 /// Figures as they are told.
@@ -32,6 +34,8 @@ mod figures;
 mod history;
 /// Requests as they end.
 mod log;
+/// Nodes that come, go and change.
+mod nodes;
 /// The status table.
 mod page;
 /// Lists in pieces.
@@ -88,6 +92,8 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(pending::routes())
         .merge(routes::routes())
         .merge(stream::routes())
+        .merge(nodes::routes())
+        .merge(drift::routes())
 }
 
 fn router(control: Arc<Control>, door: Arc<door::Door>) -> Router {

@@ -24,6 +24,9 @@ pub struct ProblemView {
     /// One by one, where there are several: the mistakes of a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Value>,
+    /// What would have to change, by hand, as `diff -u` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
 }
 
 /// A question or a body that cannot be read.
@@ -46,6 +49,16 @@ pub struct Wrong(ProblemView);
 #[expect(dead_code, reason = "a word of the document")]
 pub struct NotThere(ProblemView);
 
+/// Something else stands in its way.
+#[derive(Debug, IntoResponses)]
+#[response(
+    status = 409,
+    description = "it exists already, or something changed meanwhile; nothing was changed",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "a word of the document")]
+pub struct InTheWay(ProblemView);
+
 /// It can be read and cannot be done.
 #[derive(Debug, IntoResponses)]
 #[response(
@@ -63,6 +76,7 @@ pub struct Problem {
     detail: String,
     errors: Option<Value>,
     fields: Vec<(HeaderName, HeaderValue)>,
+    patch: Option<String>,
 }
 
 /// What is wrong, beside the answer that says so: for the audit.
@@ -77,6 +91,7 @@ impl Problem {
             detail: detail.into(),
             errors: None,
             fields: Vec::new(),
+            patch: None,
         }
     }
 
@@ -102,6 +117,12 @@ impl Problem {
         self
     }
 
+    /// Adds what to change by hand.
+    pub fn with_patch(mut self, patch: String) -> Self {
+        self.patch = Some(patch);
+        self
+    }
+
     /// As it is told (RFC 9457 §3).
     pub fn told(self) -> ProblemView {
         ProblemView {
@@ -110,6 +131,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: self.detail,
             errors: self.errors,
+            patch: self.patch,
         }
     }
 }
@@ -117,7 +139,11 @@ impl Problem {
 impl From<VerbError> for Problem {
     fn from(e: VerbError) -> Self {
         let status = match e {
-            VerbError::UnknownUpstream(_) | VerbError::UnknownNode(_) => StatusCode::NOT_FOUND,
+            VerbError::UnknownUpstream(_) | VerbError::UnknownNode(_) | VerbError::Unchanged(_) => {
+                StatusCode::NOT_FOUND
+            }
+            VerbError::Exists(_) => StatusCode::CONFLICT,
+            VerbError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             VerbError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Problem::new(status, e.to_string())
@@ -151,7 +177,7 @@ pub async fn unknown_path(uri: axum::http::Uri) -> Problem {
 /// For a method a path does not answer.
 pub async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
     let detail = format!(
-        "{} does not answer {method}; reading is GET, changing is POST",
+        "{} does not answer {method}; reading is GET, changing is POST, PATCH or DELETE",
         uri.path()
     );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)

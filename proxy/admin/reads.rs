@@ -164,16 +164,27 @@ fn find_upstream(control: &Control, name: &str) -> Result<UpstreamView, VerbErro
 
 /// The node of this id, or the first address of the entry of this id.
 pub fn find_node(control: &Control, upstream: &str, id: &str) -> Result<NodeView, Problem> {
-    let mut nodes = find_upstream(control, upstream)?.nodes;
-    let exact = nodes.iter().position(|n| n.id == id);
-    let of_entry = || {
-        nodes.iter().position(|n| {
-            n.id.strip_prefix(id)
-                .is_some_and(|rest| rest.starts_with('@'))
-        })
+    let all = views::upstreams(control, Instant::now());
+    Ok(find_in(control, &all, upstream, id)?)
+}
+
+/// The same among what was read before; an entry without an address is shown as it will be.
+pub fn find_in(
+    control: &Control,
+    all: &Upstreams,
+    upstream: &str,
+    id: &str,
+) -> Result<NodeView, VerbError> {
+    let view = all.upstreams.iter().find(|u| u.name == upstream);
+    let view = view.ok_or_else(|| VerbError::UnknownUpstream(upstream.into()))?;
+    let of_entry = |n: &&NodeView| {
+        n.id.strip_prefix(id)
+            .is_some_and(|rest| rest.starts_with('@'))
     };
-    match exact.or_else(of_entry) {
-        Some(at) => Ok(nodes.swap_remove(at)),
-        None => Err(VerbError::UnknownNode(format!("{upstream}/{id}")).into()),
+    let exact = view.nodes.iter().find(|n| n.id == id);
+    match exact.or_else(|| view.nodes.iter().find(of_entry)) {
+        Some(node) => Ok(node.clone()),
+        None => views::unresolved(control, upstream, id)
+            .ok_or_else(|| VerbError::UnknownNode(format!("{upstream}/{id}"))),
     }
 }

@@ -63,7 +63,7 @@ pub struct NameView {
 }
 
 /// `/api/v1/upstreams/{u}/nodes/{n}`
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct NodeView {
     /// Its identity.
     pub id: String,
@@ -106,7 +106,9 @@ pub struct NodeView {
     pub last_check: Option<CheckView>,
     /// Whether it was changed at run time.
     pub drift: bool,
-    /// Whether the file no longer names it.
+    /// Whether it was added at run time.
+    pub added: bool,
+    /// Whether it is no longer named, by the file or since it was removed at run time.
     pub removed: bool,
     /// What is left of a drain.
     pub drain: Option<DrainView>,
@@ -115,7 +117,7 @@ pub struct NodeView {
 }
 
 /// A probe.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct CheckView {
     /// Whether it passed.
     pub ok: bool,
@@ -126,7 +128,7 @@ pub struct CheckView {
 }
 
 /// A drain.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DrainView {
     /// Requests left.
     pub remaining: usize,
@@ -150,6 +152,10 @@ pub struct ConfigView {
     /// The whole of it, defaults included.
     pub effective: String,
 }
+
+mod unresolved;
+
+pub use unresolved::unresolved;
 
 /// RFC 3339, to the millisecond.
 pub fn stamp(at: SystemTime) -> String {
@@ -254,6 +260,7 @@ fn member(upstream: &Upstream, at: usize, drain_ends: Duration, now: Instant) ->
         last_check: check(&view, now),
         reason: view.reason,
         drift: member.drift,
+        added: member.added,
         removed: false,
         drain,
         second: None,
@@ -282,8 +289,9 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
         requests_total: metrics.as_ref().map_or(0, |m| m.requests_total()),
         errors_total: metrics.as_ref().map_or(0, |m| m.errors_total()),
         last_check: check(&view, now),
-        reason: "removed from the file".into(),
+        reason: leaving.why.into(),
         drift: false,
+        added: false,
         removed: true,
         drain: Some(DrainView {
             remaining: node.in_flight(),

@@ -9,6 +9,8 @@ use crate::base::units;
 
 /// The cache.
 mod cache;
+/// Nodes, and what was changed of them.
+mod nodes;
 /// Running it.
 mod run;
 /// Watching it.
@@ -17,6 +19,9 @@ mod watch;
 mod words;
 
 pub use cache::{CacheArgs, CacheCommand, ExplainArgs, PurgeArgs};
+pub use nodes::{
+    AddArgs, DrainArgs, DropArgs, NodeArgs, NodesArgs, RemoveArgs, SaveArgs, WeightArgs,
+};
 pub use run::RunArgs;
 pub use watch::{AuditArgs, EventsArgs, LogArgs, TopArgs};
 pub use words::{CompletionsArgs, ManArgs};
@@ -75,15 +80,27 @@ pub enum Command {
     Events(EventsArgs),
     /// Show who changed what of late. Exit code 1 when the proxy cannot be reached.
     Audit(AuditArgs),
-    /// Give a node no new requests and let those in flight finish. With --wait, exit code 0 once it is empty and 1 at
+    /// Give nodes no new requests and let those in flight finish. With --wait, exit code 0 once they are empty and 1 at
     /// the deadline.
     Drain(DrainArgs),
-    /// Give a drained or downed node requests again.
-    Undrain(NodeArgs),
-    /// Take a node out: no new requests, no health checks.
-    Down(NodeArgs),
+    /// Give drained or downed nodes requests again.
+    Undrain(NodesArgs),
+    /// Take nodes out: no new requests, no health checks.
+    Down(NodesArgs),
     /// Change the weight of a node.
     Weight(WeightArgs),
+    /// Add a node to an upstream, until the next restart unless it is saved.
+    Add(AddArgs),
+    /// Remove a node from its upstream: its requests in flight finish. With --wait, exit code 0 once it is empty and 1
+    /// at the deadline.
+    Remove(RemoveArgs),
+    /// Show what was changed at run time and differs from the file.
+    Drift(AdminArgs),
+    /// Write what was changed at run time into the file, its comments and order kept. Where lines cannot be edited,
+    /// nothing is written and the change is printed. Needs a token with the role admin.
+    Save(SaveArgs),
+    /// Forget what was changed at run time: everything is as the file says again.
+    Drop(DropArgs),
     /// Say that stored answers are no longer right. Exit code 1 when a purge could not be carried out.
     Purge(PurgeArgs),
     /// Show how full and how useful the cache is, or what would become of a request.
@@ -183,38 +200,6 @@ pub struct DiffArgs {
     #[command(flatten)]
     /// The running proxy.
     pub admin: AdminArgs,
-}
-
-/// A verb on one node.
-#[derive(Debug, Args)]
-pub struct NodeArgs {
-    /// The node, as UPSTREAM/NODE.
-    #[arg(value_name = "UPSTREAM/NODE")]
-    pub node: String,
-    #[command(flatten)]
-    /// The running proxy.
-    pub admin: AdminArgs,
-}
-
-/// `drain`
-#[derive(Debug, Args)]
-pub struct DrainArgs {
-    #[command(flatten)]
-    /// The node.
-    pub node: NodeArgs,
-    /// Wait until the node is empty, at most this long.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub wait: Option<Duration>,
-}
-
-/// `weight`
-#[derive(Debug, Args)]
-pub struct WeightArgs {
-    #[command(flatten)]
-    /// The node.
-    pub node: NodeArgs,
-    /// Its weight from now on, until the file says otherwise.
-    pub weight: u32,
 }
 
 /// `demo`

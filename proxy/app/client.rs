@@ -1,12 +1,11 @@
 //! Commands that talk to a running proxy through its stats port.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::cli::{AdminArgs, DiffArgs, DrainArgs, NodeArgs, Output, WeightArgs};
+use super::cli::{AdminArgs, DiffArgs, Output};
 use super::say;
 use crate::config;
 use crate::config::diff;
@@ -20,6 +19,8 @@ mod follow;
 mod lists;
 /// Requests as they end.
 mod log;
+/// Commands about nodes, and what was changed of them.
+mod nodes;
 /// What the proxy is and does.
 mod status;
 /// Rows of words in columns.
@@ -32,16 +33,13 @@ mod top;
 pub use cache::{cache, purge};
 pub use lists::{audit, events};
 pub use log::log;
+use nodes::escaped;
+pub use nodes::{add, drain, drift, forget, remove, save, verb, weight};
 pub use status::status;
 pub use top::top;
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// From one look at a draining node to the next.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// From one word on a drain to the next, for somebody who watches.
-const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Why a command failed, in words.
 type Failed = String;
@@ -97,6 +95,11 @@ impl<'a> Proxy<'a> {
         })
     }
 
+    fn delete(&self, path: &str) -> Result<Value, Failed> {
+        let request = self.agent.delete(format!("http://{}{path}", self.addr));
+        self.understood(self.with_token(request)?.call())
+    }
+
     fn is_somebody_else(&self) -> Failed {
         format!(
             "{} does not answer like a tidegate stats port\n  = help: --admin ADDR or TIDEGATE_ADMIN says where it is",
@@ -131,6 +134,10 @@ impl<'a> Proxy<'a> {
                 why.push_str(text);
             }
         }
+        if let Some(patch) = body["patch"].as_str().filter(|patch| !patch.is_empty()) {
+            why.push_str("\n\nto change by hand:\n");
+            why.push_str(patch);
+        }
         let brought = matches!(self.token, Ok(Some(_)));
         why.push_str(token::remedy(status.as_u16(), brought));
         Err(why)
@@ -164,149 +171,6 @@ pub fn reload(args: &AdminArgs) -> ExitCode {
         }
         ExitCode::SUCCESS
     }))
-}
-
-/// `tidegate undrain`, `tidegate down`
-pub fn verb(args: &NodeArgs, verb: &str) -> ExitCode {
-    ended(do_verb(args, verb).map(|node| {
-        print_node(args, &node);
-        ExitCode::SUCCESS
-    }))
-}
-
-/// `tidegate weight`
-pub fn weight(args: &WeightArgs) -> ExitCode {
-    let node = &args.node;
-    ended(path_of(node, "/weight").and_then(|path| {
-        let body = json!({ "weight": args.weight });
-        let answer = Proxy::at(&node.admin).post(&path, Some(&body))?;
-        print_node(node, &answer);
-        Ok(ExitCode::SUCCESS)
-    }))
-}
-
-/// `tidegate drain`
-pub fn drain(args: &DrainArgs) -> ExitCode {
-    ended(drain_and_wait(args))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a command has one thread and nothing else to do"
-)]
-fn drain_and_wait(args: &DrainArgs) -> Result<ExitCode, Failed> {
-    let begun = Instant::now();
-    let node = do_verb(&args.node, "drain")?;
-    let Some(limit) = args.wait else {
-        print_node(&args.node, &node);
-        return Ok(ExitCode::SUCCESS);
-    };
-    let mut told = Instant::now();
-    let attended = std::io::stderr().is_terminal();
-    loop {
-        let (left, draining) = what_is_left(&args.node)?;
-        if !draining {
-            say::complain(format_args!(
-                "{} was given requests again before it was empty",
-                args.node.node
-            ));
-            return Ok(ExitCode::FAILURE);
-        }
-        if left == 0 {
-            say::line(format_args!(
-                "{} is empty after {:.1} s",
-                args.node.node,
-                begun.elapsed().as_secs_f64()
-            ));
-            return Ok(ExitCode::SUCCESS);
-        }
-        if begun.elapsed() >= limit {
-            say::complain(format_args!(
-                "{} still has {left} requests after {limit:?}",
-                args.node.node
-            ));
-            return Ok(ExitCode::FAILURE);
-        }
-        if attended && told.elapsed() >= PROGRESS {
-            told = Instant::now();
-            say::complain(format_args!(
-                "{}: {left} requests left, {:.0} s of {:.0} s",
-                args.node.node,
-                begun.elapsed().as_secs_f64(),
-                limit.as_secs_f64()
-            ));
-        }
-        std::thread::sleep(LOOK.min(limit.saturating_sub(begun.elapsed())));
-    }
-}
-
-/// Requests in flight on the node, or on every address of the name, and whether none of them takes new ones.
-fn what_is_left(args: &NodeArgs) -> Result<(u64, bool), Failed> {
-    let (upstream, node) = split(&args.node)?;
-    let path = format!("/api/v1/upstreams/{}", escaped(upstream));
-    let answer = Proxy::at(&args.admin).get(&path)?;
-    let is_it = |id: &str| {
-        id.strip_prefix(node)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
-    };
-    let nodes = answer["nodes"].as_array().into_iter().flatten();
-    let (mut left, mut draining) = (0, true);
-    for node in nodes.filter(|n| n["id"].as_str().is_some_and(is_it)) {
-        left += node["in_flight"].as_u64().unwrap_or_default();
-        draining &= node["state"] != "up";
-    }
-    Ok((left, draining))
-}
-
-fn do_verb(args: &NodeArgs, verb: &str) -> Result<Value, Failed> {
-    let path = path_of(args, &format!("/{verb}"))?;
-    Proxy::at(&args.admin).post(&path, None)
-}
-
-fn path_of(args: &NodeArgs, tail: &str) -> Result<String, Failed> {
-    let (upstream, node) = split(&args.node)?;
-    Ok(format!(
-        "/api/v1/upstreams/{}/nodes/{}{tail}",
-        escaped(upstream),
-        escaped(node)
-    ))
-}
-
-fn split(node: &str) -> Result<(&str, &str), Failed> {
-    node.split_once('/')
-        .filter(|(upstream, node)| !upstream.is_empty() && !node.is_empty())
-        .ok_or_else(|| {
-            format!("\"{node}\" does not name a node\n  = help: write UPSTREAM/NODE, for example web/app-3; `tidegate status` lists them")
-        })
-}
-
-/// A segment of a path: what is not plainly allowed is escaped.
-fn escaped(segment: &str) -> String {
-    segment
-        .bytes()
-        .map(|b| match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' => {
-                char::from(b).to_string()
-            }
-            _ => format!("%{b:02X}"),
-        })
-        .collect()
-}
-
-fn print_node(args: &NodeArgs, node: &Value) {
-    if args.admin.output == Output::Json {
-        say::line(format_args!("{node:#}"));
-        return;
-    }
-    let word = |key: &str| node[key].as_str().unwrap_or_default();
-    say::line(format_args!(
-        "{}: {} {}, weight {}, {} requests in flight",
-        args.node,
-        word("state"),
-        word("health"),
-        node["weight"],
-        node["in_flight"]
-    ));
 }
 
 /// `tidegate diff`
@@ -352,17 +216,4 @@ fn differences(args: &DiffArgs) -> Result<ExitCode, Failed> {
         say::line(format_args!("{line}"));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_is_named_by_upstream_and_id() {
-        assert_eq!(split("web/app-3"), Ok(("web", "app-3")));
-        assert_eq!(split("web/[::1]:80"), Ok(("web", "[::1]:80")));
-        assert!(split("web").is_err() && split("/a").is_err() && split("a/").is_err());
-        assert_eq!(escaped("[::1]:80"), "%5B::1%5D:80");
-    }
 }

@@ -290,7 +290,7 @@ fn list(items: impl Iterator<Item = String>) -> String {
 }
 
 /// A text as a YAML value: bare where nothing can be misread, else in quotes; a `$` must not start a variable.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let bare = |b: u8| b.is_ascii_alphanumeric() || b"./_-".contains(&b);
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
     let addr = text.parse::<std::net::SocketAddrV4>().is_ok();

@@ -337,7 +337,20 @@ impl Gather<'_> {
 }
 
 /// An entry of a list with its place; `None` for one that did not fit.
-type Placed<T> = (Option<T>, At);
+pub type Placed<T> = (Option<T>, At);
+
+/// One entry of `nodes:` that stands in no file.
+pub fn entry(
+    json: &str,
+    name: &str,
+    env: Env<'_>,
+    problems: &mut Problems,
+) -> Option<Placed<Node>> {
+    let document = Document::parse(name, &format!("[{json}]"), problems)?;
+    let root = document.at.clone();
+    let entries = document.read(&NODES, "nodes", env, problems);
+    placed(entries, &root).into_iter().next()
+}
 
 /// The entries of a list with their places.
 fn placed<T>(entries: Vec<Option<T>>, list: &At) -> Vec<Placed<T>> {

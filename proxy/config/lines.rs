@@ -60,6 +60,11 @@ impl Lines {
         &self.file
     }
 
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// A stretch as a place to show.
     pub fn place(&self, at: Stretch) -> Place {
         let line = at.line.clamp(1, self.starts.len());

@@ -8,6 +8,7 @@
 //! | files are joined | `files` | `include`, `nodes_file` |
 //! | words get a meaning | `validate/`, `defaults` | what is right, what is missing |
 //! | what the program believes | `checked` | nothing invalid any more |
+//! | changes go back into the files | `edit` | where a line may be edited, and where not |
 //!
 //! `problem` is how all of them speak to the operator; `effective` and `diff` tell a checked configuration again.
 //! Nothing here may panic, block on the network, or use more than a few times the memory of the files it reads.
@@ -17,6 +18,8 @@ pub mod checked;
 pub mod defaults;
 /// Two configurations, told apart in words.
 pub mod diff;
+/// Changes of nodes, written into the files.
+pub mod edit;
 /// The configuration in force, as a file that loads again.
 pub mod effective;
 mod expand;
@@ -33,7 +36,8 @@ mod schema;
 mod source;
 /// What a route matches, in words.
 pub mod told;
-mod validate;
+/// What was written becomes what the program believes.
+pub(crate) mod validate;
 
 use std::path::{Path, PathBuf};
 
@@ -78,7 +82,21 @@ impl Loaded {
 
 /// Loads a configuration from a file and all that it names.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
+    load_from(path, Sources::default(), env)
+}
+
+/// Loads a configuration as [`load`] would after these files had these contents.
+pub fn load_with(
+    path: &Path,
+    contents: Vec<(PathBuf, Vec<u8>)>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Loaded {
     let mut sources = Sources::default();
+    sources.instead = contents;
+    load_from(path, sources, env)
+}
+
+fn load_from(path: &Path, mut sources: Sources, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
     match sources.read(path, None) {
         Ok(text) => from_text(path, &path.display().to_string(), &text, env, sources),
         Err(problem) => {
@@ -86,6 +104,21 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
             problems.push(*problem);
             finish(None, problems, sources, path)
         }
+    }
+}
+
+/// Reads one entry of `nodes:` that stands in no file, as JSON; `name` stands for the file in messages.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn entry(json: &str, name: &str) -> Result<checked::Node, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let none = |_: &str| None;
+    let node = files::entry(json, name, &none, &mut problems)
+        .and_then(|(entry, at)| validate::node::check_one(&entry?, &at, &mut problems));
+    match node {
+        Some(node) if !problems.any_error() => Ok(node),
+        _ => Err(problems.into_sorted(name)),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// Every file or directory whose change may change the outcome.
     pub watch: Vec<PathBuf>,
+    /// What stands in place of what files hold.
+    pub instead: Vec<(PathBuf, Vec<u8>)>,
     bytes: u64,
     secrets: Vec<(PathBuf, Arc<[u8]>)>,
     hash: Xxh3,
@@ -79,7 +81,12 @@ impl Sources {
             return Err(refuse(what, "look at what `include` and `nodes_file` name"));
         }
         self.watch(path.to_path_buf());
-        let bytes = read_limited(path).map_err(|error| {
+        let instead = self.instead.iter().find(|(its, _)| its == path);
+        let bytes = match instead {
+            Some((_, bytes)) => Ok(bytes.clone()),
+            None => read_limited(path),
+        };
+        let bytes = bytes.map_err(|error| {
             let what = format!("cannot read {name}: {}", reason(&error));
             refuse(what, remedy(&error))
         })?;

@@ -167,6 +167,7 @@ fn upstream(
     let mut unresolved = Vec::new();
     let (mut candidates, mut members) = (Vec::new(), Vec::new());
     for (entry, node) in config.nodes.iter().enumerate() {
+        let added = parts.overlay.is_added(&name, &node.id);
         for (id, addr) in addresses(node, parts.resolved, &mut unresolved) {
             let over = parts.overlay.of(&name, &id);
             let intent = over.intent.unwrap_or(node.state);
@@ -204,7 +205,8 @@ fn upstream(
                 entry,
                 weight,
                 intent,
-                drift: over != super::overlay::Override::default(),
+                drift: added || over != super::overlay::Override::default(),
+                added,
             });
         }
     }

@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub generation: u64,
     /// When the file it is made of was loaded.
     pub loaded_at: SystemTime,
-    /// What the file says.
+    /// What the file says, with the nodes that were added and without those that were removed at run time.
     pub config: Arc<Config>,
     /// What is let in.
     pub rules: Rules,
@@ -134,8 +134,10 @@ pub struct Member {
     pub weight: u32,
     /// What the operator wants of it, by file or verb.
     pub intent: Intent,
-    /// Whether its state or weight was changed at run time.
+    /// Whether it is not as the file says.
     pub drift: bool,
+    /// Whether it was added at run time.
+    pub added: bool,
 }
 
 impl Upstream {

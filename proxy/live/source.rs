@@ -28,6 +28,15 @@ impl Source {
         }
     }
 
+    /// Reads it as it would be with these contents of files.
+    pub fn load_with(&self, contents: Vec<(PathBuf, Vec<u8>)>) -> Loaded {
+        let env = |name: &str| std::env::var(name).ok();
+        match self {
+            Source::File(path) => config::load_with(path, contents, &env),
+            Source::Text { .. } => self.load(),
+        }
+    }
+
     /// What the operator calls it.
     pub fn name(&self) -> String {
         match self {

@@ -94,6 +94,67 @@ const READS: &[Row] = &[
 const ENDLESS: &[(&str, &str)] = &[("get", "/api/v1/stream")];
 
 const CHANGES: &[Row] = &[
+    (
+        "patch",
+        "/api/v1/upstreams/{upstream}/nodes/{node}",
+        "/api/v1/upstreams/web/nodes/app-1",
+        r#"{"state":"drain","weight":2}"#,
+        200,
+    ),
+    (
+        "patch",
+        "/api/v1/upstreams/{upstream}/nodes/{node}",
+        "/api/v1/upstreams/web/nodes/app-1",
+        "{}",
+        422,
+    ),
+    (
+        "post",
+        "/api/v1/upstreams/{upstream}/nodes",
+        "/api/v1/upstreams/web/nodes",
+        r#"{"addr":"127.0.0.1:9","id":"new","state":"down"}"#,
+        201,
+    ),
+    (
+        "post",
+        "/api/v1/upstreams/{upstream}/nodes",
+        "/api/v1/upstreams/web/nodes",
+        r#"{"addr":"127.0.0.1:9"}"#,
+        409,
+    ),
+    ("get", "/api/v1/drift", "/api/v1/drift", "", 200),
+    ("post", "/api/v1/save", "/api/v1/save?dry_run=true", "", 200),
+    ("post", "/api/v1/save", "/api/v1/save?dry=1", "", 400),
+    (
+        "post",
+        "/api/v1/nodes",
+        "/api/v1/nodes",
+        r#"[{"node":"web/new","do":"up"},{"node":"web/none","do":"up"}]"#,
+        200,
+    ),
+    ("post", "/api/v1/nodes", "/api/v1/nodes", "{}", 422),
+    (
+        "delete",
+        "/api/v1/upstreams/{upstream}/nodes/{node}",
+        "/api/v1/upstreams/web/nodes/new",
+        "",
+        200,
+    ),
+    (
+        "delete",
+        "/api/v1/upstreams/{upstream}/nodes/{node}",
+        "/api/v1/upstreams/web/nodes/none",
+        "",
+        404,
+    ),
+    ("post", "/api/v1/drop", "/api/v1/drop", "", 200),
+    (
+        "post",
+        "/api/v1/drop",
+        "/api/v1/drop",
+        r#"{"node":"web/none"}"#,
+        404,
+    ),
     ("post", "/api/v1/reload", "/api/v1/reload", "", 200),
     (
         "post",

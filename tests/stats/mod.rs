@@ -2,9 +2,11 @@
 //!
 //! Every story runs the real program and speaks to its stats port over a socket.
 mod besieged;
+mod changes;
 mod document;
 mod door;
 mod events;
 mod guarded;
 mod history;
+mod saving;
 mod stream;

@@ -226,7 +226,10 @@ impl Tidegate {
         let mut request = if body.is_empty() {
             Request::new(method, target)
         } else {
-            Request::post(target, body).field("Content-Type", "application/json")
+            let json = ("Content-Type", "application/json");
+            Request::post(target, body)
+                .method(method)
+                .field(json.0, json.1)
         };
         request = request.host(&self.admin.to_string());
         request = request.field("Connection", "close");

@@ -147,6 +147,22 @@ impl At {
         format!("{file}:{line}")
     }
 
+    /// The file's name.
+    pub fn file(&self) -> &str {
+        self.index.lines.file()
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> &str {
+        self.index.lines.text()
+    }
+
+    /// Where the value itself begins: line from 1, column in characters from 0.
+    pub fn begins(&self) -> (usize, usize) {
+        let value = &self.index.spots[self.spot].value;
+        (value.line, value.column)
+    }
+
     fn step(&self, to: Option<usize>) -> At {
         At {
             index: self.index.clone(),

@@ -35,24 +35,28 @@ pub fn check_all(raw: &RawUpstream, problems: &mut Problems) -> (Vec<Node>, Vec<
     let mut seen = Seen::default();
     let mut out = (Vec::new(), Vec::new());
     for (entry, at) in &raw.nodes {
-        let node = match entry {
-            None => continue,
-            Some(Entry::Short(word)) => {
-                let short = NodeKeys {
-                    addr: Some(word.clone()),
-                    ..NodeKeys::default()
-                };
-                check(&short, at, at, problems)
-            }
-            Some(Entry::Long(keys)) => check(keys, at, &at.key("addr"), problems),
-        };
-        if let Some(node) = node {
+        let Some(entry) = entry else { continue };
+        if let Some(node) = check_one(entry, at, problems) {
             seen.add(&node, at, &raw.name, problems);
             out.0.push(node);
             out.1.push(at.clone());
         }
     }
     out
+}
+
+/// Reads one entry, whichever its form; `None` when it has no usable address.
+pub fn check_one(entry: &Entry, at: &At, problems: &mut Problems) -> Option<Node> {
+    match entry {
+        Entry::Short(word) => {
+            let short = NodeKeys {
+                addr: Some(word.clone()),
+                ..NodeKeys::default()
+            };
+            check(&short, at, at, problems)
+        }
+        Entry::Long(keys) => check(keys, at, &at.key("addr"), problems),
+    }
 }
 
 /// Reads one node; `None` when it has no usable address.

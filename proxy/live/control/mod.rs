@@ -22,9 +22,8 @@ use crate::live::build::{self, Parts, Resolved};
 use crate::live::clock::Clock;
 use crate::live::hold::Hold;
 use crate::live::lifecycle::Lifecycle;
-use crate::live::overlay::{Change, Overlay, entry_named};
+use crate::live::overlay::Overlay;
 use crate::live::recompress::Recompress;
-use crate::live::snapshot::Snapshot;
 use crate::live::source::Source;
 use crate::telemetry::audit::{self, Audit};
 use crate::telemetry::events::{Events, KEPT as KEPT_EVENTS};
@@ -41,12 +40,16 @@ mod events;
 mod names;
 mod nodes;
 mod reads;
+mod runtime;
+mod save;
 mod target;
 mod told;
 mod words;
 
 pub use cache::{Ask, CacheStats, Explained, Variant, mode};
 pub use names::NameState;
+pub use runtime::{Asked, Verb};
+pub use save::{Saved, Unsaved};
 pub use target::{PurgeWhat, Unclear};
 pub use words::{LastReload, Leaving, Reloaded, VerbError};
 
@@ -139,6 +142,8 @@ struct Inner {
     last_seen: u64,
     files: Vec<std::path::PathBuf>,
     effective: String,
+    /// What the files in use say; what runs is this with the overlay on it.
+    file: Arc<Config>,
     watch: Vec<std::path::PathBuf>,
     overlay: Overlay,
     resolved: Resolved,
@@ -164,8 +169,9 @@ impl Control {
         let at = SystemTime::now();
         let started_with = StartedWith::of(&config);
         let (overlay, resolved) = (Overlay::default(), Resolved::new());
+        let file = Arc::new(config);
         let parts = Parts {
-            config: Arc::new(config),
+            config: file.clone(),
             loaded_at: at,
             overlay: &overlay,
             resolved: &resolved,
@@ -204,6 +210,7 @@ impl Control {
                 last_seen: loaded.fingerprint,
                 files: loaded.files.clone(),
                 effective: effective(loaded).unwrap_or_default(),
+                file,
                 watch: loaded.watch.clone(),
                 overlay,
                 resolved,
@@ -253,14 +260,14 @@ impl Control {
                 .succeeded("unchanged", unix_seconds(at));
             return Reloaded::Unchanged;
         }
-        let old = self.hold.load();
+        let old = inner.file.clone();
         let config = Arc::new(config);
         let mut overlay = inner.overlay.clone();
-        let mut notes: Vec<String> = diff(&old.config, &config)
+        let mut notes: Vec<String> = diff(&old, &config)
             .into_iter()
             .map(|change| change.to_string())
             .collect();
-        notes.extend(overlay.drop_changed(&old.config, &config));
+        notes.extend(overlay.drop_changed(&old, &config));
         let saved = std::mem::replace(&mut inner.overlay, overlay);
         match self.next_generation(&mut inner, config, at, true) {
             Ok(generation) => {
@@ -321,42 +328,12 @@ impl Control {
         Reloaded::Refused(problems)
     }
 
-    /// Changes a node at run time. `target` is the id of a node or of an entry (a name with several addresses).
-    ///
-    /// # Errors
-    /// When there is no such upstream or node.
-    pub fn change(
-        &self,
-        upstream: &str,
-        target: &str,
-        change: Change,
-    ) -> Result<Arc<Snapshot>, VerbError> {
-        let mut inner = self.inner.lock();
-        let snapshot = self.hold.load();
-        let config = snapshot
-            .config
-            .upstreams
-            .iter()
-            .find(|u| u.name == upstream)
-            .ok_or_else(|| VerbError::UnknownUpstream(upstream.into()))?;
-        let entry = entry_named(&config.nodes, target)
-            .ok_or_else(|| VerbError::UnknownNode(format!("{upstream}/{target}")))?;
-        let saved = inner.overlay.clone();
-        inner.overlay.set(upstream, target, entry, change);
-        let config = snapshot.config.clone();
-        if let Err(e) = self.next_generation(&mut inner, config, snapshot.loaded_at, true) {
-            inner.overlay = saved;
-            return Err(VerbError::Failed(e.to_string()));
-        }
-        Ok(self.hold.load())
-    }
-
-    /// Builds and swaps in the next generation, then tells its nodes what is wanted of them. New ones start `slowly`,
-    /// where the file says so.
+    /// Builds and swaps in the next generation of what the file says with the overlay on it, then tells its nodes what
+    /// is wanted of them. New ones start `slowly`, where the file says so.
     fn next_generation(
         &self,
         inner: &mut Inner,
-        config: Arc<Config>,
+        file: Arc<Config>,
         loaded_at: SystemTime,
         slowly: bool,
     ) -> io::Result<u64> {
@@ -364,7 +341,7 @@ impl Control {
         let old = self.hold.load();
         let leaving: Vec<_> = inner.leaving.iter().map(|l| l.node.clone()).collect();
         let parts = Parts {
-            config,
+            config: inner.overlay.over(&file),
             loaded_at,
             overlay: &inner.overlay,
             resolved: &inner.resolved,
@@ -378,8 +355,10 @@ impl Control {
         self.hold.swap(next);
         let next = self.hold.load();
         self.settle_nodes(&old, &next, &inner.leaving, slowly, now);
+        inner.file = file;
         inner.leaving.retain(|l| !has_node(&next, &l.node));
-        inner.leaving.extend(self.dismiss(&old, &next, now));
+        let left = self.dismiss(&old, &next, &inner.overlay, now);
+        inner.leaving.extend(left);
         Self::close_unkept(&old, &next);
         self.metrics.only(&told::in_use(&next), now);
         self.metrics.reloads.in_use(generation, inner.overlay.len());

@@ -41,13 +41,8 @@ impl Control {
         let said = format!("{name} has the addresses {addresses:?}");
         tracing::info!("{said}");
         let before = inner.resolved.insert(name.to_string(), addresses);
-        let snapshot = self.hold.load();
-        if let Err(e) = self.next_generation(
-            &mut inner,
-            snapshot.config.clone(),
-            snapshot.loaded_at,
-            !is_start,
-        ) {
+        let (file, loaded_at) = (inner.file.clone(), self.hold.load().loaded_at);
+        if let Err(e) = self.next_generation(&mut inner, file, loaded_at, !is_start) {
             tracing::error!("the addresses of {name} cannot be used: {e}");
             match before {
                 Some(old) => inner.resolved.insert(name.to_string(), old),

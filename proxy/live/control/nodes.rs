@@ -11,6 +11,7 @@ use super::{Control, Leaving};
 use crate::balance::node::{Input, Node, Transition};
 use crate::base::node::{Circuit, Health, Intent, Standing};
 use crate::live::build;
+use crate::live::overlay::Overlay;
 use crate::live::snapshot::{Snapshot, Upstream};
 use crate::telemetry::metrics::Metrics;
 
@@ -66,13 +67,25 @@ impl Control {
     }
 
     /// Nodes of `old` that `next` does not name drain from now on.
-    pub(super) fn dismiss(&self, old: &Snapshot, next: &Snapshot, now: Instant) -> Vec<Leaving> {
+    pub(super) fn dismiss(
+        &self,
+        old: &Snapshot,
+        next: &Snapshot,
+        overlay: &Overlay,
+        now: Instant,
+    ) -> Vec<Leaving> {
         let mut leaving = Vec::new();
         for (upstream, config) in old.upstreams.iter().zip(&old.config.upstreams) {
             for (candidate, member) in upstream.pool.candidates().iter().zip(&upstream.members) {
                 if !has_node(next, &candidate.node) {
                     self.apply(&candidate.node, Input::Intend(Intent::Drain), now);
+                    let by_hand = overlay.is_removed(&upstream.name, &candidate.node.id)
+                        || (member.added && !overlay.is_added(&upstream.name, &candidate.node.id));
                     leaving.push(Leaving {
+                        why: match by_hand {
+                            true => "removed at run time",
+                            false => "removed from the file",
+                        },
                         node: candidate.node.clone(),
                         addr: member.addr,
                         since: now,

@@ -8,6 +8,7 @@ use super::{Control, LastReload, Leaving};
 use crate::config::checked::{Admin, Config, Listen, NodeAddr};
 use crate::config::diff::{Change, diff};
 use crate::config::problem::Problem;
+use crate::live::overlay::Drift;
 use crate::live::source::Source;
 
 impl Control {
@@ -28,9 +29,18 @@ impl Control {
         self.inner.lock().leaving.clone()
     }
 
-    /// Number of entries changed at run time.
+    /// Number of differences from the file.
     pub fn drift(&self) -> usize {
         self.inner.lock().overlay.len()
+    }
+
+    /// Every difference from the file, and the generation in which they are in use.
+    pub fn drifted(&self) -> (u64, Vec<Drift>) {
+        let inner = self.inner.lock();
+        (
+            self.hold.load().generation,
+            inner.overlay.drift(&inner.file),
+        )
     }
 
     /// What the file says but only a restart puts in use, in words.

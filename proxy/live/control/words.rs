@@ -18,6 +18,8 @@ pub struct Leaving {
     pub since: Instant,
     /// How long its drain may take.
     pub limit: Duration,
+    /// Who removed it, in words.
+    pub why: &'static str,
 }
 
 impl Leaving {
@@ -61,6 +63,12 @@ pub enum VerbError {
     UnknownUpstream(String),
     /// No node of this id there.
     UnknownNode(String),
+    /// There is such a node already, in words.
+    Exists(String),
+    /// It cannot be done, in words.
+    Refused(String),
+    /// Nothing of this node was changed at run time.
+    Unchanged(String),
     /// The next generation could not be built.
     Failed(String),
 }
@@ -70,7 +78,15 @@ impl std::fmt::Display for VerbError {
         match self {
             VerbError::UnknownUpstream(name) => write!(f, "there is no upstream \"{name}\""),
             VerbError::UnknownNode(name) => write!(f, "there is no node \"{name}\""),
-            VerbError::Failed(why) => f.write_str(why),
+            VerbError::Unchanged(name) => {
+                write!(
+                    f,
+                    "nothing of \"{name}\" was changed at run time; `tidegate drift` lists what was"
+                )
+            }
+            VerbError::Exists(why) | VerbError::Refused(why) | VerbError::Failed(why) => {
+                f.write_str(why)
+            }
         }
     }
 }

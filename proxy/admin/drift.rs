@@ -1,0 +1,189 @@
+//! What was changed at run time: shown, written into the file, or forgotten.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::caller::Caller;
+use super::deeds::Deeds;
+use super::problem::{CannotBe, InTheWay, NotThere, Problem, Wrong};
+use crate::live::control::{Control, Unsaved};
+use crate::live::overlay::Drift;
+
+type Shared = State<Arc<Control>>;
+
+/// What this file answers.
+pub fn routes() -> OpenApiRouter<Arc<Control>> {
+    OpenApiRouter::new()
+        .routes(routes!(drift))
+        .routes(routes!(save))
+        .routes(routes!(forget))
+}
+
+/// `GET /api/v1/drift`
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DriftList {
+    /// Generation in use.
+    generation: u64,
+    /// Every difference from the file, by upstream and node.
+    entries: Vec<DriftView>,
+}
+
+/// A difference between what the file says and what runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DriftView {
+    /// The upstream.
+    upstream: String,
+    /// The node.
+    node: String,
+    /// `state`, `weight`, `added` or `removed`.
+    what: &'static str,
+    /// As the file says; `absent` where it does not name the node.
+    file: String,
+    /// As it runs; `absent` where it does not.
+    now: String,
+    /// The same as a sentence.
+    text: String,
+}
+
+impl From<Drift> for DriftView {
+    fn from(drift: Drift) -> Self {
+        DriftView {
+            text: drift.to_string(),
+            upstream: drift.upstream,
+            node: drift.node,
+            what: drift.what.as_str(),
+            file: drift.file,
+            now: drift.now,
+        }
+    }
+}
+
+/// What was written, or would be.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SaveView {
+    /// Whether the file now says what runs; not with `dry_run`.
+    saved: bool,
+    /// What changed in the file, as `diff -u` shows it; empty: there was nothing to save.
+    patch: String,
+    /// Generation in use.
+    generation: u64,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct How {
+    /// Only show the patch.
+    dry_run: bool,
+}
+
+/// What to forget.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DropBody {
+    /// `UPSTREAM/NODE`; without it, everything.
+    node: Option<String>,
+}
+
+/// What was forgotten.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DropView {
+    /// A sentence each.
+    dropped: Vec<String>,
+    /// Generation in use.
+    generation: u64,
+}
+
+/// `GET /api/v1/drift`: what differs from the file.
+#[utoipa::path(get, path = "/api/v1/drift", tag = "read", responses((status = 200, body = DriftList)))]
+pub async fn drift(State(control): Shared) -> Json<DriftList> {
+    let (generation, entries) = control.drifted();
+    Json(DriftList {
+        generation,
+        entries: entries.into_iter().map(Into::into).collect(),
+    })
+}
+
+/// `POST /api/v1/save`: the file says what runs, from now on.
+#[utoipa::path(
+    post, path = "/api/v1/save", tag = "change", params(How),
+    responses(
+        (status = 200, body = SaveView),
+        Wrong,
+        InTheWay,
+        CannotBe,
+    )
+)]
+pub async fn save(
+    State(control): Shared,
+    Extension(caller): Extension<Caller>,
+    Extension(deeds): Extension<Deeds>,
+    how: Result<Query<How>, QueryRejection>,
+) -> Result<Json<SaveView>, Problem> {
+    let Query(how) = how.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
+    let dry = how.dry_run;
+    let (writer, who) = (control.clone(), caller.to_string());
+    // The disk may be slow, and others read the stats port meanwhile.
+    let ended = tokio::task::spawn_blocking(move || writer.save(&who, dry)).await;
+    let saved = ended
+        .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?
+        .map_err(|unsaved| match unsaved {
+            Unsaved::Changed(why) => Problem::new(StatusCode::CONFLICT, why),
+            Unsaved::Cannot { why, patch } => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why).with_patch(patch)
+            }
+        })?;
+    if !dry {
+        deeds.done("save", "", "", "the file says what runs");
+    }
+    Ok(Json(SaveView {
+        saved: !dry,
+        patch: saved.patch,
+        generation: saved.generation,
+    }))
+}
+
+/// `POST /api/v1/drop`: what runs is what the file says, from now on; of one node, or of all.
+#[utoipa::path(
+    post, path = "/api/v1/drop", tag = "change", request_body = Option<DropBody>,
+    responses(
+        (status = 200, body = DropView),
+        NotThere,
+        InTheWay,
+        CannotBe,
+    )
+)]
+pub async fn forget(
+    State(control): Shared,
+    Extension(deeds): Extension<Deeds>,
+    body: Bytes,
+) -> Result<Json<DropView>, Problem> {
+    let wrong = || {
+        let detail = "send {\"node\": \"UPSTREAM/NODE\"}, or nothing to drop everything";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    };
+    let asked: DropBody = match body.is_empty() {
+        true => DropBody::default(),
+        false => serde_json::from_slice(&body).map_err(|_| wrong())?,
+    };
+    let node = match &asked.node {
+        None => None,
+        Some(name) => Some(name.split_once('/').ok_or_else(wrong)?),
+    };
+    let (dropped, generation) = control.forget(node)?;
+    let target = asked.node.as_deref().unwrap_or_default();
+    deeds.done("drop", target, dropped.join("; "), "as the file says");
+    Ok(Json(DropView {
+        dropped,
+        generation,
+    }))
+}
