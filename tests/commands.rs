@@ -277,19 +277,33 @@ async fn two_words_are_enough_for_a_proxy() {
 }
 
 #[tokio::test]
-async fn a_cache_is_refused_for_now_and_not_ignored() {
-    let to = [
-        "--listen",
-        "127.0.0.1:0",
-        "--to",
-        "127.0.0.1:9",
-        "--cache",
-        "60s",
-    ];
-    let done = tidegate(&[&["run"], &to[..]].concat()).await;
-    assert_ne!(done.code, 0);
-    assert!(done.err.contains("not supported yet"), "{}", done.err);
-    assert!(!done.err.contains("listening on"), "{}", done.err);
+async fn a_third_word_is_enough_for_a_cache() {
+    let app = Origin::start("app-1").await;
+    let to = app.addr().to_string();
+    let args = ["run", "--listen", "127.0.0.1:0", "--to", &to];
+    let admin = ["--admin", "127.0.0.1:0", "--cache", "60s"];
+    let process = Process::start(Command::new(BINARY).args(args).args(admin));
+    let (data, _admin) = ports(&process).await;
+    for _ in 0..3 {
+        let mut client = Client::connect(data).await.unwrap();
+        assert_eq!(
+            client.ask(&Request::get("/once")).await.unwrap().status,
+            200
+        );
+    }
+    assert_eq!(
+        app.seen()
+            .iter()
+            .filter(|seen| seen.target() == "/once")
+            .count(),
+        1
+    );
+    process.signal(Signal::SIGINT);
+    assert_eq!(process.ended(ms(5_000)).await, 0);
+    let unclear = ["--to", "127.0.0.1:9", "--cache", "soon"];
+    let done = tidegate(&[&["run", "--listen", ":0"], &unclear[..]].concat()).await;
+    assert_eq!(done.code, 2, "{}", done.all());
+    assert!(done.err.contains("--cache"), "{}", done.err);
 }
 
 #[tokio::test]
@@ -340,7 +354,7 @@ async fn help_teaches() {
     for (args, told) in [
         (
             vec!["--help"],
-            "run check config diff reload status drain undrain down weight demo",
+            "run check config diff reload status top log events audit drain undrain down weight demo schema completions man",
         ),
         (vec!["run", "--help"], "--listen --to --config Watched"),
         (vec!["check", "--help"], "--strict json 0 1 2"),

@@ -103,8 +103,13 @@ fn print(answer: &Value, output: Output) -> bool {
 
 fn event_line(event: &Value) -> String {
     let word = |key: &str| event[key].as_str().unwrap_or_default();
+    let about = match (word("upstream"), word("node")) {
+        ("", "") => String::new(),
+        (upstream, "") => format!("{upstream}: "),
+        (upstream, node) => format!("{upstream}/{node}: "),
+    };
     format!(
-        "{}  {:<7}  {:<9}  {}",
+        "{}  {:<7}  {:<9}  {about}{}",
         word("at"),
         word("level"),
         word("kind"),
@@ -153,6 +158,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_event_says_what_it_is_about() {
+        let event = json!({
+            "at": "2026-01-31T12:00:00.123Z", "level": "warning", "kind": "node", "upstream": "web", "node": "app-1",
+            "text": "up healthy -> up unhealthy: refused",
+        });
+        assert_eq!(
+            event_line(&event),
+            "2026-01-31T12:00:00.123Z  warning  node       web/app-1: up healthy -> up unhealthy: refused"
+        );
+    }
 
     #[test]
     fn a_deed_says_who_did_what_and_what_became_of_it() {

@@ -29,8 +29,11 @@ impl Screen {
 
     /// Its width and height.
     pub fn size(&self) -> (usize, usize) {
-        let (width, height) = size().unwrap_or((80, 24));
-        (usize::from(width.max(1)), usize::from(height.max(1)))
+        let (width, height) = size()
+            .ok()
+            .filter(|(w, h)| *w > 0 && *h > 0)
+            .unwrap_or((80, 24));
+        (usize::from(width), usize::from(height))
     }
 
     /// Its height.
