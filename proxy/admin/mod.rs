@@ -30,7 +30,7 @@ mod events;
 mod figures;
 /// Figures over time.
 mod history;
-/// The status table.
+/// What a person looks at.
 mod page;
 /// Lists in pieces.
 mod paging;
@@ -99,7 +99,7 @@ fn router(control: Arc<Control>, door: Arc<door::Door>) -> Router {
         }
     };
     router
-        .route("/", get(page::status))
+        .merge(page::routes())
         .route("/api/openapi.json", get(told))
         .method_not_allowed_fallback(problem::wrong_method)
         .fallback(problem::unknown_path)
