@@ -54,7 +54,13 @@ fn every_file_of_the_folder_is_served_and_every_file_that_is_named_is_there() {
 #[test]
 fn data_never_becomes_markup_or_code_and_nothing_is_inline() {
     for asset in scripts() {
-        for word in [".innerHTML", "outerHTML", "insertAdjacent", "eval(", "document.write"] {
+        for word in [
+            ".innerHTML",
+            "outerHTML",
+            "insertAdjacent",
+            "eval(",
+            "document.write",
+        ] {
             assert!(!text(asset).contains(word), "{}: {word}", asset.name);
         }
     }

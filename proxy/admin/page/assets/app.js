@@ -7,7 +7,7 @@ import { view as cache } from "./cache.js";
 import { view as config } from "./config.js";
 import { id, put, show } from "./dom.js";
 import { begin, link, listen, tick } from "./live.js";
-import { note, view as overview } from "./overview.js";
+import { take, view as overview } from "./overview.js";
 import { view as routes } from "./routes.js";
 import { view as slow } from "./slow.js";
 import { clock, many } from "./units.js";
@@ -102,7 +102,7 @@ onToken(askToken);
 for (const view of Object.values(VIEWS)) view.begin();
 let taken = null;
 listen(() => {
-  if (tick && tick !== taken) note(tick.events);
+  if (tick && tick !== taken) take(tick);
   taken = tick;
   draw();
 });

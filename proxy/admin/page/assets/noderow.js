@@ -79,7 +79,8 @@ export class NodeRow {
     this.node = node;
     put(this.name, node.id);
     this.tell_tags(node);
-    put(this.addr, node.addr);
+    attr(this.el, "data-node", `${this.upstream}/${node.id}`);
+    put(this.addr, node.addr === node.id ? "" : node.addr);
     attr(this.addr, "title", node.addr);
     this.state.tell(STATE[node.state] ?? "off", node.state);
     put(this.since, below(node));

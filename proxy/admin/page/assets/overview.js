@@ -153,17 +153,23 @@ function told() {
   show(id("older"), cursor !== null);
 }
 
-/** Takes new events in, whether this view is open or not. */
-export function note(events) {
+/** Takes in what a tick tells of events, whether this view is open or not; what was missed meanwhile is asked for. */
+export function take({ events, last_event: last }) {
+  const newest = all[0]?.id ?? 0;
+  note(events);
+  if (!first && last > Math.max(newest, all[0]?.id ?? 0)) older(`&after=${newest}`, true);
+}
+
+function note(events) {
   if (!events?.length) return;
   const known = new Set(all.map((event) => event.id));
   all = [...events.filter((event) => !known.has(event.id)), ...all].sort((a, b) => b.id - a.id).slice(0, KEPT);
 }
 
-async function older(query) {
+async function older(query, newer = false) {
   try {
     const { events, next_cursor } = await get(`api/v1/events?limit=100${query}`);
-    cursor = next_cursor;
+    if (!newer) cursor = next_cursor;
     note(events);
     told();
   } catch {
