@@ -33,7 +33,7 @@ export function path(values, x, y) {
 }
 
 /** A value without the zeros that say nothing: an axis has round numbers. */
-const round = (word) => word.replace(/\.0+(?=\D|$)/, "");
+const round = (word) => word.replace(/\.(\d*?)0+(?=\D|$)/, (_, rest) => (rest ? `.${rest}` : ""));
 
 /**
  * Fewer values: of each `by` of them the largest (`peak`), or the mean. Where a group begins depends on the time alone, so

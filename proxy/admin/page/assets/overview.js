@@ -50,7 +50,7 @@ function numbers() {
   const hits = percent(past.cache_hits, past.cache_lookups);
   say("Cache hits", [hits ?? NONE, hits === null ? "" : "%"], "requests, 1 min");
   const hit = percent(past.cache_hit_bytes, past.bytes_out);
-  say("Cache bytes", [hit ?? NONE, hit === null ? "" : "%"], past.bytes_out ? `of ${bytes(past.bytes_out)}, 1 min` : "bytes, 1 min");
+  say("Cache bytes", [hit ?? NONE, hit === null ? "" : "%"], past.bytes_out ? `of ${bytes(past.bytes_out)}` : "of bytes, 1 min");
   say("In flight", [count(second.in_flight), ""], "requests");
   const open = tick.connections?.active ?? tick.connections;
   say("Connections", [count(open), ""], tick.connections?.total === undefined ? "open" : `${count(tick.connections.total)} so far`);

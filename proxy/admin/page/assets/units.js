@@ -26,6 +26,7 @@ export function digits(n) {
 /** A duration of a request: [number, unit]. */
 export function timeParts(seconds) {
   if (seconds === null || seconds === undefined) return [NONE, ""];
+  if (seconds === 0) return ["0", "ms"];
   if (seconds >= 0.9995) return [digits(seconds), "s"];
   const ms = seconds * 1000;
   return [ms >= 99.95 ? String(Math.round(ms)) : ms >= 9.995 ? ms.toFixed(1) : ms.toFixed(2), "ms"];
