@@ -83,7 +83,7 @@ function theme(name) {
 const nextTheme = () => theme(THEMES[(THEMES.indexOf(localStorage.getItem(THEME) ?? "auto") + 1) % THEMES.length]);
 
 function keys(event) {
-  const typing = event.target.closest("input, select, textarea, dialog");
+  const typing = event.target.closest("input, select, textarea, dialog[open]");
   if (typing || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
   if (event.key >= "1" && event.key <= String(NAMES.length)) location.hash = NAMES[event.key - 1];
   else if (event.key === "?") id("keys").showModal();

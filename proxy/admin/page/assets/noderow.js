@@ -3,7 +3,7 @@
 import { spark } from "./chart.js";
 import { attr, h, put, show, worded } from "./dom.js";
 import { recent } from "./live.js";
-import { count, NONE, rate, span, time } from "./units.js";
+import { NONE, count, left, rate, span, time } from "./units.js";
 import * as verbs from "./verbs.js";
 
 const HEALTH = { healthy: "good", checking: "off", unhealthy: "bad", ejected: "warn" };
@@ -24,7 +24,7 @@ export function tellFailing(el, n, style = "bad") {
 function below(node) {
   if (!node.drain) return `for ${span(node.since_seconds)}`;
   const { remaining, ends_in_seconds: ends } = node.drain;
-  return remaining > 0 ? `${count(remaining)} left, cut in ${span(Math.ceil(ends))}` : "empty";
+  return remaining > 0 ? `${count(remaining)} left, cut in ${left(ends)}` : "empty";
 }
 
 function healthWord(node) {
@@ -34,7 +34,7 @@ function healthWord(node) {
 }
 
 function reason(node) {
-  const rests = node.rests_for_seconds ? `rests ${span(Math.ceil(node.rests_for_seconds))} more; ` : "";
+  const rests = node.rests_for_seconds ? `rests ${left(node.rests_for_seconds)} more; ` : "";
   const asks = node.agent_share < 100 ? `asks for ${node.agent_share} %; ` : "";
   return `${asks}${rests}${node.reason}`;
 }

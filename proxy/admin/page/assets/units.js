@@ -44,6 +44,9 @@ export function span(seconds) {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
+/** How long something still lasts: in seconds as long as that is a countdown. */
+export const left = (seconds) => (seconds < 600 ? `${Math.max(0, Math.ceil(seconds))} s` : span(seconds));
+
 /** Memory or bodies: 12.3 MiB. */
 export function bytes(n) {
   if (n === null || n === undefined) return NONE;

@@ -3,7 +3,7 @@
 import { change, nodePath } from "./api.js";
 import { ask } from "./ask.js";
 import { h } from "./dom.js";
-import { many, span } from "./units.js";
+import { left, many } from "./units.js";
 
 const MOST = 65535;
 
@@ -20,7 +20,7 @@ function confirm(upstream, node, verb, title, word, text, after, danger = false)
 /** No new requests; those in flight finish. */
 export const drain = (upstream, node) => confirm(upstream, node, "drain", "Drain", "Drain",
   "It gets no new requests, and those in flight may finish.",
-  (now) => `${upstream}/${node.id} drains: ${many(now.drain?.remaining ?? now.in_flight, "request")} left, cut in ${span(now.drain?.ends_in_seconds)}.`);
+  (now) => `${upstream}/${node.id} drains: ${many(now.drain?.remaining ?? now.in_flight, "request")} left, cut in ${left(now.drain?.ends_in_seconds ?? 0)}.`);
 
 /** In service again. */
 export const undrain = (upstream, node) => confirm(upstream, node, "undrain", "Put back", "Undrain",
