@@ -2,7 +2,7 @@
 # Installs what a machine with only Rust and git lacks to build and test Tidegate, from Debian's own packages.
 #
 #   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, python3 that reads br and zstd,
-#                              curl, node
+#                              curl, node, chromium with its driver
 #   scripts/setup.sh --build   to build only: C compiler, cmake
 #   scripts/setup.sh --bench   all of it, and wrk, haproxy and varnish for scripts/bench-peers.sh, valgrind for
 #                              scripts/bench-guard.sh
@@ -66,6 +66,7 @@ if [[ $want != build ]]; then
     has python3 || need 'python3 (an origin of the tests)' python3
     python_decodes || need 'brotli and zstandard for python3 (a client of the tests)' python3-brotli python3-zstandard
     curl_decodes || need 'curl that decodes br and zstd (a client of the tests)' curl
+    has chromium && has chromedriver || need 'chromium and chromedriver (read the page of the stats port)' chromium chromium-driver
     node_fetches || need 'node 18 or newer (a client of the tests)' nodejs
 fi
 if [[ $want == bench ]]; then

@@ -438,21 +438,30 @@ async fn no_client_can_grow_the_metrics() {
 }
 
 #[tokio::test]
-async fn the_page_has_a_row_for_each_node() {
-    let (apps, tide) = two_nodes().await;
-    tide.verb("web/app-2", "drain").await;
-    let page = tide.api("GET", "/", "").await;
-    assert_eq!(page.status, 200);
-    let kind = page.head.get("content-type").unwrap_or_default();
-    assert!(kind.starts_with("text/html"), "{kind}");
-    let html = page.text();
-    let rows: Vec<&str> = html
-        .split("<tr")
-        .filter(|row| row.contains("app-"))
-        .collect();
-    assert_eq!(rows.len(), 2, "{html}");
-    assert!(rows[0].contains(&apps[0].addr().to_string()) && rows[0].contains("healthy"));
-    assert!(rows[1].contains("drain"), "{}", rows[1]);
+async fn the_page_is_files_without_data_that_a_browser_keeps_and_trusts_nobody_else_with() {
+    let (_apps, tide) = two_nodes().await;
+    for (path, kind, word) in [
+        ("/", "text/html", "<html"),
+        ("/assets/app.js", "text/javascript", "import"),
+        ("/assets/app.css", "text/css", ":root"),
+        ("/assets/icon.svg", "image/svg+xml", "<svg"),
+    ] {
+        let file = tide.api("GET", path, "").await;
+        let said = |name| file.head.get(name).unwrap_or_default();
+        assert_eq!(file.status, 200, "{path}");
+        assert!(said("content-type").starts_with(kind), "{path}");
+        assert!(file.text().contains(word) && !file.text().contains("app-1"));
+        let policy = said("content-security-policy");
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(said("cache-control"), "no-cache", "{path}");
+        let again = Request::get(path)
+            .host(&tide.admin().to_string())
+            .field("If-None-Match", said("etag"));
+        let mut client = Client::connect(tide.admin()).await.unwrap();
+        assert_eq!(client.ask(&again).await.unwrap().status, 304, "{path}");
+    }
+    is_problem(&tide.api("GET", "/assets/other.js", "").await, 404);
 }
 
 #[tokio::test]

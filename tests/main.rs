@@ -43,6 +43,7 @@ mod lanes;
 mod limits_per_client;
 mod names;
 mod node_answers;
+mod page;
 mod places;
 mod pool;
 mod probes;

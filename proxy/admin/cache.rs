@@ -56,6 +56,8 @@ pub struct CacheView {
     pub evictions: BTreeMap<&'static str, u64>,
     /// Requests since the start, by what was done with them.
     pub requests: BTreeMap<&'static str, u64>,
+    /// Answers that were not stored since the start, by reason.
+    pub uncacheable: BTreeMap<&'static str, u64>,
     /// Of all but `bypass`, the share that was answered from the store; none: there were none.
     pub hit_ratio: Option<f64>,
     /// Whether the express lane serves each route, in the order of the configuration in use.
@@ -198,6 +200,7 @@ pub fn view(control: &Control, most: usize) -> CacheView {
         not_storable: stats.store.marks,
         evictions: stats.store.evicted.into_iter().collect(),
         requests: requests.map(|(did, n)| (did.as_str(), n)).collect(),
+        uncacheable: stats.uncacheable.into_iter().collect(),
         hit_ratio: stats.hit_ratio,
         routes: lanes(control),
         top: TopView {

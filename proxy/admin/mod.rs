@@ -36,7 +36,7 @@ mod history;
 mod log;
 /// Nodes that come, go and change.
 mod nodes;
-/// The status table.
+/// What a person looks at.
 mod page;
 /// Lists in pieces.
 mod paging;
@@ -108,7 +108,7 @@ fn router(control: Arc<Control>, door: Arc<door::Door>) -> Router {
         }
     };
     router
-        .route("/", get(page::status))
+        .merge(page::routes())
         .route("/api/openapi.json", get(told))
         .method_not_allowed_fallback(problem::wrong_method)
         .fallback(problem::unknown_path)

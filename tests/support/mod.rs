@@ -4,6 +4,7 @@
 //! to give something time.
 
 pub mod attacks;
+pub mod browser;
 pub mod cases;
 pub mod client;
 pub mod cookies;

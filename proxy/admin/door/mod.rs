@@ -240,7 +240,10 @@ pub async fn guard(
     };
     let headers = response.headers_mut();
     for (name, value) in FIELDS {
-        headers.insert(name, HeaderValue::from_static(value));
+        // The page says more of itself, and may be kept.
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -45,6 +45,8 @@ pub struct CacheStats {
     pub store: Stats,
     /// Requests by what was done with them.
     pub requests: Vec<(Outcome, u64)>,
+    /// Answers that were not stored, by reason.
+    pub uncacheable: Vec<(&'static str, u64)>,
     /// Of the requests that the cache had business with, the share that was answered from the store; `None`: there were
     /// none.
     pub hit_ratio: Option<f64>,
@@ -170,6 +172,7 @@ impl Control {
             store: self.cache.stats(),
             hit_ratio: (all > 0).then(|| hits as f64 / all as f64),
             requests,
+            uncacheable: self.metrics.cache.uncacheable(),
         }
     }
 

@@ -161,6 +161,13 @@ impl CacheMetrics {
         }
     }
 
+    /// Answers that were not stored, by reason, without those that nothing happened for.
+    pub fn uncacheable(&self) -> Vec<(&'static str, u64)> {
+        let all = self.uncacheable.iter();
+        let counted = all.map(|(why, counter)| (why.as_str(), counter.get()));
+        counted.filter(|(_, n)| *n > 0).collect()
+    }
+
     /// A purge was asked for; `kind` is `url`, `tag`, `prefix`, `host` or `all`.
     pub fn purged(&self, kind: &str, hard: bool) {
         let mode = PURGE_MODES[usize::from(hard)];
