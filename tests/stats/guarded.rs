@@ -17,6 +17,8 @@ pub const READ: &str = "reading-0123456789";
 pub const OPS: &str = "operating-0123456789";
 /// Good for everything.
 pub const ADMIN: &str = "administering-0123456789";
+/// Good for PURGE on the data port, where a story names its file.
+pub const PURGE: &str = "purging-0123456789";
 /// Good for nothing.
 pub const WRONG: &str = "guessing-0123456789";
 
@@ -68,7 +70,12 @@ impl Guarded {
     pub async fn run_with(top: &str) -> Self {
         let app = Origin::start("app-1").await;
         let dir = TempDir::new().expect("a temporary folder");
-        for (file, token) in [("read", READ), ("ops", OPS), ("admin", ADMIN)] {
+        for (file, token) in [
+            ("read", READ),
+            ("ops", OPS),
+            ("admin", ADMIN),
+            ("purge", PURGE),
+        ] {
             let path = dir.path().join(format!("{file}.token"));
             std::fs::write(path, format!("{token}\n")).expect("a writable folder");
         }
