@@ -41,6 +41,7 @@ mod invariants;
 mod known_attacks;
 mod lanes;
 mod limits_per_client;
+mod metrics;
 mod names;
 mod node_answers;
 mod page;

@@ -122,7 +122,8 @@ impl UpstreamFamilies {
 
     /// Adds the state of these upstreams.
     pub(super) fn write_state(&self, upstreams: &[UpstreamGauges<'_>], text: &mut String) {
-        let families: [(_, fn(&UpstreamGauges<'_>) -> u64); 3] = [
+        type Told = fn(&UpstreamGauges<'_>) -> u64;
+        let families: [(&Mirror, Told); 3] = [
             (&self.available, |g| g.available as u64),
             (&self.fail_open, |g| u64::from(g.fails_open)),
             (&self.queue_length, |g| g.waiting as u64),
