@@ -191,12 +191,8 @@ fn change(
     }
     control.change(upstream, node, change)?;
     let after = find_node(control, upstream, node)?;
-    deeds.done(
-        verb,
-        format!("{upstream}/{node}"),
-        words(&before),
-        words(&after),
-    );
+    let target = format!("{upstream}/{node}");
+    deeds.done(verb, target, words(&before), words(&after));
     Ok(Json(after))
 }
 

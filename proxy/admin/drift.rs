@@ -131,9 +131,17 @@ pub async fn save(
 ) -> Result<Json<SaveView>, Problem> {
     let Query(how) = how.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
     let dry = how.dry_run;
-    let (writer, who) = (control.clone(), caller.to_string());
-    // The disk may be slow, and others read the stats port meanwhile.
-    let ended = tokio::task::spawn_blocking(move || writer.save(&who, dry)).await;
+    let who = caller.to_string();
+    // The disk may be slow, and others read the stats port meanwhile. It is told where it is done: the caller may be
+    // gone before it is.
+    let writing = move || {
+        let saved = control.save(&who, dry);
+        if saved.is_ok() && !dry {
+            deeds.done("save", "", "", "the file says what runs");
+        }
+        saved
+    };
+    let ended = tokio::task::spawn_blocking(writing).await;
     let saved = ended
         .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?
         .map_err(|unsaved| match unsaved {
@@ -142,9 +150,6 @@ pub async fn save(
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why).with_patch(patch)
             }
         })?;
-    if !dry {
-        deeds.done("save", "", "", "the file says what runs");
-    }
     Ok(Json(SaveView {
         saved: !dry,
         patch: saved.patch,

@@ -19,7 +19,7 @@ mod follow;
 mod lists;
 /// Requests as they end.
 mod log;
-/// Commands about nodes, and what was changed of them.
+/// Nodes, and what was changed of them.
 mod nodes;
 /// What the proxy is and does.
 mod status;

@@ -12,7 +12,23 @@ use crate::support::load::Load;
 use crate::support::origin::Origin;
 use crate::support::proxy::{Tidegate, complete, web};
 
-/// Asks to save, as somebody who may.
+/// Who saves needs a token with the role admin.
+const ADMIN: &str = "admin: { addr: \"127.0.0.1:0\", tokens: [{ name: boss, role: admin, token_file: own.token }] }\n";
+
+/// A folder with this file and the token.
+fn folder(text: &str) -> TempDir {
+    let dir = TempDir::new().expect("a temporary folder");
+    fs::write(dir.path().join("tidegate.yaml"), text).expect("a writable folder");
+    fs::write(dir.path().join("own.token"), "administering-0123456789").expect("a writable folder");
+    dir
+}
+
+/// A proxy with this configuration, whose stats port is asked by somebody who may save.
+async fn run(yaml: &str) -> Tidegate {
+    Tidegate::run_in(folder(&complete(&format!("{ADMIN}{yaml}")))).await
+}
+
+/// Asks to save.
 async fn save(tide: &Tidegate, how: &str) -> Answer {
     tide.api("POST", &format!("/api/v1/save{how}"), "").await
 }
@@ -20,7 +36,7 @@ async fn save(tide: &Tidegate, how: &str) -> Answer {
 /// A file as people write it.
 fn file(apps: &[Origin]) -> String {
     complete(&format!(
-        "# The shop. Ask Ada before you touch this.\nupstreams:\n  web:   # app servers\n    drain: {{ timeout: 5s }}\n    nodes:\n      # rack 1\n      - {}   # new\n      - addr: \"{}\"   # old\n        id: app-2\n\n      # rack 2\n      - {{ addr: '{}', id: app-3 , weight: 2 }}\nroutes:\n  - upstream: web  # all of it\n",
+        "{ADMIN}# The shop. Ask Ada before you touch this.\nupstreams:\n  web:   # app servers\n    drain: {{ timeout: 5s }}\n    nodes:\n      # rack 1\n      - {}   # new\n      - addr: \"{}\"   # old\n        id: app-2\n\n      # rack 2\n      - {{ addr: '{}', id: app-3 , weight: 2 }}\nroutes:\n  - upstream: web  # all of it\n",
         apps[0].addr(),
         apps[1].addr(),
         apps[2].addr(),
@@ -30,9 +46,7 @@ fn file(apps: &[Origin]) -> String {
 async fn shop() -> (Vec<Origin>, Tidegate, String) {
     let apps = Origin::several(4).await;
     let text = file(&apps);
-    let dir = TempDir::new().expect("a temporary folder");
-    fs::write(dir.path().join("tidegate.yaml"), &text).expect("a writable folder");
-    let tide = Tidegate::run_in(dir).await;
+    let tide = Tidegate::run_in(folder(&text)).await;
     (apps, tide, text)
 }
 
@@ -96,7 +110,7 @@ async fn what_is_saved_is_what_a_careful_hand_would_write_and_nothing_is_reset()
     assert_eq!(mode & 0o777, 0o640);
     assert_eq!(
         fs::read_dir(tide.dir()).unwrap().count(),
-        1,
+        2,
         "nothing is left beside it"
     );
 
@@ -133,8 +147,7 @@ async fn what_is_saved_is_what_a_careful_hand_would_write_and_nothing_is_reset()
     assert_eq!(again["patch"], "", "{again}");
 
     // And so it starts.
-    let fresh = TempDir::new().unwrap();
-    fs::copy(tide.path(), fresh.path().join("tidegate.yaml")).unwrap();
+    let fresh = folder(&fs::read_to_string(tide.path()).unwrap());
     let next = Tidegate::run_in(fresh).await;
     let ids = |web: &Value| -> Vec<(String, String, String)> {
         let nodes = web["nodes"]
@@ -180,7 +193,7 @@ async fn what_no_line_edit_can_say_is_refused_with_a_patch() {
         "upstreams:\n  web: &web\n    nodes: [{}, {}]\n  api: *web\nroutes:\n  - upstream: web\n  - match: {{ path: /api }}\n    upstream: api\n",
         apps[0], apps[1]
     );
-    let tide = Tidegate::run(&yaml).await;
+    let tide = run(&yaml).await;
     let text = fs::read_to_string(tide.path()).unwrap();
     tide.verb("web/app-1", "drain").await;
     let refused = save(&tide, "").await;
@@ -208,18 +221,14 @@ async fn what_no_line_edit_can_say_is_refused_with_a_patch() {
 #[tokio::test]
 async fn a_saved_link_stays_a_link_and_an_entry_goes_into_the_file_it_stands_in() {
     let apps = Origin::several(2).await;
-    let dir = TempDir::new().unwrap();
     let own = TempDir::new().unwrap();
     let list = own.path().join("list.yaml");
-    fs::write(
-        &list,
-        format!("\u{feff}# by deploy\r\n- {}   # one\r\n", apps[0]),
-    )
-    .unwrap();
+    let text = format!("\u{feff}# by deploy\r\n- {}   # one\r\n", apps[0]);
+    fs::write(&list, text).unwrap();
+    let dir = folder(&complete(&format!(
+        "{ADMIN}upstreams: {{ web: {{ nodes_file: nodes.yaml }} }}\nroutes: [{{ upstream: web }}]\n"
+    )));
     symlink(&list, dir.path().join("nodes.yaml")).unwrap();
-    let yaml =
-        complete("upstreams: { web: { nodes_file: nodes.yaml } }\nroutes: [{ upstream: web }]\n");
-    fs::write(dir.path().join("tidegate.yaml"), yaml).unwrap();
     let tide = Tidegate::run_in(dir).await;
     tide.verb("web/app-1", "drain").await;
     let add = json!({ "addr": apps[1].addr().to_string(), "id": "app-2" }).to_string();
@@ -248,7 +257,7 @@ async fn a_saved_link_stays_a_link_and_an_entry_goes_into_the_file_it_stands_in(
 #[tokio::test]
 async fn an_upstream_without_a_node_cannot_be_saved() {
     let apps = Origin::several(1).await;
-    let tide = Tidegate::run(web("", format!("[{}]", apps[0]))).await;
+    let tide = run(&web("", format!("[{}]", apps[0]))).await;
     let text = fs::read_to_string(tide.path()).unwrap();
     let gone = tide
         .api("DELETE", "/api/v1/upstreams/web/nodes/app-1", "")
@@ -262,4 +271,32 @@ async fn an_upstream_without_a_node_cannot_be_saved() {
         refused.text()
     );
     assert_eq!(fs::read_to_string(tide.path()).unwrap(), text);
+}
+
+#[tokio::test]
+async fn who_saves_is_in_the_audit_and_who_may_not_writes_nothing() {
+    let (apps, tide, text) = shop().await;
+    change_all(&tide, &apps).await;
+    let done = tide.command(&["save", "--dry-run"]).await;
+    assert_eq!(done.code, 0, "{}", done.all());
+    assert!(done.all().contains("+        weight: 5"), "{}", done.all());
+    let done = tide.command(&["save"]).await;
+    assert_eq!(done.code, 0, "{}", done.all());
+    assert!(done.all().contains("saved: generation "), "{}", done.all());
+    let audit = tide.json("/api/v1/audit?limit=1").await;
+    let last = &audit["audit"][0];
+    assert_eq!(
+        (&last["who"], &last["action"], &last["outcome"]),
+        (&json!("boss"), &json!("save"), &json!("ok")),
+        "{last}"
+    );
+    assert_eq!(
+        fs::read_to_string(tide.path()).unwrap(),
+        by_hand(&text, &apps)
+    );
+    // Without tokens nobody is admin.
+    let tide = Tidegate::run(web("", format!("[{}]", apps[0]))).await;
+    tide.verb("web/app-1", "drain").await;
+    assert_eq!(save(&tide, "").await.status, 403);
+    assert_eq!(tide.status().await["drift"], 1);
 }

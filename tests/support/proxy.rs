@@ -233,8 +233,16 @@ impl Tidegate {
         };
         request = request.host(&self.admin.to_string());
         request = request.field("Connection", "close");
+        if let Some(token) = self.token() {
+            request = request.field("Authorization", &format!("Bearer {token}"));
+        }
         let asked = async { Client::connect(self.admin).await?.ask(&request).await }.await;
         asked.unwrap_or_else(|e| panic!("stats port, {method} {target}: {e}"))
+    }
+
+    /// The token that this story brings everywhere: what `own.token` in the folder of its file holds.
+    fn token(&self) -> Option<String> {
+        std::fs::read_to_string(self.dir().join("own.token")).ok()
     }
 
     /// A GET that must answer 200 with JSON.
@@ -351,6 +359,9 @@ impl Tidegate {
     pub async fn command(&self, args: &[&str]) -> Done {
         let mut command = Command::new(BINARY);
         let command = command.args(args);
+        if let Some(token) = self.token() {
+            command.env("TIDEGATE_TOKEN", token);
+        }
         finish(command.env("TIDEGATE_ADMIN", self.admin.to_string())).await
     }
 

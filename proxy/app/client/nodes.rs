@@ -206,7 +206,8 @@ fn code(well: bool) -> ExitCode {
     reason = "a command has one thread and nothing else to do"
 )]
 fn wait(admin: &AdminArgs, nodes: &[String], limit: Duration) -> Result<ExitCode, Failed> {
-    let (begun, mut told) = (Instant::now(), Instant::now());
+    let begun = Instant::now();
+    let mut told = begun;
     let attended = std::io::stderr().is_terminal();
     for node in nodes {
         loop {

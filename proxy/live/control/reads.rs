@@ -75,7 +75,10 @@ impl Control {
     pub fn pending(&self) -> Result<Vec<Change>, Vec<Problem>> {
         let loaded = self.source.load();
         match &loaded.config {
-            Some(config) => Ok(diff(&self.hold.load().config, config)),
+            Some(config) => {
+                let in_use = self.inner.lock().file.clone();
+                Ok(diff(&in_use, config))
+            }
             None => Err(loaded.errors().cloned().collect()),
         }
     }

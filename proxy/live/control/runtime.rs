@@ -31,7 +31,13 @@ impl Verb {
     /// Its word in the audit.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Verb::Set { .. } => "change",
+            Verb::Set { intent, weight } => match (intent, weight) {
+                (Some(Intent::Drain), None) => "drain",
+                (Some(Intent::Up), None) => "undrain",
+                (Some(Intent::Down), None) => "down",
+                (None, Some(_)) => "weight",
+                _ => "change",
+            },
             Verb::Add(_) => "add",
             Verb::Remove => "remove",
         }
