@@ -85,7 +85,7 @@ pub struct Door {
 
 /// Why somebody is not let in.
 struct Refusal {
-    problem: Problem,
+    problem: Box<Problem>,
     /// Who it is, as far as that is known.
     caller: Caller,
     /// It was a wrong token: told of also where nothing was to be changed.
@@ -125,7 +125,7 @@ impl Door {
             role: Role::Read,
         };
         let refuse = |problem| Refusal {
-            problem,
+            problem: Box::new(problem),
             caller: nobody(),
             wrong_token: false,
         };
@@ -161,7 +161,7 @@ impl Door {
         };
         let needed = needed.unwrap_or(Role::Read);
         let refuse = |problem, caller: &Caller| Refusal {
-            problem,
+            problem: Box::new(problem),
             caller: caller.clone(),
             wrong_token: false,
         };
@@ -235,7 +235,7 @@ pub async fn guard(
                 let deeds = Deeds::of(control, refusals, refusal.caller, method, uri);
                 deeds.answered(refusal.problem.status(), refusal.problem.detail());
             }
-            refusal.problem.into_response()
+            (*refusal.problem).into_response()
         }
     };
     let headers = response.headers_mut();

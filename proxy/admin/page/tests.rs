@@ -109,14 +109,14 @@ fn who_has_a_file_already_is_not_sent_it_again() {
 
 #[test]
 fn every_file_says_its_kind_and_what_it_may_do() {
-    for at in 0..ASSETS.len() {
+    for (at, asset) in ASSETS.iter().enumerate() {
         let response = answer(at, &HeaderMap::new());
         let headers = response.headers();
         let kind = headers[header::CONTENT_TYPE].to_str().expect("a kind");
-        let ends = [".html", ".js", ".css", ".svg"].map(|end| ASSETS[at].name.ends_with(end));
+        let ends = [".html", ".js", ".css", ".svg"].map(|end| asset.name.ends_with(end));
         let kinds = ["text/html", "text/javascript", "text/css", "image/svg"];
         for (is, wanted) in ends.into_iter().zip(kinds) {
-            assert_eq!(is, kind.starts_with(wanted), "{}: {kind}", ASSETS[at].name);
+            assert_eq!(is, kind.starts_with(wanted), "{}: {kind}", asset.name);
         }
         assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY);
     }

@@ -61,7 +61,7 @@ pub fn remove(args: &RemoveArgs) -> ExitCode {
     let (node, admin) = (&args.node.node, &args.node.admin);
     let removed = path_of(node, "").and_then(|path| Proxy::at(admin).delete(&path));
     ended(removed.and_then(|answer| match args.wait {
-        Some(limit) => wait(admin, &[node.clone()], limit),
+        Some(limit) => wait(admin, std::slice::from_ref(node), limit),
         None => {
             print_node(admin, node, &answer);
             Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 //! Never a word of the command line, which everybody on the machine can read, and never printed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::Failed;
 use crate::app::cli::AdminArgs;
@@ -35,7 +35,7 @@ pub fn of(args: &AdminArgs) -> Result<Option<String>, Failed> {
     Ok(Some(token.to_string()))
 }
 
-fn cannot_read(file: &PathBuf, e: &std::io::Error) -> Failed {
+fn cannot_read(file: &Path, e: &std::io::Error) -> Failed {
     format!(
         "cannot read the token in {}: {e}\n  = help: --token-file names a file that you may read, with the token alone in it",
         file.display()
@@ -56,6 +56,8 @@ pub fn remedy(status: u16, brought: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::app::cli::Output;
 

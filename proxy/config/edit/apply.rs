@@ -41,13 +41,16 @@ pub enum Edit {
 /// A stretch of the text and what stands there instead.
 pub(super) type Piece = (Range<usize>, String);
 
+/// An entry: where its list stands, and its position there.
+type Entry = (Vec<usize>, usize);
+
 /// The text after all edits.
 ///
 /// # Errors
 /// When one of them cannot be made without touching what it is not about.
 pub fn apply(text: &str, edits: &[Edit]) -> Result<String, Cannot> {
     let tree = Tree::of(text)?;
-    let mut sets: BTreeMap<(Vec<usize>, usize), Vec<(&str, &str)>> = BTreeMap::new();
+    let mut sets: BTreeMap<Entry, Vec<(&str, &str)>> = BTreeMap::new();
     let mut adds: BTreeMap<Vec<usize>, Vec<&str>> = BTreeMap::new();
     let mut removes: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
     for edit in edits {

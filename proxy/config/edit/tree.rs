@@ -125,11 +125,14 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// A key of a mapping and where it stands.
+type Key = (String, Range<usize>);
+
 /// The tree while events arrive.
 struct Growing<'a> {
     tree: Tree<'a>,
     /// Lists and mappings without an end yet; in a mapping, the key whose value comes next.
-    open: Vec<(usize, Option<(String, Range<usize>)>)>,
+    open: Vec<(usize, Option<Key>)>,
 }
 
 impl Growing<'_> {

@@ -89,3 +89,120 @@ pub(super) fn in_use(snapshot: &Snapshot) -> InUse<'_> {
         sticky: sticky.map(|u| &*u.name).collect::<HashSet<_>>(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::live::control::{Control, Reloaded};
+    use crate::live::source::Source;
+    use crate::telemetry::metrics::Metrics;
+
+    use super::*;
+
+    const TEN_MINUTES: Duration = Duration::from_secs(600);
+    const SHOP: &str = "upstreams: { web: { nodes: [\"127.0.0.1:1\"], health: off }, shop: { nodes: [{ addr: \"127.0.0.1:2\", id: app }], \
+        health: off, sticky: { cookie: c } } }\n\
+        routes:\n  - { name: web, upstream: web }\n  - { name: shop, match: { path: /shop/ }, upstream: shop, cache: true, rate_limit: { rate: 1/s } }\n";
+    const NO_SHOP: &str = "upstreams: { web: { nodes: [\"127.0.0.1:1\"], health: off } }\n\
+        routes:\n  - { name: web, upstream: web }\n";
+
+    /// A proxy that reads this file again and again.
+    struct Stage {
+        control: Control,
+        path: std::path::PathBuf,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Stage {
+        fn of(upstreams: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("tidegate.yaml");
+            std::fs::write(&path, whole(upstreams)).unwrap();
+            let source = Source::File(path.clone());
+            let loaded = source.load();
+            let config = loaded.config.clone().unwrap();
+            let metrics = Metrics::new("1");
+            let now = Instant::now();
+            let control = Control::start(source, config, &loaded, metrics, true, now).unwrap();
+            Stage {
+                control,
+                path,
+                _dir: dir,
+            }
+        }
+
+        fn has(&self, upstreams: &str) {
+            std::fs::write(&self.path, whole(upstreams)).unwrap();
+            let reloaded = self.control.reload("test", false);
+            assert!(matches!(reloaded, Reloaded::Applied { .. }), "{reloaded:?}");
+        }
+
+        /// How many samples name the shop.
+        fn of_shop(&self, now: Instant) -> usize {
+            let text = self.control.exposition(now);
+            let named = |line: &&str| line.contains("=\"shop\"");
+            text.lines().filter(named).count()
+        }
+    }
+
+    fn whole(upstreams: &str) -> String {
+        format!(
+            "listen: [{{ addr: \"127.0.0.1:0\" }}]\naccess_log: {{ format: \"off\" }}\n{upstreams}"
+        )
+    }
+
+    #[test]
+    fn what_a_reload_removes_is_told_for_ten_minutes_and_no_longer() {
+        let stage = Stage::of(SHOP);
+        let served = &stage.control.hold.load().upstreams[1].members[0]
+            .metrics
+            .clone();
+        served.answered(200, Duration::ZERO);
+        assert!(stage.of_shop(Instant::now()) > 40);
+        stage.has(NO_SHOP);
+        let left = Instant::now() + Duration::from_secs(2); // its node is waited for a moment
+        stage.control.tick(left);
+        assert!(stage.of_shop(left) > 30, "its counts stay");
+        let text = stage.control.exposition(left);
+        assert!(
+            !text.contains("node_health{health=\"healthy\",node=\"app\""),
+            "its state does not"
+        );
+        stage.control.tick(left + TEN_MINUTES);
+        assert_eq!(stage.of_shop(left), 0);
+    }
+
+    #[test]
+    fn what_a_reload_brings_back_in_time_keeps_its_counts() {
+        let stage = Stage::of(SHOP);
+        let served = &stage.control.hold.load().upstreams[1].members[0]
+            .metrics
+            .clone();
+        served.answered(200, Duration::ZERO);
+        stage.has(NO_SHOP);
+        let left = Instant::now() + Duration::from_secs(2);
+        stage.control.tick(left);
+        stage.has(SHOP);
+        stage.control.tick(left + TEN_MINUTES * 2);
+        let text = stage.control.exposition(left);
+        let line =
+            "tidegate_upstream_requests_total{code=\"200\",node=\"app\",upstream=\"shop\"} 1";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn a_node_that_fails_after_it_was_forgotten_has_no_counts_again() {
+        let stage = Stage::of(SHOP);
+        let node = stage.control.hold.load().upstreams[1].pool.candidates()[0]
+            .node
+            .clone();
+        stage.has(NO_SHOP);
+        let left = Instant::now() + Duration::from_secs(2);
+        stage.control.tick(left);
+        stage.control.tick(left + TEN_MINUTES);
+        let input = crate::balance::node::Input::Intend(Intent::Down);
+        stage.control.apply(&node, input, left + TEN_MINUTES);
+        assert_eq!(stage.of_shop(left), 0);
+    }
+}

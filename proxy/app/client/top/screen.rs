@@ -95,6 +95,10 @@ fn restore() {
 }
 
 /// A signal would end the program where it stands, with the terminal as it is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command has nothing but the terminal to put in order, and its own thread may wait for the proxy"
+)]
 fn restore_on_signals() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
