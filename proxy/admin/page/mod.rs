@@ -109,7 +109,9 @@ fn answer(at: usize, headers: &HeaderMap) -> Response {
             HeaderValue::from_static(POLICY),
         ),
     ];
-    response.headers_mut().extend(set);
+    for (name, value) in set {
+        response.headers_mut().insert(name, value);
+    }
     response
 }
 

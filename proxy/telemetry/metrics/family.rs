@@ -15,6 +15,11 @@ use parking_lot::{Mutex, RwLock};
 use prometheus::core::Metric;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGauge};
 
+/// What is what a state is when somebody asks.
+mod mirror;
+
+pub(super) use mirror::{Mirror, Sample};
+
 /// What all names of ours begin with.
 const PREFIX: &str = "tidegate_";
 
@@ -320,61 +325,6 @@ impl Tell for Sum {
         self.0.head("", "", text);
         whole(self.1.total(), text);
     }
-}
-
-/// A family whose samples are what a state is when somebody asks: it keeps none of its own, so it cannot drift.
-#[derive(Debug)]
-pub(super) struct Mirror {
-    shape: Shape,
-    kind: &'static str,
-}
-
-impl Mirror {
-    pub(super) fn gauge(name: &str, help: &'static str) -> Self {
-        let kind = "gauge";
-        let shape = Shape::new(name, help, &[]);
-        Mirror { shape, kind }
-    }
-
-    /// Of something that is counted elsewhere and never goes back.
-    pub(super) fn counter(name: &str, help: &'static str) -> Self {
-        let kind = "counter";
-        let shape = Shape::new(name, help, &[]);
-        Mirror { shape, kind }
-    }
-
-    /// HELP and TYPE; the samples follow.
-    pub(super) fn begin(&self, text: &mut String) {
-        self.shape.begin(self.kind, text);
-    }
-
-    /// One sample. `labels` are written as they are, one after the other: see [`label`].
-    pub(super) fn sample(&self, labels: &[&str], value: Sample, text: &mut String) {
-        text.push_str(&self.shape.name);
-        text.push('{');
-        for (at, label) in labels.iter().enumerate() {
-            if at > 0 {
-                text.push(',');
-            }
-            text.push_str(label);
-        }
-        text.push_str("} ");
-        match value {
-            Sample::Whole(value) => whole(value, text),
-            Sample::Float(value) => {
-                let _ = writeln!(text, "{value}");
-            }
-        }
-    }
-}
-
-/// The value of a sample.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Sample {
-    /// A count, a size, yes or no.
-    Whole(u64),
-    /// Anything else.
-    Float(f64),
 }
 
 /// `name="value"`, escaped.
