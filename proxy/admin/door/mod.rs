@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::caller::Caller;
 use super::deeds::{Deeds, Refusals};
+use super::page::POLICY;
 use super::problem::{Problem, Why};
 use crate::base::role::Role;
 use crate::config::checked::{RateKey, RateLimit};
@@ -58,10 +59,7 @@ const FIELDS: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'",
-    ),
+    (header::CONTENT_SECURITY_POLICY, POLICY),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
@@ -240,7 +238,7 @@ pub async fn guard(
     };
     let headers = response.headers_mut();
     for (name, value) in FIELDS {
-        // The page says more of itself, and may be kept.
+        // The page says of itself that it may be kept.
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));

@@ -104,10 +104,6 @@ fn answer(at: usize, headers: &HeaderMap) -> Response {
         (header::ETAG, tag.clone()),
         (header::CONTENT_TYPE, HeaderValue::from_static(asset.kind())),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(POLICY),
-        ),
     ];
     for (name, value) in set {
         response.headers_mut().insert(name, value);
