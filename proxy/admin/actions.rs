@@ -19,6 +19,7 @@ use super::reads::find_node;
 use super::views::NodeView;
 use crate::base::node::Intent;
 use crate::config::checked::MAX_WEIGHT;
+use crate::config::problem::Problem as Mistake;
 use crate::live::control::{Control, Reloaded};
 use crate::live::overlay::Change;
 
@@ -69,10 +70,22 @@ pub async fn reload(
     Extension(caller): Extension<Caller>,
     Extension(deeds): Extension<Deeds>,
 ) -> Result<Json<ReloadView>, Problem> {
+    // The disk may be slow: not on the thread that answers everybody else.
+    let reloading = move || read_again(&control, &caller, &deeds);
+    let reloaded = tokio::task::spawn_blocking(reloading).await;
+    reloaded.unwrap_or_else(|e| {
+        let detail = format!("the reload failed: {e}");
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
+    })
+}
+
+/// Reads the files again and tells what came of it.
+fn read_again(
+    control: &Control,
+    caller: &Caller,
+    deeds: &Deeds,
+) -> Result<Json<ReloadView>, Problem> {
     let before = control.hold.load().generation;
-    let texts = |problems: &[crate::config::problem::Problem]| -> Vec<String> {
-        problems.iter().map(ToString::to_string).collect()
-    };
     match control.reload(&format!("reload asked for by {caller}"), false) {
         Reloaded::Applied {
             generation,
@@ -85,7 +98,7 @@ pub async fn reload(
                 result: "applied",
                 generation,
                 notes,
-                warnings: texts(&warnings),
+                warnings: warnings.iter().map(Mistake::told_to_all).collect(),
             }))
         }
         Reloaded::Unchanged => {
@@ -102,7 +115,7 @@ pub async fn reload(
             let detail = "the configuration was refused; the one in use stays";
             let errors = problems.iter().map(|problem| {
                 let mut error = json!(problem);
-                error["text"] = problem.to_string().into();
+                error["text"] = problem.told_to_all().into();
                 error
             });
             let errors = errors.collect();

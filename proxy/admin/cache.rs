@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,6 +27,8 @@ use crate::live::control::{Control, Explained, Variant};
 use crate::live::snapshot::Express;
 use crate::telemetry::top::{Counted, Top};
 
+/// One asks at a time what is stored: it takes a thread for as long as it walks.
+static WALKS: Semaphore = Semaphore::const_new(1);
 /// URLs of a list in one answer.
 const TOP: usize = 20;
 /// Bytes of a URL that are shown; the longest that may be stored has thousands.
@@ -239,7 +242,8 @@ pub async fn explain(
     let asked = Question::of(query.as_deref().unwrap_or_default())
         .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     let explaining = move || control.explain(&asked.url, &asked.method, &asked.headers);
-    // It walks over all that is stored: not on the thread that answers everybody else.
+    // It walks over all that is stored: not on the thread that answers everybody else, and one after the other.
+    let _turn = WALKS.acquire().await;
     let explained = tokio::task::spawn_blocking(explaining).await;
     let explained = explained
         .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?

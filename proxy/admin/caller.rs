@@ -15,6 +15,8 @@ pub struct Caller {
     pub name: Option<Arc<str>>,
     /// What it may do.
     pub role: Role,
+    /// What tells its token from others; none: it needed none.
+    pub key: Option<u64>,
 }
 
 impl fmt::Display for Caller {
@@ -36,6 +38,7 @@ mod tests {
             addr: "10.0.0.5:99".parse().expect("invariant: an address"),
             name: None,
             role: Role::Read,
+            key: None,
         };
         assert_eq!(caller.to_string(), "10.0.0.5:99");
         caller.name = Some("deploy".into());

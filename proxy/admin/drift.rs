@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::caller::Caller;
 use super::deeds::Deeds;
+use super::paging::ByName;
 use super::problem::{CannotBe, InTheWay, NotThere, Problem, Wrong};
 use crate::live::control::{Control, Unsaved};
 use crate::live::overlay::Drift;
@@ -35,6 +36,8 @@ pub struct DriftList {
     generation: u64,
     /// Every difference from the file, by upstream and node.
     entries: Vec<DriftView>,
+    /// The `cursor` of what comes after these; none: that was all.
+    next_cursor: Option<String>,
 }
 
 /// A difference between what the file says and what runs.
@@ -52,12 +55,16 @@ pub struct DriftView {
     now: String,
     /// The same as a sentence.
     text: String,
+    /// What the list is sorted by where it comes in pieces.
+    #[serde(skip)]
+    key: String,
 }
 
 impl From<Drift> for DriftView {
     fn from(drift: Drift) -> Self {
         DriftView {
             text: drift.to_string(),
+            key: format!("{}/{} {}", drift.upstream, drift.node, drift.what.as_str()),
             upstream: drift.upstream,
             node: drift.node,
             what: drift.what.as_str(),
@@ -104,13 +111,22 @@ pub struct DropView {
 }
 
 /// `GET /api/v1/drift`: what differs from the file.
-#[utoipa::path(get, path = "/api/v1/drift", tag = "read", responses((status = 200, body = DriftList)))]
-pub async fn drift(State(control): Shared) -> Json<DriftList> {
+#[utoipa::path(
+    get, path = "/api/v1/drift", tag = "read", params(ByName),
+    responses((status = 200, body = DriftList), Wrong)
+)]
+pub async fn drift(
+    State(control): Shared,
+    asked: Result<Query<ByName>, QueryRejection>,
+) -> Result<Json<DriftList>, Problem> {
     let (generation, entries) = control.drifted();
-    Json(DriftList {
+    let entries: Vec<DriftView> = entries.into_iter().map(Into::into).collect();
+    let (entries, next_cursor) = ByName::asked(asked)?.of(entries, |one| &one.key)?;
+    Ok(Json(DriftList {
         generation,
-        entries: entries.into_iter().map(Into::into).collect(),
-    })
+        entries,
+        next_cursor,
+    }))
 }
 
 /// `POST /api/v1/save`: the file says what runs, from now on.
@@ -138,6 +154,8 @@ pub async fn save(
         let saved = control.save(&who, dry);
         if saved.is_ok() && !dry {
             deeds.done("save", "", "", "the file says what runs");
+        } else if dry {
+            deeds.looked();
         }
         saved
     };

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -18,6 +19,8 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::caller::Caller;
+use super::known::Known;
 use super::problem::{Problem, Wrong};
 use crate::live::control::Control;
 use crate::telemetry::tap::{Filter, Heard, MOST_READERS, Reader};
@@ -124,6 +127,7 @@ fn wrong(detail: String) -> Problem {
 )]
 pub async fn log(
     State(control): State<Arc<Control>>,
+    Extension(caller): Extension<Caller>,
     asked: Result<Query<LogAsk>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let Query(asked) = asked.map_err(|e| wrong(e.body_text()))?;
@@ -136,12 +140,20 @@ pub async fn log(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?;
     let breath = KeepAlive::new().interval(BREATH);
-    Ok(Sse::new(told(reader)).keep_alive(breath))
+    let whom = Known::new(control.clone(), caller);
+    Ok(Sse::new(told(reader, whom)).keep_alive(breath))
 }
 
-fn told(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
-    unfold(reader, async |mut reader| {
-        let event = match reader.next().await {
+fn told(reader: Reader, whom: Known) -> impl Stream<Item = Result<Event, Infallible>> {
+    unfold((reader, whom), async |(mut reader, mut whom)| {
+        let heard = tokio::select! {
+            heard = reader.next() => heard,
+            () = whom.is_unknown() => return None,
+        };
+        if !whom.may_go_on() {
+            return None;
+        }
+        let event = match heard {
             Heard::Line(line) => {
                 // The log's own writer makes nothing but UTF-8 of it.
                 let line = String::from_utf8_lossy(&line);
@@ -152,7 +164,7 @@ fn told(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
                 Event::default().event("lost").data(count.to_string())
             }
         };
-        Some((Ok(event), reader))
+        Some((Ok(event), (reader, whom)))
     })
 }
 

@@ -32,6 +32,8 @@ mod events;
 mod figures;
 /// Figures over time.
 mod history;
+/// Who listens to what has no end.
+mod known;
 /// Requests as they end.
 mod log;
 /// Nodes that come, go and change.

@@ -6,12 +6,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
 use crate::live::control::Control;
+
+/// One reads the files at a time.
+static READS: Semaphore = Semaphore::const_new(1);
 
 /// What this file answers.
 pub fn routes() -> OpenApiRouter<Arc<Control>> {
@@ -45,7 +49,8 @@ pub struct ChangeView {
 )]
 pub async fn diff(State(control): State<Arc<Control>>) -> Result<Json<ConfigDiff>, Problem> {
     let generation = control.hold.load().generation;
-    // The disk may be slow: not on the thread that answers everybody else.
+    // The disk may be slow: not on the thread that answers everybody else, and one after the other.
+    let _turn = READS.acquire().await;
     let pending = tokio::task::spawn_blocking(move || control.pending()).await;
     let pending =
         pending.map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
@@ -60,6 +65,6 @@ pub async fn diff(State(control): State<Arc<Control>>) -> Result<Json<ConfigDiff
     Ok(Json(ConfigDiff {
         generation,
         changes: changes.into_iter().map(view).collect(),
-        errors: errors.iter().map(ToString::to_string).collect(),
+        errors: errors.iter().map(|p| p.told_to_all()).collect(),
     }))
 }

@@ -10,6 +10,7 @@ use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +22,8 @@ use crate::live::control::{Control, PurgeWhat, mode};
 
 /// Purges in one request; each that is not of a URL walks over all that is stored.
 const AT_ONCE: usize = 1_000;
+/// Requests that are carried out at a time.
+static WALKS: Semaphore = Semaphore::const_new(2);
 /// What to send.
 const SEND: &str = "send one of {\"url\": \"http://HOST/PATH\"}, {\"tag\": \"TAG\"}, {\"prefix\": \"/PATH\"} (with \"host\" or without), {\"host\": \"HOST\"}, {\"all\": true}, or a list of such; with \"hard\": true it is removed instead of validated";
 
@@ -119,7 +122,8 @@ pub async fn purge(
         }
         asked => one(&control, &asked, (&who, &deeds)).map(PurgeAnswer::One),
     };
-    // It walks over all that is stored: not on the thread that answers everybody else.
+    // It walks over all that is stored: not on the thread that answers everybody else, and a few at a time.
+    let _turn = WALKS.acquire().await;
     let purged = tokio::task::spawn_blocking(purging).await;
     purged
         .unwrap_or_else(|e| {

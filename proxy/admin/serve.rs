@@ -4,7 +4,9 @@
 //! connection. What is taken, if only now and then, may go on for ever: streams live for hours. The last places are
 //! for this machine, so that nobody who fills the port from outside locks the operator out.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,9 +17,9 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::door::Door;
 
@@ -25,6 +27,8 @@ use super::door::Door;
 const MOST: usize = 256;
 /// Of them, those for this machine alone.
 const RESERVED: usize = 32;
+/// Of one address, or one network of IPv6 that a host has for itself (64 bits).
+const OF_ONE: usize = 128;
 /// How long a request head may take, and a connection may wait for one.
 const HEAD: Duration = Duration::from_secs(10);
 /// Bytes of a head.
@@ -38,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Takes connections until the process ends.
 pub async fn run(listener: TcpListener, router: Router, door: Arc<Door>) {
-    let places = Arc::new(Semaphore::new(MOST));
+    let places = Arc::new(Places::default());
     let mut turned_away = 0_u64;
     let mut tell = tokio::time::interval(TELL);
     loop {
@@ -51,7 +55,7 @@ pub async fn run(listener: TcpListener, router: Router, door: Arc<Door>) {
                 }
             }
             came = listener.accept() => match came {
-                Ok((stream, peer)) => match place(&places, peer) {
+                Ok((stream, peer)) => match places.take(peer) {
                     Some(place) => drop(tokio::spawn(serve(stream, peer, router.clone(), place))),
                     None => turned_away += 1,
                 },
@@ -64,16 +68,61 @@ pub async fn run(listener: TcpListener, router: Router, door: Arc<Door>) {
     }
 }
 
-/// A place for a connection from there; `None`: there is none.
-fn place(places: &Arc<Semaphore>, peer: SocketAddr) -> Option<OwnedSemaphorePermit> {
-    let local = peer.ip().to_canonical().is_loopback();
-    let kept = if local { 0 } else { RESERVED };
-    let free = places.available_permits() > kept;
-    free.then(|| places.clone().try_acquire_owned().ok())?
+/// Who has a place: never more than [`MOST`] in all.
+#[derive(Debug, Default)]
+struct Places(Mutex<HashMap<IpAddr, usize>>);
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    places: Arc<Places>,
+    whose: IpAddr,
+}
+
+impl Places {
+    /// A place for a connection from there; `None`: there is none.
+    fn take(self: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
+        let whose = host(peer.ip().to_canonical());
+        let kept = if whose.is_loopback() { 0 } else { RESERVED };
+        let mut taken = self.0.lock();
+        let all: usize = taken.values().sum();
+        let own = taken.get(&whose).copied().unwrap_or(0);
+        if all + kept >= MOST || own >= OF_ONE {
+            return None;
+        }
+        taken.insert(whose, own + 1);
+        Some(Place {
+            places: self.clone(),
+            whose,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock();
+        if let Entry::Occupied(mut own) = taken.entry(self.whose) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+    }
+}
+
+/// What counts as one caller: an address of IPv4, a network of 64 bits of IPv6.
+fn host(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V6(addr) if !addr.is_loopback() => {
+            let network = addr.to_bits() >> 64 << 64;
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+        addr => addr,
+    }
 }
 
 /// Serves one connection to its end.
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, place: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, place: Place) {
     let _place = place;
     let socket = SockRef::from(&stream);
     let keepalive = TcpKeepalive::new().with_time(UNTAKEN);
@@ -102,19 +151,39 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, place: Owned
 mod tests {
     use super::*;
 
+    fn from(addr: &str) -> SocketAddr {
+        SocketAddr::new(addr.parse().expect("an address"), 9)
+    }
+
     #[test]
     fn the_last_places_are_for_this_machine() {
-        let places = Arc::new(Semaphore::new(MOST));
-        let far: SocketAddr = "10.0.0.1:9".parse().expect("an address");
-        let near: SocketAddr = "[::ffff:127.0.0.1]:9".parse().expect("an address");
-        let taken: Vec<_> = (0..MOST).map_while(|_| place(&places, far)).collect();
+        let places = Arc::new(Places::default());
+        let near = from("::ffff:127.0.0.1");
+        let far = |n: usize| from(&format!("10.0.0.{}", 1 + n % 4));
+        let taken: Vec<_> = (0..MOST).map_while(|n| places.take(far(n))).collect();
         assert_eq!(taken.len(), MOST - RESERVED);
-        let here: Vec<_> = (0..MOST).map_while(|_| place(&places, near)).collect();
+        let here: Vec<_> = (0..MOST).map_while(|_| places.take(near)).collect();
         assert_eq!(here.len(), RESERVED);
         drop(taken);
         assert!(
-            place(&places, far).is_some(),
+            places.take(far(0)).is_some(),
             "a place that is left is free"
         );
+        drop(here);
+        assert!(
+            places.0.lock().is_empty(),
+            "and nothing is kept of who left"
+        );
+    }
+
+    #[test]
+    fn nobody_takes_all_of_them() {
+        let places = Arc::new(Places::default());
+        let taken: Vec<_> = (0..MOST)
+            .map_while(|n| places.take(from(&format!("2001:db8::{n:x}"))))
+            .collect();
+        assert_eq!(taken.len(), OF_ONE, "a host has a whole network");
+        assert!(places.take(from("2001:db8:0:1::1")).is_some());
+        assert!(places.take(from("127.0.0.1")).is_some());
     }
 }

@@ -70,7 +70,7 @@ impl LastReload {
         LastReload {
             ok: last.problems.is_empty(),
             at: stamp(last.at),
-            errors: last.problems.iter().map(ToString::to_string).collect(),
+            errors: last.problems.iter().map(|p| p.told_to_all()).collect(),
         }
     }
 }

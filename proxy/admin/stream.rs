@@ -18,6 +18,8 @@ use tokio::sync::{Semaphore, watch};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::caller::Caller;
+use super::known::Known;
 use super::problem::{Problem, ProblemView};
 use super::tick::TickView;
 use crate::live::control::Control;
@@ -112,6 +114,7 @@ impl Viewers {
 pub async fn stream(
     State(control): State<Arc<Control>>,
     Extension(viewers): Extension<Arc<Viewers>>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
     let Ok(place) = viewers.places.clone().try_acquire_owned() else {
         let detail = format!(
@@ -120,11 +123,18 @@ pub async fn stream(
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     };
     let ticks = viewers.join(&control);
-    let told = unfold((ticks, place), |(mut ticks, place)| async move {
-        ticks.changed().await.ok()?;
-        let tick = ticks.borrow_and_update().clone();
-        Some((Ok::<_, Infallible>(tick), (ticks, place)))
-    });
+    let whom = Known::new(control, caller);
+    let told = unfold(
+        (ticks, place, whom),
+        |(mut ticks, place, mut whom)| async move {
+            ticks.changed().await.ok()?;
+            if !whom.may_go_on() {
+                return None;
+            }
+            let tick = ticks.borrow_and_update().clone();
+            Some((Ok::<_, Infallible>(tick), (ticks, place, whom)))
+        },
+    );
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::from_stream(told)).into_response())
 }

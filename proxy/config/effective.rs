@@ -23,6 +23,8 @@ mod cache;
 mod compress;
 mod dns;
 mod health;
+
+pub(super) use health::shown;
 mod sticky;
 mod upstream;
 
@@ -265,8 +267,7 @@ fn matcher(out: &mut Writer, matcher: &Match, at: &At) {
         let at = at.key("headers");
         out.section("headers", false);
         for (name, value) in &matcher.headers {
-            let value = quoted(&String::from_utf8_lossy(value.as_bytes()));
-            out.value(&at, name.as_str(), &value);
+            out.value(&at, name.as_str(), &quoted(&shown(name, value)));
         }
         out.close();
     }

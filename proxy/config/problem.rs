@@ -90,7 +90,40 @@ pub struct Problem {
     pub help: Vec<String>,
 }
 
+/// Parts of words after which a line may hold what lets somebody in.
+const SECRETS: [&str; 7] = [
+    "auth",
+    "token",
+    "secret",
+    "passw",
+    "key",
+    "credential",
+    "cookie",
+];
+
 impl Problem {
+    /// As it is told to whoever may read the stats port: without lines of the file that may hold a secret.
+    pub fn told_to_all(&self) -> String {
+        let bare = |place: &Place| {
+            let text = place.text.to_ascii_lowercase();
+            let may_be_one = SECRETS.iter().any(|part| text.contains(part));
+            Place {
+                text: if may_be_one {
+                    "".into()
+                } else {
+                    place.text.clone()
+                },
+                ..place.clone()
+            }
+        };
+        let shown = Problem {
+            place: bare(&self.place),
+            also: (self.also.as_ref()).map(|(place, what)| (bare(place), what.clone())),
+            ..self.clone()
+        };
+        shown.to_string()
+    }
+
     /// A problem of this weight.
     pub fn new(severity: Severity, place: Place, message: impl Into<String>) -> Problem {
         Problem {

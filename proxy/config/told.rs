@@ -3,6 +3,7 @@
 //! The words are the keys of the file, so that whoever reads one finds the other.
 
 use super::checked::{HostPattern, Match, PathPattern};
+use super::effective::shown;
 
 /// What it matches; a request must meet all of it.
 pub fn matcher(matcher: &Match) -> String {
@@ -26,8 +27,7 @@ pub fn matcher(matcher: &Match) -> String {
         said.push(format!("methods {}", methods.join(" or ")));
     }
     for (name, value) in &matcher.headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        said.push(format!("header {name}: {value}"));
+        said.push(format!("header {name}: {}", shown(name, value)));
     }
     match said.is_empty() {
         true => "everything".into(),

@@ -83,7 +83,7 @@ impl Over<'_> {
             .and_then(|at| self.snapshot.config.routes[at].slow);
         let (log, tap) = (
             log.wants(failed, fastrand::f64),
-            self.control.tap.is_heard(),
+            self.control.tap.is_heard(self.status),
         );
         // Asked once, whoever wants to know: what it withholds is counted.
         let told = (log || tap) && (!refused || self.control.flood.may_tell(self.at));

@@ -72,7 +72,14 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
     let why = refused.why;
     control.metrics.refused(why);
     let snapshot = control.hold.load();
-    let (log, tap) = (snapshot.log.wants(true, || 0.0), control.tap.is_heard());
+    let status = match why {
+        Refusal::Prelude => 0,
+        why => why.status().as_u16(),
+    };
+    let (log, tap) = (
+        snapshot.log.wants(true, || 0.0),
+        control.tap.is_heard(status),
+    );
     if !(log || tap) || !control.flood.may_tell(SystemTime::now()) {
         return;
     }
@@ -87,11 +94,7 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         path: &refused.path,
         query: None,
         version: Version::HTTP_11,
-        status: if why == Refusal::Prelude {
-            0
-        } else {
-            why.status().as_u16()
-        },
+        status,
         bytes_in: 0,
         bytes_out: 0,
         queue: None,

@@ -24,8 +24,13 @@ pub async fn run(control: &Control) {
     let mut seconds = interval_at(next.into(), SECOND);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut generations = control.generations();
-    let mut sampler = Sampler::default();
+    let mut sampler = Sampler {
+        // What was counted before this job fell over and was started again did not come in one second.
+        counted_before: control.history.lock().second().is_some(),
+        ..Sampler::default()
+    };
     sampler.follow(control, Instant::now());
+    sampler.counted_before = false;
     loop {
         tokio::select! {
             _ = seconds.tick() => sampler.sample(control, Instant::now(), SystemTime::now()),
@@ -45,6 +50,8 @@ struct Sampler {
     routes: Vec<Source<Arc<RouteMetrics>>>,
     upstreams: Vec<Source<Sum>>,
     nodes: Vec<Source<OfNode>>,
+    /// What is new to it was counted before; otherwise its counts begin at nothing, however late it is looked at.
+    counted_before: bool,
 }
 
 /// Something that is read.
@@ -73,10 +80,12 @@ struct Sum {
 }
 
 impl<T> Source<T> {
-    /// One that is read from now on.
-    fn new(name: String, what: T, read: impl FnOnce(&T, &mut Amounts)) -> Self {
+    /// One that is read from now on; `before`: how to read what is no news.
+    fn new(name: String, what: T, before: Option<fn(&T, &mut Amounts)>) -> Self {
         let mut last = Amounts::default();
-        read(&what, &mut last);
+        if let Some(read) = before {
+            read(&what, &mut last);
+        }
         Source {
             name,
             what,
@@ -119,6 +128,7 @@ impl Sampler {
     fn follow_routes(&mut self, control: &Control, now: Instant) {
         let snapshot = control.hold.load();
         let mut known = by_name(&mut self.routes);
+        let before = self.counted_before.then_some(read_route as fn(&_, &mut _));
         let no_route = crate::live::build::NO_ROUTE;
         let names = snapshot.config.routes.iter().map(|r| r.name.as_str());
         let metrics = snapshot.route_metrics.iter();
@@ -133,7 +143,7 @@ impl Sampler {
                     gone: None,
                     ..source
                 },
-                None => Source::new(name, metrics.clone(), read_route),
+                None => Source::new(name, metrics.clone(), before),
             });
         }
         self.routes.extend(leave(known, now));
@@ -143,10 +153,11 @@ impl Sampler {
         let snapshot = control.hold.load();
         let mut known_upstreams = by_name(&mut self.upstreams);
         let mut known = by_name(&mut self.nodes);
+        let before = self.counted_before.then_some(read_node as fn(&_, &mut _));
         for upstream in &snapshot.upstreams {
             let name = history::upstream(&upstream.name);
             let same = known_upstreams.remove(&name);
-            let source = same.unwrap_or_else(|| Source::new(name, Sum::default(), |_, _| ()));
+            let source = same.unwrap_or_else(|| Source::new(name, Sum::default(), None));
             let at = self.upstreams.len();
             self.upstreams.push(Source {
                 gone: None,
@@ -167,7 +178,7 @@ impl Sampler {
                         gone: None,
                         ..source
                     },
-                    None => Source::new(name, what, read_node),
+                    None => Source::new(name, what, before),
                 });
             }
         }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -30,8 +30,8 @@ const BYTES: usize = 1 << 20;
 /// Where finished requests can be heard.
 #[derive(Debug, Default)]
 pub struct Tap {
-    /// How many listen: read for every finished request, without the lock.
-    readers: AtomicUsize,
+    /// The first digits of statuses that anybody wants, a bit each: read for every finished request, without the lock.
+    wanted: AtomicU32,
     seats: RwLock<Vec<Arc<Seat>>>,
 }
 
@@ -67,9 +67,9 @@ pub struct Reader {
 }
 
 impl Tap {
-    /// Whether anybody listens.
-    pub fn is_heard(&self) -> bool {
-        self.readers.load(Relaxed) > 0
+    /// Whether anybody may want a request that ended with this status.
+    pub fn is_heard(&self, status: u16) -> bool {
+        self.wanted.load(Relaxed) & class(status) != 0
     }
 
     /// Listens from now on; `None`: [`MOST_READERS`] do already.
@@ -84,7 +84,7 @@ impl Tap {
             arrived: Notify::new(),
         });
         seats.push(seat.clone());
-        self.readers.store(seats.len(), Relaxed);
+        self.wanted.store(wanted(&seats), Relaxed);
         Some(Reader {
             tap: self.clone(),
             seat,
@@ -104,6 +104,19 @@ impl Tap {
             seat.put(line.clone());
         }
     }
+}
+
+/// The bit of a status: that of its first digit.
+fn class(status: u16) -> u32 {
+    1 << (status / 100).min(9)
+}
+
+/// The bits of all that anybody wants.
+fn wanted(seats: &[Arc<Seat>]) -> u32 {
+    seats
+        .iter()
+        .map(|seat| seat.filter.classes())
+        .fold(0, |all, one| all | one)
 }
 
 impl Seat {
@@ -149,7 +162,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut seats = self.tap.seats.write();
         seats.retain(|seat| !Arc::ptr_eq(seat, &self.seat));
-        self.tap.readers.store(seats.len(), Relaxed);
+        self.tap.wanted.store(wanted(&seats), Relaxed);
     }
 }
 

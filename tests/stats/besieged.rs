@@ -65,9 +65,9 @@ async fn ten_thousand_wrong_tokens_open_nothing_and_keep_nobody_out_elsewhere() 
         "{looked_at} of at most {most}"
     );
     assert_eq!(all.iter().map(|x| x.0 + x.1).sum::<usize>(), 10_000);
-    // The right one is not looked at either, from there.
+    // The right one opens from there, too: nobody locks the operator out.
     let right = here.ask(OPS, "POST", DRAIN, "").await;
-    assert_eq!(right.status, 429, "{}", right.text());
+    assert_eq!(right.status, 200, "{}", right.text());
 
     let audit = here.json("/api/v1/audit?limit=1000").await;
     let deeds = audit["audit"].as_array().unwrap();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::guarded::{ADMIN, Guarded, OPS, READ, WRONG};
 use crate::support::client::{Answer, Client, Request};
-use crate::support::proxy::one_node;
+use crate::support::proxy::{SOON, one_node};
 
 const DRAIN: &str = "/api/v1/upstreams/web/nodes/app-1/drain";
 
@@ -177,7 +177,83 @@ async fn a_get_changes_nothing_wherever_it_is_sent() {
         }
     }
     assert_eq!((here.generation().await, here.state().await), before);
-    assert_eq!(here.json("/api/v1/audit").await["audit"], json!([]));
+    let audit = here.json("/api/v1/audit").await;
+    let deeds = audit["audit"].as_array().unwrap();
+    assert!(!deeds.is_empty(), "who tries is seen");
+    assert!(
+        deeds.iter().all(|deed| deed["outcome"] == "refused"),
+        "{audit}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_refused_is_in_the_audit_also_if_it_only_wanted_to_read() {
+    let here = Guarded::run().await;
+    let stranger = here.request(None, "GET", "/api/v1/status", "");
+    assert_eq!(here.send(&stranger).await.status, 401);
+    let rebound = here
+        .request(Some(READ), "GET", "/api/v1/status", "")
+        .host("evil.example");
+    assert_eq!(here.send(&rebound).await.status, 421);
+    let page = here
+        .request(Some(READ), "GET", "/api/v1/status", "")
+        .field("Sec-Fetch-Site", "cross-site");
+    assert_eq!(here.send(&page).await.status, 403);
+    let audit = here.json("/api/v1/audit").await;
+    let deeds = audit["audit"].as_array().unwrap();
+    for status in [401, 403, 421] {
+        let is_told = deeds
+            .iter()
+            .any(|deed| deed["status"] == status && deed["outcome"] == "refused");
+        assert!(is_told, "{status}: {audit}");
+    }
+    // A link on another page may lead to ours.
+    let link = here
+        .request(None, "GET", "/", "")
+        .field("Sec-Fetch-Site", "cross-site");
+    assert_eq!(here.send(&link).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_has_no_end_ends_with_its_token() {
+    let here = Guarded::run().await;
+    let mut open = Vec::new();
+    for path in ["/api/v1/stream", "/api/v1/log"] {
+        let mut client = Client::connect(here.tide.admin())
+            .await
+            .expect("the stats port");
+        client
+            .send(&here.request(Some(READ), "GET", path, ""))
+            .await
+            .expect("a request");
+        let head = client.head().await.expect("a head");
+        assert_eq!(
+            head.get("content-type"),
+            Some("text/event-stream"),
+            "{path}"
+        );
+        open.push((path, client));
+    }
+    here.tide.write_file("read.token", "another-0123456789\n");
+    for (path, mut client) in open {
+        let ended = async { while let Ok(Some(_)) = client.chunk().await {} };
+        let ended = tokio::time::timeout(SOON, ended).await;
+        assert!(ended.is_ok(), "{path} goes on");
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_what_would_be_saved_is_no_deed() {
+    let here = Guarded::run().await;
+    assert_eq!(here.ask(ADMIN, "POST", DRAIN, "").await.status, 200);
+    let patch = here
+        .ask(ADMIN, "POST", "/api/v1/save?dry_run=true", "")
+        .await;
+    assert_eq!(patch.status, 200, "{}", patch.text());
+    let audit = here.json("/api/v1/audit").await;
+    let deeds = audit["audit"].as_array().unwrap();
+    assert!(deeds.iter().all(|deed| deed["action"] != "save"), "{audit}");
+    assert_eq!(deeds.len(), 1, "{audit}");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ mod refusals;
 
 pub use refusals::{Refusals, Refused};
 
-/// Deeds of one request that are written one by one; the rest of a long list is counted.
+/// Deeds of one request that have a place of their own in the audit and the events; the log has all of them.
 const MOST: usize = 100;
 /// What a wrong token is called in the audit.
 const WRONG_TOKEN: &str = "wrong token";
@@ -48,9 +48,10 @@ struct Attempt {
 
 #[derive(Debug, Default)]
 struct Told {
+    /// No more than a request may ask for at once.
     deeds: Vec<Said>,
-    /// Those beyond [`MOST`].
-    more: usize,
+    /// Nothing was to be changed: somebody only looked what would be.
+    looked: bool,
     /// What stands for the request's line.
     line: Option<(String, String)>,
     /// The status of the answer and, where it is a problem, its words.
@@ -132,12 +133,13 @@ impl Deeds {
         self.0.told.lock().answer = Some((status.as_u16(), why.to_string()));
     }
 
+    /// The request only looked what it would change: there is nothing to tell, unless it is refused.
+    pub fn looked(&self) {
+        self.0.told.lock().looked = true;
+    }
+
     fn add(&self, one: Said) {
-        let mut told = self.0.told.lock();
-        match told.deeds.len() < MOST {
-            true => told.deeds.push(one),
-            false => told.more += 1,
-        }
+        self.0.told.lock().deeds.push(one);
     }
 }
 
@@ -145,14 +147,13 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let told = std::mem::take(self.told.get_mut());
         let nothing_told = told.deeds.is_empty();
-        for one in told.deeds {
+        let mut deeds = told.deeds.into_iter();
+        for one in deeds.by_ref().take(MOST) {
             self.write(one.action, one.target, one.before, one.after, one.status);
         }
-        if told.more > 0 {
-            let more = format!("{} more of the same request", told.more);
-            self.write("and", more, String::new(), String::new(), 200);
-        }
-        if nothing_told {
+        self.sum_up(deeds);
+        let failed = (told.answer.as_ref()).is_none_or(|(status, _)| *status >= 400);
+        if nothing_told && (failed || !told.looked) {
             let left = || (LEFT, "the caller left before it was answered".to_string());
             let (status, why) = told.answer.unwrap_or_else(left);
             let line = std::mem::take(&mut self.line);
@@ -163,8 +164,34 @@ impl Drop for Attempt {
 }
 
 impl Attempt {
-    fn write(&self, action: &str, target: String, before: String, after: String, status: u16) {
-        let deed = Deed {
+    /// Tells the rest of a long list in one line, and the log all of it.
+    fn sum_up(&self, rest: impl Iterator<Item = Said>) {
+        let who = self.caller.to_string();
+        let (mut done, mut not) = (0, 0);
+        for one in rest {
+            let deed = self.deed(one.action, one.target, one.before, one.after, one.status);
+            match deed.outcome() {
+                "ok" => done += 1,
+                _ => not += 1,
+            }
+            tracing::info!("{} ({})", in_words(&who, &deed), deed.status);
+        }
+        if done + not > 0 {
+            let more = format!("{} more of the same request", done + not);
+            let ended = format!("{done} done, {not} not; each is in the log");
+            self.write("and", more, String::new(), ended, 200);
+        }
+    }
+
+    fn deed(
+        &self,
+        action: &str,
+        target: String,
+        before: String,
+        after: String,
+        status: u16,
+    ) -> Deed {
+        Deed {
             at: SystemTime::now(),
             who: self.caller.name.as_ref().map(ToString::to_string),
             from: self.caller.addr.to_string(),
@@ -173,7 +200,11 @@ impl Attempt {
             before: short(before),
             after: short(after),
             status,
-        };
+        }
+    }
+
+    fn write(&self, action: &str, target: String, before: String, after: String, status: u16) {
+        let deed = self.deed(action, target, before, after, status);
         if (400..500).contains(&status) {
             let refused = Refused {
                 from: self.caller.addr.ip(),

@@ -1,14 +1,16 @@
 //! Whose token it is (RFC 6750).
 //!
 //! Every token is compared with what is brought, each in a time that says nothing of it but its length. After some
-//! wrong ones of an address no token of that address is looked at for a while, so that nobody finds one by trying.
+//! wrong ones of an address further wrong ones are turned away with 429; a right one is let in all the same, or whoever
+//! shares an address with the operator could lock the operator out. Finding one by trying is prevented by its length.
 //! Without tokens in the configuration, callers on this machine are let in.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use subtle::ConstantTimeEq;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{Door, wait_for};
 use crate::admin::caller::Caller;
@@ -40,17 +42,13 @@ impl Door {
             let detail = "a token is needed: `Authorization: Bearer TOKEN`; the commands take --token-file FILE or TIDEGATE_TOKEN";
             return Err(No::unknown(detail, false));
         };
-        let none = HeaderMap::new();
-        let shut = self.wrong.would(peer.ip(), &none, now);
-        shut.map_err(|wait| {
-            let detail = "too many wrong tokens came from your address, and none is looked at now";
-            No {
-                problem: wait_for(wait, detail.into()),
-                wrong: true,
-            }
-        })?;
         let Some(token) = owner(tokens, brought) else {
-            let _ = self.wrong.ask(peer.ip(), &none, now); // there is room: it would have been refused before
+            self.wrong
+                .ask(peer.ip(), &HeaderMap::new(), now)
+                .map_err(|wait| No {
+                    problem: wait_for(wait, "too many wrong tokens come from your address".into()),
+                    wrong: true,
+                })?;
             let detail =
                 "this token is none of those that the configuration names; was it changed?";
             return Err(No::unknown(detail, true));
@@ -59,15 +57,8 @@ impl Door {
             addr: peer,
             name: Some(token.name.clone()),
             role: token.role,
+            key: Some(print_of(token)),
         })
-    }
-}
-
-impl Door {
-    /// Whether a token is brought from where so many wrong ones came that none is looked at.
-    pub(super) fn is_shut(&self, from: IpAddr, fields: &HeaderMap, now: Instant) -> bool {
-        let would = || self.wrong.would(from, &HeaderMap::new(), now);
-        fields.contains_key(header::AUTHORIZATION) && would().is_err()
     }
 }
 
@@ -88,7 +79,14 @@ impl No {
 
 /// Where there are no tokens: callers on this machine. One that came through a proxy here is none.
 fn neighbour(peer: SocketAddr, fields: &HeaderMap) -> Result<Caller, No> {
-    let came_through = ["forwarded", "x-forwarded-for", "via"];
+    let came_through = [
+        "forwarded",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+    ];
     let through = came_through.iter().any(|name| fields.contains_key(*name));
     if !peer.ip().to_canonical().is_loopback() || through {
         let detail = "without tokens only callers on its own machine are let in: name tokens in the configuration (`admin.tokens`), or call from there, through an SSH tunnel for instance";
@@ -98,7 +96,21 @@ fn neighbour(peer: SocketAddr, fields: &HeaderMap) -> Result<Caller, No> {
         addr: peer,
         name: None,
         role: Role::Ops,
+        key: None,
     })
+}
+
+/// Whether the one who was let in before would still be: the token is still named, and is the same.
+pub fn is_still_known(caller: &Caller, tokens: &[AdminToken]) -> bool {
+    match caller.key {
+        None => tokens.is_empty(),
+        Some(key) => tokens.iter().any(|token| print_of(token) == key),
+    }
+}
+
+/// What tells a token and its name from others without keeping it.
+fn print_of(token: &AdminToken) -> u64 {
+    xxh3_64_with_seed(token.file.key.bytes(), xxh3_64(token.name.as_bytes()))
 }
 
 /// The token that is brought; empty: something that is none. `None`: nothing.

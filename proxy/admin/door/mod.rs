@@ -11,14 +11,14 @@
 //! | do they know what they change? | 412 | `generation` |
 //!
 //! Then the handler. Reading needs no more than the role `read` and changes nothing; whatever is refused here has
-//! changed nothing either. A change that is refused, and a wrong token, is in the audit.
+//! changed nothing either. Whatever is refused, and a wrong token, is in the audit.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -44,6 +44,7 @@ mod needs;
 /// The door's part of the OpenAPI document.
 mod told;
 
+pub use bearer::is_still_known;
 pub use told::tell;
 
 /// Requests of one address, a second: more than any number of pages and scripts needs.
@@ -121,20 +122,21 @@ impl Door {
             addr: peer,
             name: None,
             role: Role::Read,
+            key: None,
         };
         let refuse = |problem| Refusal {
             problem: Box::new(problem),
             caller: nobody(),
             wrong_token: false,
         };
-        let asked = self.all.ask(peer.ip(), &HeaderMap::new(), now);
-        asked.map_err(|wait| {
-            let detail = format!("more than {RATE} requests a second come from your address");
-            Refusal {
-                wrong_token: self.is_shut(peer.ip(), fields, now),
-                ..refuse(wait_for(wait, detail))
-            }
-        })?;
+        // Who asks whether we live must not be told no because of a busy neighbour.
+        if !needs::PROBES.contains(&request.uri().path()) {
+            let asked = self.all.ask(peer.ip(), &HeaderMap::new(), now);
+            asked.map_err(|wait| {
+                let detail = format!("more than {RATE} requests a second come from your address");
+                refuse(wait_for(wait, detail))
+            })?;
+        }
         let snapshot = self.control.hold.load();
         let admin = self.control.admin(&snapshot.config);
         let hosts = admin.map_or(&[][..], |admin| &admin.hosts);
@@ -157,7 +159,9 @@ impl Door {
                 });
             }
         };
-        let needed = needed.unwrap_or(Role::Read);
+        let Some(needed) = needed else {
+            return Ok(Some(caller)); // a link on another page may lead to ours
+        };
         let refuse = |problem, caller: &Caller| Refusal {
             problem: Box::new(problem),
             caller: caller.clone(),
@@ -166,10 +170,20 @@ impl Door {
         if caller.role < needed {
             return Err(refuse(needs::refuse(&caller, needed), &caller));
         }
-        if needs::changes(request.method()) {
-            names::check_page(fields).map_err(|problem| refuse(problem, &caller))?;
-        }
+        names::check_page(fields).map_err(|problem| refuse(problem, &caller))?;
         Ok(Some(caller))
+    }
+
+    fn note_refusal(
+        &self,
+        from: Caller,
+        method: &Method,
+        uri: &Uri,
+        status: StatusCode,
+        why: &str,
+    ) {
+        let deeds = Deeds::of(&self.control, &self.refusals, from, method, uri);
+        deeds.answered(status, why);
     }
 
     fn note_wrong(&self, caller: Caller, request: &Request, problem: &Problem) {
@@ -188,9 +202,19 @@ impl Door {
         request.extensions_mut().insert(caller.clone());
         if !needs::changes(request.method()) {
             let tagged = generation::is_tagged(request.uri().path());
+            let (method, uri) = (request.method().clone(), request.uri().clone());
             let mut response = next.run(request).await;
             if tagged && response.status() == StatusCode::OK {
                 generation::tag(&mut response, generation);
+            }
+            if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+                self.note_refusal(
+                    caller,
+                    &method,
+                    &uri,
+                    response.status(),
+                    "a change is no GET",
+                );
             }
             return response;
         }
@@ -227,11 +251,10 @@ pub async fn guard(
         Err(refusal) => {
             if refusal.wrong_token {
                 door.note_wrong(refusal.caller, &request, &refusal.problem);
-            } else if needs::changes(request.method()) {
+            } else {
                 let (method, uri) = (request.method(), request.uri());
-                let (control, refusals) = (&door.control, &door.refusals);
-                let deeds = Deeds::of(control, refusals, refusal.caller, method, uri);
-                deeds.answered(refusal.problem.status(), refusal.problem.detail());
+                let (status, why) = (refusal.problem.status(), refusal.problem.detail());
+                door.note_refusal(refusal.caller, method, uri, status, why);
             }
             (*refusal.problem).into_response()
         }

@@ -34,7 +34,7 @@ pub fn check_page(fields: &HeaderMap) -> Result<(), Problem> {
     if !is_foreign_page(fields) {
         return Ok(());
     }
-    let detail = "a web page of another site may not change anything here";
+    let detail = "a web page of another site may neither change nor read anything here";
     Err(Problem::new(StatusCode::FORBIDDEN, detail))
 }
 

@@ -11,6 +11,8 @@ use crate::base::role::Role;
 /// What anybody may read who reaches the port: there is no data in it. `/` and what is below [`ASSETS`] are the page,
 /// which brings the token of its user for everything else; `/readyz` names nothing to strangers.
 pub const OPEN: [&str; 3] = ["/", "/healthz", "/readyz"];
+/// What somebody asks who only wants to know whether we live.
+pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 /// Below this is what the page is made of.
 pub const ASSETS: &str = "/assets/";
 /// What outlives the process.

@@ -73,7 +73,7 @@ fn tls(out: &mut Writer, tls: Option<&Tls>, at: &At) {
 }
 
 /// The value of a field, unless it looks like a secret.
-fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+pub fn shown(name: &HeaderName, value: &HeaderValue) -> String {
     match is_secret(name) {
         true => "REDACTED".into(),
         false => String::from_utf8_lossy(value.as_bytes()).into_owned(),

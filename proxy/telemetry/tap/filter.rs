@@ -75,6 +75,23 @@ impl Filter {
         Ok(())
     }
 
+    /// The first digits of statuses that may be wanted, a bit each.
+    pub fn classes(&self) -> u32 {
+        let of = |criterion: &Criterion| match criterion {
+            Criterion::Status(ranges) => {
+                let digits = ranges.iter().flat_map(|(from, to)| from / 100..=to / 100);
+                digits
+                    .map(|digit| 1 << digit.min(9))
+                    .fold(0, |all, one| all | one)
+            }
+            _ => u32::MAX,
+        };
+        self.criteria
+            .iter()
+            .map(of)
+            .fold(u32::MAX, |all, one| all & one)
+    }
+
     /// Whether a request is wanted.
     pub fn wants(&self, f: &Finished<'_>) -> bool {
         self.criteria.iter().all(|criterion| criterion.holds(f))

@@ -17,13 +17,13 @@ fn filter(criteria: &[(&str, &str)]) -> Filter {
 #[test]
 fn nobody_listens_until_somebody_does_and_after_it_left() {
     let tap = Arc::new(Tap::default());
-    assert!(!tap.is_heard());
+    assert!(!tap.is_heard(200));
     let reader = tap.listen(Filter::default()).unwrap();
     let other = tap.listen(Filter::default()).unwrap();
     drop(reader);
-    assert!(tap.is_heard());
+    assert!(tap.is_heard(200));
     drop(other);
-    assert!(!tap.is_heard() && tap.seats.read().is_empty());
+    assert!(!tap.is_heard(200) && tap.seats.read().is_empty());
 }
 
 #[test]

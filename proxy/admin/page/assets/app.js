@@ -20,6 +20,7 @@ const THEME = "tidegate-theme";
 
 let open = null;
 let drawn = false;
+let unknown = false;
 
 const here = () => (NAMES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "overview");
 
@@ -47,12 +48,22 @@ const LINK = {
   live: () => "live",
   polling: () => "every 2 s (no stream)",
   connecting: () => "connecting",
-  off: () => `not connected since ${clock(link.since)}`,
+  off: () => `${link.why ? "refused" : "not connected"} since ${clock(link.since)}`,
 };
 
 function tellLink() {
-  id("link").className = `link ${link.state}`;
-  put(id("link-text"), LINK[link.state]());
+  id("link").className = unknown ? "link" : `link ${link.state}`;
+  put(id("link-text"), unknown ? "waits for a token" : LINK[link.state]());
+}
+
+/** Asks who this is; the link says meanwhile what everything waits for. */
+async function token(words) {
+  unknown = true;
+  tellLink();
+  const given = await askToken(words);
+  unknown = false;
+  tellLink();
+  return given;
 }
 
 /** Draws at most once a frame, and not at all while nobody looks. */
@@ -98,7 +109,7 @@ function keys(event) {
 
 const kept = localStorage.getItem(THEME);
 theme(THEMES.includes(kept) ? kept : "auto");
-onToken(askToken);
+onToken(token);
 for (const view of Object.values(VIEWS)) view.begin();
 let taken = null;
 listen(() => {

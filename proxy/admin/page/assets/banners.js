@@ -45,8 +45,8 @@ export function tell() {
   const on = new Set();
   if (link.state === "off") {
     on.add(off);
-    put(off.title, `Not connected since ${clock(link.since)}.`);
-    put(off.text, "What is shown is from before; it is tried again all the time.");
+    put(off.title, `${link.why ? "Refused" : "Not connected"} since ${clock(link.since)}.`);
+    put(off.text, `${link.why ? `The stats port says: ${link.why}. ` : ""}What is shown is from before; it is tried again all the time.`);
   }
   if (tick) told(on);
   const want = ALL.filter((one) => on.has(one)).map((one) => one.el);
@@ -85,8 +85,8 @@ function told(on) {
   }
   if (tick.drift > 0) {
     on.add(drift);
-    put(drift.title, `${many(tick.drift, "node")} changed at run time.`);
-    put(drift.text, "The file says otherwise; the change is gone when the process ends.");
+    put(drift.title, `${many(tick.drift, "change")} at run time.`);
+    put(drift.text, "The file says otherwise; what was changed is gone when the process ends.");
     lines(drift, drifted.entries.map(inWords), "ul");
   }
 }
@@ -101,9 +101,11 @@ async function look(key) {
   waits = { key, list: waits.list };
   try {
     const [status, differs] = await Promise.all([get("api/v1/status"), tick.drift > 0 ? get("api/v1/drift") : { entries: [] }]);
+    if (waits.key !== key) return; // it was asked again meanwhile
     waits.list = status.waits_for_restart ?? [];
     drifted = { key, entries: differs.entries };
   } catch {
+    if (waits.key !== key) return;
     drifted = { key, entries: [] }; // the count is there; the words come with the next change
   }
   tell();

@@ -1,15 +1,15 @@
 // What is going on, once a second: by the stream, or by asking every two seconds while the stream is broken. Whoever
 // draws sees the same shape, a tick, and need not know where it came from.
 
-import { call, events, get } from "./api.js";
+import { Refused, call, events, get, sleep } from "./api.js";
 
 const POLL = 2000;
 const SILENT = 5000; // a stream that says nothing for so long is broken, whatever the network says
 const LONGEST = 30000;
 const SEEN = 60;
 
-/** How we are connected: `live`, `polling`, `off`, or `connecting`; and since when it is off. */
-export const link = { state: "connecting", since: new Date(), tries: 0 };
+/** How we are connected: `live`, `polling`, `off`, or `connecting`; since when it is off, and why, if we are told. */
+export const link = { state: "connecting", since: new Date(), why: "", tries: 0 };
 /** The last tick. */
 export let tick = null;
 /** The last minute of requests of every node, oldest first, as this page saw it: by UPSTREAM/NODE. */
@@ -27,16 +27,15 @@ export function begin() {
   poll();
 }
 
-const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
-
 function told() {
   for (const tell of listeners) tell();
 }
 
-function state(now) {
-  if (now === link.state) return;
-  if (now === "off") link.since = new Date();
+function state(now, why = "") {
+  if (now === link.state && why === link.why) return;
+  if (now === "off" && link.state !== "off") link.since = new Date();
   link.state = now;
+  link.why = why;
   told();
 }
 
@@ -98,8 +97,8 @@ async function poll() {
       if (link.state === "live") continue;
       state("polling");
       take(next);
-    } catch {
-      if (link.state !== "live") state("off");
+    } catch (error) {
+      if (link.state !== "live") state("off", error instanceof Refused ? error.message.replace(/\.$/, "") : "");
     }
   }
 }

@@ -1,6 +1,6 @@
 // Requests that were slow, with where their time went, and those that failed, as they come.
 
-import { Refused, events, get } from "./api.js";
+import { Refused, events, get, sleep } from "./api.js";
 import { Rows, h, id, put, show, svg } from "./dom.js";
 import { tick } from "./live.js";
 import { bytes, clock, many, NONE, time } from "./units.js";
@@ -9,6 +9,8 @@ const EVERY = 3000;
 const SHOWN = 50;
 const KEPT = 200;
 const AGAIN = 3000;
+const LONGEST = 30000;
+const SILENT = 35000; // something comes every ten seconds, if only to keep the stream alive
 
 let asking = null;
 let paused = false;
@@ -71,6 +73,7 @@ async function refresh() {
 
 let failed = [];
 let lost = 0;
+let skipped = 0;
 let number = 0;
 const errors = new Rows(id("errors").tBodies[0], ({ line }) => {
   const target = line.path + (line.query ? `?${line.query}` : "");
@@ -84,24 +87,47 @@ const errors = new Rows(id("errors").tBodies[0], ({ line }) => {
 
 function tellErrors(words) {
   errors.tell(failed, (one) => one.number);
-  put(id("errors-facts"), words ?? `Answers of 500 and above since this view was opened: ${failed.length ? many(failed.length, "line") : "none"}${lost ? `, and ${many(lost, "line")} that came too fast` : ""}.`);
+  put(id("errors-facts"), words ?? `Answers of 500 and above since this view was opened: ${failed.length ? many(failed.length, "line") : "none"}${lost ? `, and ${many(lost, "line")} that came too fast` : ""}${skipped ? `, and ${many(skipped, "line")} skipped while paused` : ""}.`);
 }
 
+/** Why the errors are not heard. */
+function silence(error, silent) {
+  if (error instanceof Refused) return `Not heard: ${error.message.replace(/\.$/, "")}`;
+  return silent ? `Nothing was heard for ${SILENT / 1000} s` : "The stream broke";
+}
+
+/** Reads until the view is closed. What ends the stream is said, and it is opened again, later each time. */
 async function read() {
   const mine = (reading = new AbortController());
+  let wait = AGAIN;
+  tellErrors();
   while (!mine.signal.aborted) {
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    mine.signal.addEventListener("abort", end, { once: true });
+    let timer = setTimeout(end, SILENT);
+    let why = null;
     try {
-      tellErrors();
-      await events("api/v1/log?status=5xx", mine.signal, (name, data) => {
-        if (name === "lost") lost += data.count;
-        if (name !== "line" || paused) return;
-        failed = [{ number: (number += 1), line: data }, ...failed].slice(0, KEPT);
+      await events("api/v1/log?status=5xx", ended.signal, (name, data) => {
+        clearTimeout(timer);
+        timer = setTimeout(end, SILENT);
+        if (name === "open") wait = AGAIN;
+        else if (name === "lost") lost += data.count;
+        else if (name !== "line") return;
+        else if (paused) skipped += 1;
+        else failed = [{ number: (number += 1), line: data }, ...failed].slice(0, KEPT);
         tellErrors();
       });
     } catch (error) {
-      if (error instanceof Refused) return tellErrors(error.message);
+      why = error;
     }
-    if (!mine.signal.aborted) await new Promise((wake) => setTimeout(wake, AGAIN));
+    clearTimeout(timer);
+    mine.signal.removeEventListener("abort", end);
+    if (mine.signal.aborted) return;
+    const pause = Math.max(wait, why?.after ?? 0);
+    tellErrors(`${silence(why, ended.signal.aborted)}; asked again in ${Math.ceil(pause / 1000)} s.`);
+    await sleep(pause, mine.signal);
+    wait = Math.min(wait * 2, LONGEST);
   }
 }
 
