@@ -151,7 +151,7 @@ pub async fn save(
     // The disk may be slow, and others read the stats port meanwhile. It is told where it is done: the caller may be
     // gone before it is.
     let writing = move || {
-        let saved = control.save(&who, dry);
+        let saved = control.save(&who, dry, None);
         if saved.is_ok() && !dry {
             deeds.done("save", "", "", "the file says what runs");
         } else if dry {
@@ -164,6 +164,8 @@ pub async fn save(
         .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?
         .map_err(|unsaved| match unsaved {
             Unsaved::Changed(why) => Problem::new(StatusCode::CONFLICT, why),
+            Unsaved::Other(other) => other.into(),
+            Unsaved::Written(why) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why),
             Unsaved::Cannot { why, patch } => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why).with_patch(patch)
             }
@@ -202,7 +204,7 @@ pub async fn forget(
         None => None,
         Some(name) => Some(name.split_once('/').ok_or_else(wrong)?),
     };
-    let (dropped, generation) = control.forget(node)?;
+    let (dropped, generation) = control.forget(node, None)?;
     let target = asked.node.as_deref().unwrap_or_default();
     deeds.done("drop", target, dropped.join("; "), "as the file says");
     Ok(Json(DropView {

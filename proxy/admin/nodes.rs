@@ -147,7 +147,7 @@ pub async fn patch(
     }
     let before = find_node(&control, &upstream, &node)?;
     let verb = Verb::Set { intent, weight };
-    control.ask(asked_of(&upstream, &node, verb))?;
+    control.ask(asked_of(&upstream, &node, verb), None)?;
     let after = find_node(&control, &upstream, &node)?;
     deeds.done(
         "change",
@@ -181,7 +181,7 @@ pub async fn add(
     };
     let new = entry(keys)?;
     let id = new.id.clone();
-    control.ask(asked_of(&upstream, &id, Verb::Add(Box::new(new))))?;
+    control.ask(asked_of(&upstream, &id, Verb::Add(Box::new(new))), None)?;
     let after = find_node(&control, &upstream, &id)?;
     deeds.done("add", format!("{upstream}/{id}"), "absent", words(&after));
     Ok((StatusCode::CREATED, Json(after)))
@@ -206,7 +206,7 @@ pub async fn remove(
     if before.removed {
         return Ok(Json(before)); // it is on its way already
     }
-    control.ask(asked_of(&upstream, &node, Verb::Remove))?;
+    control.ask(asked_of(&upstream, &node, Verb::Remove), None)?;
     deeds.done(
         "remove",
         format!("{upstream}/{node}"),
@@ -240,7 +240,7 @@ pub async fn many(
     let asked: Vec<_> = items.into_iter().map(item).collect();
     let right: Vec<Asked> = asked.iter().flat_map(|(_, one)| one.clone()).collect();
     let before = views::upstreams(&control, Instant::now());
-    let mut ended = control.ask_all(&right).into_iter();
+    let mut ended = control.ask_all(&right, None)?.into_iter();
     let after = views::upstreams(&control, Instant::now());
     let results = asked.into_iter().map(|(name, one)| {
         let one = one.map_err(|(status, why)| Problem::new(status, why));

@@ -145,6 +145,7 @@ impl From<VerbError> for Problem {
             VerbError::Exists(_) => StatusCode::CONFLICT,
             VerbError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             VerbError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            VerbError::OtherGeneration { .. } => StatusCode::PRECONDITION_FAILED,
         };
         Problem::new(status, e.to_string())
     }

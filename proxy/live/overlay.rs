@@ -3,17 +3,19 @@
 //! It lives as long as the process and the node's entry: a reload that changes the entry drops it, because the file
 //! has had the last word. It never changes the file: who wants that saves it (`live/control/save`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::base::node::Intent;
 use crate::config::checked::{Config, Node};
-use crate::config::validate::node::show;
 
 /// What differs from the file, told.
 mod drift;
+/// Ids and addresses that are not free.
+mod taken;
 
 pub use drift::{Drift, What};
+pub use taken::Taken;
 
 /// The most nodes that may be added at run time: more belong into a file.
 pub const MAX_ADDED: usize = 10_000;
@@ -90,23 +92,38 @@ impl Overlay {
 
     /// The entries of an upstream that run, given those of the file.
     fn nodes<'a>(&'a self, upstream: &str, file: &'a [Node]) -> impl Iterator<Item = &'a Node> {
+        let added = self.added.get(upstream).into_iter().flatten();
+        self.shown(upstream, file).chain(added)
+    }
+
+    /// The entries of the file that run.
+    fn shown<'a>(&'a self, upstream: &str, file: &'a [Node]) -> impl Iterator<Item = &'a Node> {
         let gone: BTreeSet<&str> = self
             .removed
             .iter()
             .filter(|(of, _)| of == upstream)
             .map(|(_, id)| id.as_str())
             .collect();
-        let added = self.added.get(upstream).into_iter().flatten();
-        let stays = file
-            .iter()
-            .filter(move |node| !gone.contains(node.id.as_str()));
-        stays.chain(added)
+        file.iter()
+            .filter(move |node| !gone.contains(node.id.as_str()))
     }
 
     /// The entry that runs and is called so, given those of the file.
     pub fn entry<'a>(&'a self, upstream: &str, file: &'a [Node], id: &str) -> Option<&'a Node> {
-        let called = |id: &str| self.nodes(upstream, file).find(|node| node.id == id);
+        let called = |id: &str| {
+            let added = self.added.get(upstream).into_iter().flatten();
+            let hidden = self
+                .removed
+                .contains(&(upstream.to_string(), id.to_string()));
+            let of_file = file.iter().filter(|_| !hidden);
+            of_file.chain(added).find(|node| node.id == id)
+        };
         called(id).or_else(|| called(entry_of(id)))
+    }
+
+    /// Ids and addresses of the nodes of an upstream that run, given those of the file.
+    pub fn taken(&self, upstream: &str, file: &[Node]) -> Taken {
+        self.nodes(upstream, file).collect()
     }
 
     /// Whether this entry, or the one of this address, was added at run time.
@@ -125,26 +142,33 @@ impl Overlay {
     }
 
     /// Adds a node. One of the file that was removed comes back where it stood, when it is the same but for state and
-    /// weight.
+    /// weight. `taken` is of this upstream, and has it from then on.
     ///
     /// # Errors
     /// When it exists.
-    pub fn add(&mut self, upstream: &str, file: &[Node], node: Node) -> Result<(), NoRoom> {
-        let same = |other: &&Node| other.id == node.id || show(&other.addr) == show(&node.addr);
-        if let Some(other) = self.nodes(upstream, file).find(same) {
-            return Err(NoRoom::Exists(other.id.clone()));
+    pub fn add(
+        &mut self,
+        upstream: &str,
+        file: &[Node],
+        node: Node,
+        taken: &mut Taken,
+    ) -> Result<(), NoRoom> {
+        if let Some(other) = taken.by(&node) {
+            return Err(NoRoom::Exists(other.to_string()));
         }
         let key = (upstream.to_string(), node.id.clone());
-        let was = file.iter().find(|entry| entry.id == node.id);
+        let hidden = self.removed.contains(&key);
+        let was = file.iter().filter(|_| hidden).find(|e| e.id == node.id);
         let back = was.filter(|was| {
             let alike = Node {
                 weight: was.weight,
                 state: was.state,
                 ..node.clone()
             };
-            alike == **was && self.removed.contains(&key)
+            alike == **was
         });
         if let Some(entry) = back {
+            taken.comes(&node);
             self.removed.remove(&key);
             self.set(upstream, &node.id, entry, Change::Intent(node.state));
             self.set(upstream, &node.id, entry, Change::Weight(node.weight));
@@ -153,6 +177,7 @@ impl Overlay {
         if self.added.values().map(Vec::len).sum::<usize>() >= MAX_ADDED {
             return Err(NoRoom::Full);
         }
+        taken.comes(&node);
         self.added.entry(key.0).or_default().push(node);
         Ok(())
     }
@@ -178,15 +203,14 @@ impl Overlay {
     pub fn clash(&self, file: &Config) -> Option<String> {
         self.added.iter().find_map(|(name, added)| {
             let upstream = file.upstreams.iter().find(|u| u.name == *name)?;
-            let same = |node: &&Node| {
-                let alike =
-                    |other: &&Node| other.id == node.id || show(&other.addr) == show(&node.addr);
-                self.nodes(name, &upstream.nodes).filter(alike).count() > 1
+            let mut taken = self.shown(name, &upstream.nodes).collect::<Taken>();
+            let clashes = |node: &&Node| {
+                let clashes = taken.by(node).is_some();
+                taken.comes(node);
+                clashes
             };
-            added
-                .iter()
-                .find(same)
-                .map(|node| format!("{name}/{}", node.id))
+            let node = added.iter().find(clashes)?;
+            Some(format!("{name}/{}", node.id))
         })
     }
 
@@ -262,14 +286,14 @@ impl Overlay {
             }
             keep
         });
-        let removed = &self.removed;
+        let named: BTreeMap<String, Taken> = (new.upstreams.iter())
+            .filter(|u| self.added.contains_key(&u.name))
+            .map(|u| (u.name.clone(), self.shown(&u.name, &u.nodes).collect()))
+            .collect();
         self.added.retain(|name, nodes| {
-            let upstream = new.upstreams.iter().find(|u| u.name == *name);
+            let upstream = named.get(name);
             nodes.retain(|node| {
-                let named = upstream.into_iter().flat_map(|u| &u.nodes).any(|other| {
-                    let gone = removed.contains(&(name.clone(), other.id.clone()));
-                    !gone && (other.id == node.id || show(&other.addr) == show(&node.addr))
-                });
+                let named = upstream.is_some_and(|taken| taken.by(node).is_some());
                 if named {
                     notes.push(format!("{name}/{}: the file names it now, so the file says how it is", node.id));
                 } else if upstream.is_none() {
@@ -332,11 +356,10 @@ impl Overlay {
         for (was, upstream) in old.upstreams.iter().zip(&file.upstreams) {
             let name = &upstream.name;
             let runs: Vec<&Node> = self.nodes(name, &was.nodes).collect();
+            let by_id: HashMap<&str, &Node> = runs.iter().map(|n| (n.id.as_str(), *n)).collect();
             for entry in &upstream.nodes {
-                let Some(node) = runs
-                    .iter()
-                    .find(|n| n.id == entry.id && n.addr == entry.addr)
-                else {
+                let same = by_id.get(entry.id.as_str());
+                let Some(node) = same.filter(|node| node.addr == entry.addr) else {
                     rest.remove(name, &entry.id);
                     continue;
                 };
@@ -347,9 +370,10 @@ impl Overlay {
                 rest.set(name, &entry.id, entry, Change::Intent(state));
                 rest.set(name, &entry.id, entry, Change::Weight(weight));
             }
+            let mut taken = rest.taken(name, &upstream.nodes);
             for node in runs {
                 // Those that exist are the ones above.
-                let _ = rest.add(name, &upstream.nodes, node.clone());
+                let _ = rest.add(name, &upstream.nodes, node.clone(), &mut taken);
             }
         }
         let runs = rest.over(file);

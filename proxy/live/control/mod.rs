@@ -54,7 +54,7 @@ pub use target::{PurgeWhat, Unclear};
 pub use words::{LastReload, Leaving, Reloaded, VerbError};
 
 use names::Names;
-use nodes::has_node;
+use nodes::nodes_of;
 
 /// Fetches whose clients have all left before a node answered and that go on all the same: enough that a page somebody
 /// gave up on is there for the next, few enough that who only comes and goes does not fill the nodes.
@@ -356,8 +356,9 @@ impl Control {
         let next = self.hold.load();
         self.settle_nodes(&old, &next, &inner.leaving, slowly, now);
         inner.file = file;
-        inner.leaving.retain(|l| !has_node(&next, &l.node));
-        let left = self.dismiss(&old, &next, &inner.overlay, now);
+        let named = nodes_of(&next);
+        (inner.leaving).retain(|l| !named.contains(&Arc::as_ptr(&l.node)));
+        let left = self.dismiss(&old, &named, &inner.overlay, now);
         inner.leaving.extend(left);
         Self::close_unkept(&old, &next);
         self.metrics.only(&told::in_use(&next), now);

@@ -2,7 +2,7 @@
 //!
 //! Nodes change here and on a request's way (a connection refused or made), always through `Node::apply`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,18 +27,14 @@ impl Control {
         slowly: bool,
         now: Instant,
     ) {
+        let left = leaving.iter().map(|l| (Arc::as_ptr(&l.node), l.addr));
+        let before: HashMap<_, _> = left.chain(addresses_in(old)).collect();
         for (upstream, config) in next.upstreams.iter().zip(&next.config.upstreams) {
             for (candidate, member) in upstream.pool.candidates().iter().zip(&upstream.members) {
                 let node = &candidate.node;
                 self.apply(node, Input::Intend(member.intent), now);
-                let moved = address_in(old, node)
-                    .or_else(|| {
-                        leaving
-                            .iter()
-                            .find(|l| Arc::ptr_eq(&l.node, node))
-                            .map(|l| l.addr)
-                    })
-                    .is_some_and(|addr| addr != member.addr);
+                let was = before.get(&Arc::as_ptr(node));
+                let moved = was.is_some_and(|addr| *addr != member.addr);
                 let health = node.view(now).health;
                 let stuck = config.health.is_none()
                     && matches!(health, Health::Unhealthy | Health::Checking);
@@ -50,15 +46,13 @@ impl Control {
                     let why = "no breaker any more".into();
                     self.apply(node, Input::Close { why }, now);
                 }
-                let is_new = address_in(old, node).is_none()
-                    && leaving.iter().all(|l| !Arc::ptr_eq(&l.node, node));
                 if config.health.is_none() {
                     node.apply(Input::Unprobed, now);
                 }
                 if config.outlier.is_none() {
                     self.apply(node, Input::Release, now);
                 }
-                let begins = (is_new && slowly) || moved;
+                let begins = (was.is_none() && slowly) || moved;
                 if begins && config.slow_start.is_some() && upstream.is_carried_without(node, now) {
                     node.apply(Input::Warm, now);
                 }
@@ -66,18 +60,18 @@ impl Control {
         }
     }
 
-    /// Nodes of `old` that `next` does not name drain from now on.
+    /// Nodes of `old` that are not among those `named` drain from now on.
     pub(super) fn dismiss(
         &self,
         old: &Snapshot,
-        next: &Snapshot,
+        named: &HashSet<*const Node>,
         overlay: &Overlay,
         now: Instant,
     ) -> Vec<Leaving> {
         let mut leaving = Vec::new();
         for (upstream, config) in old.upstreams.iter().zip(&old.config.upstreams) {
             for (candidate, member) in upstream.pool.candidates().iter().zip(&upstream.members) {
-                if !has_node(next, &candidate.node) {
+                if !named.contains(&Arc::as_ptr(&candidate.node)) {
                     self.apply(&candidate.node, Input::Intend(Intent::Drain), now);
                     let by_hand = overlay.is_removed(&upstream.name, &candidate.node.id)
                         || (member.added && !overlay.is_added(&upstream.name, &candidate.node.id));
@@ -251,18 +245,16 @@ fn words(standing: Standing) -> String {
     }
 }
 
-pub(super) fn has_node(snapshot: &Snapshot, node: &Arc<Node>) -> bool {
-    snapshot
-        .upstreams
-        .iter()
-        .flat_map(|u| u.pool.candidates())
-        .any(|c| Arc::ptr_eq(&c.node, node))
+/// The nodes of a generation, each by itself: they are many, and looked for one by one.
+pub(super) fn nodes_of(snapshot: &Snapshot) -> HashSet<*const Node> {
+    addresses_in(snapshot).map(|(node, _)| node).collect()
 }
 
-fn address_in(snapshot: &Snapshot, node: &Arc<Node>) -> Option<SocketAddr> {
-    snapshot.upstreams.iter().find_map(|upstream| {
-        let mut candidates = upstream.pool.candidates().iter();
-        let at = candidates.position(|c| Arc::ptr_eq(&c.node, node))?;
-        Some(upstream.members[at].addr)
+/// Where the nodes of a generation listen.
+fn addresses_in(snapshot: &Snapshot) -> impl Iterator<Item = (*const Node, SocketAddr)> {
+    snapshot.upstreams.iter().flat_map(|upstream| {
+        let candidates = upstream.pool.candidates().iter();
+        let both = candidates.zip(&upstream.members);
+        both.map(|(candidate, member)| (Arc::as_ptr(&candidate.node), member.addr))
     })
 }

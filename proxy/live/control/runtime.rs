@@ -3,12 +3,13 @@
 //! One change or a thousand of them are one new generation. What cannot be changed is told one by one and stops none of
 //! the others.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Control, Inner, VerbError};
 use crate::base::node::Intent;
 use crate::config::checked::{Node, NodeAddr};
-use crate::live::overlay::{Change, MAX_ADDED, NoRoom, Overlay};
+use crate::live::overlay::{Change, MAX_ADDED, NoRoom, Overlay, Taken};
 use crate::live::snapshot::Snapshot;
 
 /// What is to become of a node.
@@ -76,49 +77,77 @@ impl Control {
                 weight: Some(weight),
             },
         };
-        self.ask(Asked {
+        let asked = Asked {
             upstream: upstream.into(),
             node: target.into(),
             verb,
-        })
+        };
+        self.ask(asked, None)
     }
 
-    /// Carries out one change.
+    /// Carries out one change. `expected`: the generation that the caller has seen; none: any will do.
     ///
     /// # Errors
-    /// When it cannot be done; nothing was changed then.
-    pub fn ask(&self, asked: Asked) -> Result<Arc<Snapshot>, VerbError> {
-        let done = self.ask_all(&[asked]);
+    /// When it cannot be done, or another generation is in use; nothing was changed then.
+    pub fn ask(&self, asked: Asked, expected: Option<u64>) -> Result<Arc<Snapshot>, VerbError> {
+        let done = self.ask_all(&[asked], expected)?;
         done.into_iter().collect::<Result<(), VerbError>>()?;
         Ok(self.hold.load())
     }
 
-    /// Carries out changes in their order, all of them in one generation; says of each how it ended.
-    pub fn ask_all(&self, asked: &[Asked]) -> Vec<Result<(), VerbError>> {
+    /// Carries out changes in their order, all of them in one generation; says of each how it ended. `expected`: the
+    /// generation that the caller has seen; none: any will do.
+    ///
+    /// # Errors
+    /// When another generation is in use; nothing was changed then.
+    pub fn ask_all(
+        &self,
+        asked: &[Asked],
+        expected: Option<u64>,
+    ) -> Result<Vec<Result<(), VerbError>>, VerbError> {
         let mut inner = self.inner.lock();
+        self.still(expected)?;
         let mut overlay = inner.overlay.clone();
+        let mut taken = HashMap::new();
         let ended: Vec<_> = asked
             .iter()
-            .map(|one| one.change(&mut overlay, &inner))
+            .map(|one| one.change(&mut overlay, &inner, &mut taken))
             .collect();
         if ended.iter().all(Result::is_err) {
-            return ended;
+            return Ok(ended);
         }
         if let Err(e) = self.use_overlay(&mut inner, overlay) {
             let failed = |one: Result<(), VerbError>| one.and(Err(e.clone()));
-            return ended.into_iter().map(failed).collect();
+            return Ok(ended.into_iter().map(failed).collect());
         }
         drop(inner);
         self.warn_of_empty(asked);
-        ended
+        Ok(ended)
+    }
+
+    /// Whether the generation in use is the one that the caller has seen. Holds as long as `inner` is locked: each new
+    /// generation is made under it.
+    pub(super) fn still(&self, expected: Option<u64>) -> Result<(), VerbError> {
+        let is = self.hold.load().generation;
+        match expected {
+            Some(expected) if expected != is => Err(VerbError::OtherGeneration { expected, is }),
+            _ => Ok(()),
+        }
     }
 
     /// Forgets what was changed at run time: of one node, or of all. Says what, in words, and the generation from then on.
+    /// `expected`: the generation that the caller has seen; none: any will do.
     ///
     /// # Errors
-    /// When nothing of that node was changed, or the file's entry cannot come back beside one that was added.
-    pub fn forget(&self, node: Option<(&str, &str)>) -> Result<(Vec<String>, u64), VerbError> {
+    /// When nothing of that node was changed, the file's entry cannot come back beside one that was added, or another
+    /// generation is in use.
+    pub fn forget(
+        &self,
+        node: Option<(&str, &str)>,
+        expected: Option<u64>,
+    ) -> Result<(Vec<String>, u64), VerbError> {
         let mut inner = self.inner.lock();
+        self.still(expected)?;
         let before = inner.overlay.drift(&inner.file);
         let mut overlay = inner.overlay.clone();
         match node {
@@ -173,8 +202,13 @@ impl Control {
 }
 
 impl Asked {
-    /// Notes the change; `inner` says what the file is.
-    fn change(&self, overlay: &mut Overlay, inner: &Inner) -> Result<(), VerbError> {
+    /// Notes the change; `inner` says what the file is. `taken` is by upstream, of those that nodes came to already.
+    fn change<'a>(
+        &'a self,
+        overlay: &mut Overlay,
+        inner: &Inner,
+        taken: &mut HashMap<&'a str, Taken>,
+    ) -> Result<(), VerbError> {
         let Asked { upstream, node, .. } = self;
         let name = format!("{upstream}/{node}");
         let file = inner.file.upstreams.iter().find(|u| u.name == *upstream);
@@ -188,8 +222,10 @@ impl Asked {
                     "{MAX_ADDED} nodes were added at run time; save them, or write them into the file"
                 )),
             };
+            let anew = || overlay.taken(upstream, &file.nodes);
+            let taken = taken.entry(upstream).or_insert_with(anew);
             return overlay
-                .add(upstream, &file.nodes, Node::clone(new))
+                .add(upstream, &file.nodes, Node::clone(new), taken)
                 .map_err(told);
         }
         let entry = overlay.entry(upstream, &file.nodes, node).cloned();
@@ -213,7 +249,12 @@ impl Asked {
                     entry.id
                 )));
             }
-            Verb::Remove => overlay.remove(upstream, node),
+            Verb::Remove => {
+                if let Some(taken) = taken.get_mut(upstream.as_str()) {
+                    taken.goes(&entry);
+                }
+                overlay.remove(upstream, node);
+            }
             Verb::Add(_) => {}
         }
         Ok(())

@@ -4,19 +4,22 @@
 //! configuration that runs. A file that somebody changed meanwhile is never overwritten, and readers see the old text or
 //! the new one, nothing between. Nothing that is in use is reset: nodes, their health and their requests stay.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, chown};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Control, LastReload, unix_seconds};
+use super::{Control, LastReload, VerbError, unix_seconds};
 use crate::config::Loaded;
 use crate::config::checked::Config;
 use crate::config::edit::{self, Edited};
 use crate::config::effective::effective;
 use crate::live::source::Source;
+
+/// Files, replaced.
+mod write;
+
+use write::{Page, Unwritten};
 
 /// What saving changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,10 @@ pub struct Saved {
 pub enum Unsaved {
     /// The files are not those in use.
     Changed(String),
+    /// Another generation is in use than the caller has seen.
+    Other(VerbError),
+    /// The files were written, and yet are not in use.
+    Written(String),
     /// Why no line edit can do it, or the file cannot be written; and what to change by hand.
     Cannot {
         /// Why, and what to do.
@@ -41,30 +48,26 @@ pub enum Unsaved {
     },
 }
 
-/// A text that is to be written, and where.
-struct Page {
-    /// As the configuration calls it.
-    path: PathBuf,
-    before: Vec<u8>,
-    after: Vec<u8>,
-}
-
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
 impl Control {
     /// Writes what was changed at run time into the files, unless it is only a rehearsal (`dry`). `who` asked for it.
+    /// `expected`: the generation that the caller has seen, whose changes are saved; none: any will do.
     ///
     /// # Errors
-    /// When the files changed meanwhile, or lines cannot be edited; nothing was written then.
-    pub fn save(&self, who: &str, dry: bool) -> Result<Saved, Unsaved> {
+    /// When the files changed meanwhile, another generation is in use, or lines cannot be edited: nothing was written
+    /// then. [`Unsaved::Written`] alone comes after the writing.
+    pub fn save(&self, who: &str, dry: bool, expected: Option<u64>) -> Result<Saved, Unsaved> {
         // No reload meanwhile; the lock that the stats port reads under is not held while the disk works.
         let _one_at_a_time = self.reloading.lock();
         let loaded = self.source.load();
-        let (overlay, file, in_use) = {
+        let (overlay, file, in_use, generation) = {
             let inner = self.inner.lock();
-            (inner.overlay.clone(), inner.file.clone(), inner.in_use)
+            self.still(expected).map_err(Unsaved::Other)?;
+            let generation = self.hold.load().generation;
+            let (overlay, file) = (inner.overlay.clone(), inner.file.clone());
+            (overlay, file, inner.in_use, generation)
         };
-        let generation = self.hold.load().generation;
         if overlay.is_empty() {
             return Ok(Saved {
                 patch: String::new(),
@@ -86,9 +89,12 @@ impl Control {
         if dry {
             return Ok(Saved { patch, generation });
         }
-        write_all(&pages).map_err(|why| Unsaved::Cannot {
-            why,
-            patch: patch.clone(),
+        write::all(&pages).map_err(|unwritten| match unwritten {
+            Unwritten::Changed(why) => Unsaved::Changed(why),
+            Unwritten::Failed(why) => Unsaved::Cannot {
+                why,
+                patch: patch.clone(),
+            },
         })?;
         for page in &pages {
             tracing::info!(
@@ -119,9 +125,11 @@ impl Control {
             Err(e) => {
                 // The watcher sees the new file and tries again.
                 inner.overlay = before;
-                let why =
-                    format!("the file is written, and will be in use with the next reload: {e}");
-                Err(Unsaved::Cannot { why, patch })
+                let files: Vec<_> = pages.iter().map(|p| p.path.display().to_string()).collect();
+                Err(Unsaved::Written(format!(
+                    "{} WAS written and says what runs, but could not be put in use: {e}; reload once that is mended",
+                    files.join(", ")
+                )))
             }
         }
     }
@@ -189,61 +197,4 @@ fn page(edited: &Edited, loaded: &Loaded) -> Result<Page, String> {
         before,
         after,
     })
-}
-
-/// Replaces all files or none, as far as the system lets us.
-fn write_all(pages: &[Page]) -> Result<(), String> {
-    let told = |page: &Page, e: io::Error| {
-        format!(
-            "cannot write {}: {e}; let the user that runs tidegate write the file and its folder, or change it by hand",
-            page.path.display()
-        )
-    };
-    let mut ready = Vec::new();
-    for page in pages {
-        ready.push((
-            page,
-            prepared(&page.path, &page.after).map_err(|e| told(page, e))?,
-        ));
-    }
-    let mut done: Vec<&Page> = Vec::new();
-    for (page, (new, target)) in ready {
-        if let Err(e) = new.persist(&target) {
-            for page in done {
-                let back = prepared(&page.path, &page.before)
-                    .and_then(|(old, target)| old.persist(target).map_err(io::Error::from));
-                if let Err(e) = back {
-                    tracing::error!("{} cannot be put back as it was: {e}", page.path.display());
-                }
-            }
-            return Err(told(page, e.error));
-        }
-        // A power cut must not bring the old name back; without it the file is right all the same.
-        let _ = target
-            .parent()
-            .map(|dir| File::open(dir).and_then(|dir| dir.sync_all()));
-        done.push(page);
-    }
-    Ok(())
-}
-
-/// A file beside the one that `path` leads to, whole on the disk, with its mode and, where that is allowed, its owner.
-fn prepared(path: &Path, bytes: &[u8]) -> io::Result<(tempfile::NamedTempFile, PathBuf)> {
-    let target = fs::canonicalize(path)?;
-    let meta = fs::metadata(&target)?;
-    // Who may not write a file may often replace it; that would not be what its owner meant.
-    File::options().write(true).open(&target)?;
-    let dir = target.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::Builder::new()
-        .prefix(".tidegate-")
-        .tempfile_in(dir)?;
-    new.write_all(bytes)?;
-    let own = new.as_file().metadata()?;
-    if (own.uid(), own.gid()) != (meta.uid(), meta.gid()) {
-        // Only root may give files away.
-        let _ = chown(new.path(), Some(meta.uid()), Some(meta.gid()));
-    }
-    new.as_file().set_permissions(meta.permissions())?;
-    new.as_file().sync_all()?;
-    Ok((new, target))
 }

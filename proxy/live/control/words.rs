@@ -71,6 +71,13 @@ pub enum VerbError {
     Unchanged(String),
     /// The next generation could not be built.
     Failed(String),
+    /// The caller has seen another generation than the one in use.
+    OtherGeneration {
+        /// The one that it has seen.
+        expected: u64,
+        /// The one in use.
+        is: u64,
+    },
 }
 
 impl std::fmt::Display for VerbError {
@@ -86,6 +93,12 @@ impl std::fmt::Display for VerbError {
             }
             VerbError::Exists(why) | VerbError::Refused(why) | VerbError::Failed(why) => {
                 f.write_str(why)
+            }
+            VerbError::OtherGeneration { expected, is } => {
+                write!(
+                    f,
+                    "generation {is} is in use, and the change was decided on generation {expected}: something changed meanwhile. Read it again and decide anew"
+                )
             }
         }
     }

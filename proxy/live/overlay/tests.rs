@@ -3,6 +3,14 @@
 use super::*;
 use crate::config::checked::NodeAddr;
 
+impl Overlay {
+    /// Adds a node alone.
+    fn add_one(&mut self, upstream: &str, file: &[Node], node: Node) -> Result<(), NoRoom> {
+        let mut taken = self.taken(upstream, file);
+        self.add(upstream, file, node, &mut taken)
+    }
+}
+
 fn entry() -> Node {
     Node {
         id: "a".into(),
@@ -77,7 +85,7 @@ fn nodes_come_behind_those_of_the_file_and_go_from_among_them() {
     let mut overlay = Overlay::default();
     assert!(Arc::ptr_eq(&overlay.over(&file), &file), "nothing to do");
     overlay
-        .add("web", nodes(&file), new("x", "10.0.0.9:1"))
+        .add_one("web", nodes(&file), new("x", "10.0.0.9:1"))
         .unwrap();
     overlay.remove("web", "b");
     assert_eq!(ids(&overlay.over(&file)), ["a", "c", "x", "a"]);
@@ -109,12 +117,12 @@ fn what_exists_cannot_be_added_by_its_id_or_by_its_address() {
     let file = file(FILE);
     let mut overlay = Overlay::default();
     for (id, addr) in [("a", "10.0.0.8:1"), ("x", "10.0.0.2:1")] {
-        let no = overlay.add("web", nodes(&file), new(id, addr));
+        let no = overlay.add_one("web", nodes(&file), new(id, addr));
         assert!(matches!(no, Err(NoRoom::Exists(_))), "{no:?}");
     }
     assert!(overlay.is_empty());
     overlay
-        .add("api", &file.upstreams[1].nodes, new("b", "10.0.0.2:1"))
+        .add_one("api", &file.upstreams[1].nodes, new("b", "10.0.0.2:1"))
         .unwrap();
     assert_eq!(overlay.len(), 1, "another upstream is another matter");
 }
@@ -128,21 +136,21 @@ fn a_removed_node_that_is_added_again_is_that_of_the_file() {
         weight: 3,
         ..new("a", "10.0.0.1:1")
     };
-    overlay.add("web", nodes(&file), again).unwrap();
+    overlay.add_one("web", nodes(&file), again).unwrap();
     assert_eq!(ids(&overlay.over(&file))[0], "a", "where it stood");
     assert_eq!(overlay.of("web", "a").weight, Some(3));
     assert_eq!(overlay.len(), 1);
     // Another address is another node, and the file's entry cannot come back beside it.
     overlay.remove("web", "a");
     overlay
-        .add("web", nodes(&file), new("a", "10.0.0.7:1"))
+        .add_one("web", nodes(&file), new("a", "10.0.0.7:1"))
         .unwrap();
     assert_eq!(ids(&overlay.over(&file)), ["b", "c", "a", "a"]);
     assert_eq!(overlay.len(), 2);
     let mut other = Overlay::default();
     other.remove("web", "a");
     other
-        .add("web", nodes(&file), new("y", "10.0.0.1:1"))
+        .add_one("web", nodes(&file), new("y", "10.0.0.1:1"))
         .unwrap();
     assert_eq!(other.clash(&file), None);
     other.forget("web", "a");
@@ -154,13 +162,13 @@ fn the_file_has_the_last_word_of_what_it_changed() {
     let old = file(FILE);
     let mut overlay = Overlay::default();
     overlay
-        .add("web", nodes(&old), new("x", "10.0.0.9:1"))
+        .add_one("web", nodes(&old), new("x", "10.0.0.9:1"))
         .unwrap();
     overlay
-        .add("web", nodes(&old), new("y", "10.0.0.8:1"))
+        .add_one("web", nodes(&old), new("y", "10.0.0.8:1"))
         .unwrap();
     overlay
-        .add("api", &old.upstreams[1].nodes, new("z", "10.0.0.8:1"))
+        .add_one("api", &old.upstreams[1].nodes, new("z", "10.0.0.8:1"))
         .unwrap();
     overlay.remove("web", "a");
     overlay.remove("web", "b");
@@ -193,7 +201,7 @@ fn what_is_wanted_of_the_file_leaves_nothing_over() {
     let old = file(FILE);
     let mut overlay = Overlay::default();
     overlay
-        .add("web", nodes(&old), new("x", "10.0.0.9:1"))
+        .add_one("web", nodes(&old), new("x", "10.0.0.9:1"))
         .unwrap();
     overlay.remove("web", "a");
     overlay.set(
@@ -248,6 +256,28 @@ fn what_is_wanted_of_the_file_leaves_nothing_over() {
     assert!(why.contains("web has no node left"), "{why}");
 }
 
+#[test]
+fn as_many_as_there_is_room_for_come_at_once_and_not_one_more() {
+    let file = file(FILE);
+    let mut overlay = Overlay::default();
+    let mut taken = overlay.taken("web", nodes(&file));
+    let nth = |n: usize| new(&format!("n{n}"), &format!("10.1.{}.{}:1", n / 256, n % 256));
+    for n in 0..MAX_ADDED {
+        overlay
+            .add("web", nodes(&file), nth(n), &mut taken)
+            .unwrap();
+    }
+    assert_eq!(overlay.len(), MAX_ADDED);
+    assert_eq!(
+        overlay.add("web", nodes(&file), nth(MAX_ADDED), &mut taken),
+        Err(NoRoom::Full)
+    );
+    assert_eq!(
+        overlay.add("web", nodes(&file), nth(7), &mut taken),
+        Err(NoRoom::Exists("n7".into()))
+    );
+}
+
 mod laws {
     use super::*;
     use proptest::prelude::*;
@@ -285,6 +315,7 @@ mod laws {
         ) {
             let file = file(FILE);
             let mut overlay = Overlay::default();
+            let mut taken = overlay.taken("web", nodes(&file));
             for step in steps {
                 let before = overlay.clone();
                 let entry = |id: &str| before.entry("web", nodes(&file), id).cloned();
@@ -296,12 +327,13 @@ mod laws {
                     }
                     Step::Add(n, addr) => {
                         let node = new(&id(n), &format!("10.0.0.{addr}:1"));
-                        if overlay.add("web", nodes(&file), node).is_err() {
+                        if overlay.add("web", nodes(&file), node, &mut taken).is_err() {
                             prop_assert_eq!(&overlay, &before, "a failed change changes nothing");
                         }
                     }
                     Step::Remove(n) => {
-                        if entry(&id(n)).is_some() {
+                        if let Some(entry) = entry(&id(n)) {
+                            taken.goes(&entry);
                             overlay.remove("web", &id(n));
                         }
                     }
@@ -310,8 +342,10 @@ mod laws {
                         if overlay.clash(&file).is_some() {
                             overlay = before;
                         }
+                        taken = overlay.taken("web", nodes(&file));
                     }
                 }
+                prop_assert_eq!(&taken, &overlay.taken("web", nodes(&file)), "kept up as if made anew");
                 let runs = overlay.over(&file);
                 let mut ids: Vec<&str> = runs.upstreams[0].nodes.iter().map(|n| n.id.as_str()).collect();
                 ids.sort_unstable();
