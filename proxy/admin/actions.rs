@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::caller::Caller;
+use super::caller::{Caller, Expected};
 use super::deeds::Deeds;
 use super::problem::{CannotBe, NotThere, Problem};
 use super::reads::find_node;
@@ -136,6 +136,7 @@ fn read_again(
 pub async fn state(
     State(control): Shared,
     Extension(deeds): Extension<Deeds>,
+    Extension(Expected(expected)): Extension<Expected>,
     Path((upstream, node, verb)): Path<(String, String, String)>,
 ) -> Result<Json<NodeView>, Problem> {
     let (verb, intent) = match verb.as_str() {
@@ -150,7 +151,7 @@ pub async fn state(
     };
     change(
         &control,
-        (&deeds, verb),
+        (&deeds, verb, expected),
         &upstream,
         &node,
         Change::Intent(intent),
@@ -170,6 +171,7 @@ pub async fn state(
 pub async fn weight(
     State(control): Shared,
     Extension(deeds): Extension<Deeds>,
+    Extension(Expected(expected)): Extension<Expected>,
     Path((upstream, node)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Json<NodeView>, Problem> {
@@ -184,7 +186,7 @@ pub async fn weight(
     };
     change(
         &control,
-        (&deeds, "weight"),
+        (&deeds, "weight", expected),
         &upstream,
         &node,
         Change::Weight(weight),
@@ -193,7 +195,7 @@ pub async fn weight(
 
 fn change(
     control: &Control,
-    (deeds, verb): (&Deeds, &'static str),
+    (deeds, verb, expected): (&Deeds, &'static str, Option<u64>),
     upstream: &str,
     node: &str,
     change: Change,
@@ -202,7 +204,7 @@ fn change(
     if before.removed && change == Change::Intent(Intent::Drain) {
         return Ok(Json(before)); // it is draining already, and that is all it can do
     }
-    control.change(upstream, node, change)?;
+    control.change(upstream, node, change, expected)?;
     let after = find_node(control, upstream, node)?;
     let target = format!("{upstream}/{node}");
     deeds.done(verb, target, words(&before), words(&after));

@@ -6,6 +6,11 @@ use std::sync::Arc;
 
 use crate::base::role::Role;
 
+/// The generation on which a change was decided, if its caller says so: it is made in no other. Checked again under the
+/// lock that each generation is made under.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected(pub Option<u64>);
+
 /// A caller that the door let in.
 #[derive(Debug, Clone)]
 pub struct Caller {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Extension, Query, RawQuery, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::caller::Caller;
+use super::caller::{Caller, Expected};
 use super::deeds::Deeds;
 use super::paging::ByName;
 use super::problem::{CannotBe, InTheWay, NotThere, Problem, Wrong};
@@ -143,6 +143,7 @@ pub async fn save(
     State(control): Shared,
     Extension(caller): Extension<Caller>,
     Extension(deeds): Extension<Deeds>,
+    Extension(Expected(expected)): Extension<Expected>,
     how: Result<Query<How>, QueryRejection>,
 ) -> Result<Json<SaveView>, Problem> {
     let Query(how) = how.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
@@ -151,7 +152,7 @@ pub async fn save(
     // The disk may be slow, and others read the stats port meanwhile. It is told where it is done: the caller may be
     // gone before it is.
     let writing = move || {
-        let saved = control.save(&who, dry, None);
+        let saved = control.save(&who, dry, expected);
         if saved.is_ok() && !dry {
             deeds.done("save", "", "", "the file says what runs");
         } else if dry {
@@ -182,6 +183,7 @@ pub async fn save(
     post, path = "/api/v1/drop", tag = "change", request_body = Option<DropBody>,
     responses(
         (status = 200, body = DropView),
+        Wrong,
         NotThere,
         InTheWay,
         CannotBe,
@@ -190,8 +192,15 @@ pub async fn save(
 pub async fn forget(
     State(control): Shared,
     Extension(deeds): Extension<Deeds>,
+    Extension(Expected(expected)): Extension<Expected>,
+    RawQuery(query): RawQuery,
     body: Bytes,
 ) -> Result<Json<DropView>, Problem> {
+    if query.is_some() {
+        let detail =
+            "what to drop stands in the body, not in the query: {\"node\": \"UPSTREAM/NODE\"}";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
     let wrong = || {
         let detail = "send {\"node\": \"UPSTREAM/NODE\"}, or nothing to drop everything";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
@@ -204,7 +213,7 @@ pub async fn forget(
         None => None,
         Some(name) => Some(name.split_once('/').ok_or_else(wrong)?),
     };
-    let (dropped, generation) = control.forget(node, None)?;
+    let (dropped, generation) = control.forget(node, expected)?;
     let target = asked.node.as_deref().unwrap_or_default();
     deeds.done("drop", target, dropped.join("; "), "as the file says");
     Ok(Json(DropView {

@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::actions::words;
+use super::caller::Expected;
 use super::deeds::Deeds;
 use super::problem::{CannotBe, InTheWay, NotThere, Problem, ProblemView};
 use super::reads::{find_in, find_node};
@@ -122,6 +123,7 @@ pub struct ResultView {
 pub async fn patch(
     State(control): Shared,
     Extension(deeds): Extension<Deeds>,
+    Extension(Expected(expected)): Extension<Expected>,
     Path((upstream, node)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Json<NodeView>, Problem> {
@@ -147,7 +149,7 @@ pub async fn patch(
     }
     let before = find_node(&control, &upstream, &node)?;
     let verb = Verb::Set { intent, weight };
-    control.ask(asked_of(&upstream, &node, verb), None)?;
+    control.ask(asked_of(&upstream, &node, verb), expected)?;
     let after = find_node(&control, &upstream, &node)?;
     deeds.done(
         "change",
@@ -172,6 +174,7 @@ pub async fn patch(
 pub async fn add(
     State(control): Shared,
     Extension(deeds): Extension<Deeds>,
+    Extension(Expected(expected)): Extension<Expected>,
     Path(upstream): Path<String>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<NodeView>), Problem> {
@@ -181,7 +184,7 @@ pub async fn add(
     };
     let new = entry(keys)?;
     let id = new.id.clone();
-    control.ask(asked_of(&upstream, &id, Verb::Add(Box::new(new))), None)?;
+    control.ask(asked_of(&upstream, &id, Verb::Add(Box::new(new))), expected)?;
     let after = find_node(&control, &upstream, &id)?;
     deeds.done("add", format!("{upstream}/{id}"), "absent", words(&after));
     Ok((StatusCode::CREATED, Json(after)))
@@ -200,13 +203,14 @@ pub async fn add(
 pub async fn remove(
     State(control): Shared,
     Extension(deeds): Extension<Deeds>,
+    Extension(Expected(expected)): Extension<Expected>,
     Path((upstream, node)): Path<(String, String)>,
 ) -> Result<Json<NodeView>, Problem> {
     let before = find_node(&control, &upstream, &node)?;
     if before.removed {
         return Ok(Json(before)); // it is on its way already
     }
-    control.ask(asked_of(&upstream, &node, Verb::Remove), None)?;
+    control.ask(asked_of(&upstream, &node, Verb::Remove), expected)?;
     deeds.done(
         "remove",
         format!("{upstream}/{node}"),
@@ -228,6 +232,7 @@ pub async fn remove(
 pub async fn many(
     State(control): Shared,
     Extension(deeds): Extension<Deeds>,
+    Extension(Expected(expected)): Extension<Expected>,
     body: Bytes,
 ) -> Result<Json<Results>, Problem> {
     let items = serde_json::from_slice::<Vec<Value>>(&body).unwrap_or_default();
@@ -237,11 +242,27 @@ pub async fn many(
         );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
     }
+    // A thousand nodes take a while: not on the thread that answers everybody else.
+    let doing = move || each(&control, &deeds, expected, items);
+    let done = tokio::task::spawn_blocking(doing).await;
+    done.unwrap_or_else(|e| {
+        let detail = format!("the changes failed: {e}; the audit says how far they came");
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
+    })
+}
+
+/// Carries out many changes, and says how each ended.
+fn each(
+    control: &Control,
+    deeds: &Deeds,
+    expected: Option<u64>,
+    items: Vec<Value>,
+) -> Result<Json<Results>, Problem> {
     let asked: Vec<_> = items.into_iter().map(item).collect();
     let right: Vec<Asked> = asked.iter().flat_map(|(_, one)| one.clone()).collect();
-    let before = views::upstreams(&control, Instant::now());
-    let mut ended = control.ask_all(&right, None)?.into_iter();
-    let after = views::upstreams(&control, Instant::now());
+    let before = views::upstreams(control, Instant::now());
+    let mut ended = control.ask_all(&right, expected)?.into_iter();
+    let after = views::upstreams(control, Instant::now());
     let results = asked.into_iter().map(|(name, one)| {
         let one = one.map_err(|(status, why)| Problem::new(status, why));
         let done = one.and_then(|one| {
@@ -249,7 +270,7 @@ pub async fn many(
                 .next()
                 .unwrap_or_else(|| Err(VerbError::Failed("lost".into())));
             ended?;
-            let find = |all| find_in(&control, all, &one.upstream, &one.node).ok();
+            let find = |all| find_in(control, all, &one.upstream, &one.node).ok();
             let (was, is) = (find(&before), find(&after));
             let shown = |view: &Option<NodeView>| view.as_ref().map_or("absent".into(), words);
             let target = format!("{}/{}", one.upstream, one.node);

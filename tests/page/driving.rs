@@ -71,7 +71,7 @@ async fn draining_a_node_by_its_button_empties_it_while_the_table_counts_down() 
         )
     })
     .await;
-    browser.says("#banners", "1 node changed at run time").await;
+    browser.says("#banners", "1 change at run time").await;
     gate.open();
     browser.says(&row("web/app-1"), "empty").await;
     held.done().await.nothing_failed_of(8);

@@ -66,8 +66,11 @@ async fn ten_thousand_wrong_tokens_open_nothing_and_keep_nobody_out_elsewhere() 
     );
     assert_eq!(all.iter().map(|x| x.0 + x.1).sum::<usize>(), 10_000);
     // The right one opens from there, too: nobody locks the operator out.
-    let right = here.ask(OPS, "POST", DRAIN, "").await;
-    assert_eq!(right.status, 200, "{}", right.text());
+    eventually("the flood is over", SOON, async || {
+        let right = here.ask(OPS, "POST", DRAIN, "").await;
+        check(right.status == 200, right.text())
+    })
+    .await;
 
     let audit = here.json("/api/v1/audit?limit=1000").await;
     let deeds = audit["audit"].as_array().unwrap();
@@ -108,7 +111,7 @@ async fn a_script_that_runs_away_is_slowed_down_and_others_are_not() {
     let began = Instant::now();
     let (mut answered, mut slowed) = (0, 0);
     while slowed == 0 && began.elapsed() < SOON {
-        let request = here.request(Some(READ), "GET", "/healthz", "");
+        let request = here.request(Some(READ), "GET", "/api/v1/status", "");
         match client.ask(&request).await.unwrap().status {
             200 => answered += 1,
             429 => slowed += 1,
@@ -116,12 +119,18 @@ async fn a_script_that_runs_away_is_slowed_down_and_others_are_not() {
         }
     }
     assert!(slowed == 1 && answered >= 200, "{answered} {slowed}");
+    // Whether it lives is told all the same.
+    let alive = here.request(None, "GET", "/healthz", "");
+    assert_eq!(client.ask(&alive).await.unwrap().status, 200);
     assert_eq!(here.state().await, "up");
+    let audit = here.json("/api/v1/audit").await;
+    let deeds = audit["audit"].as_array().unwrap();
     assert_eq!(
-        here.json("/api/v1/audit").await["audit"],
-        Value::Array(vec![]),
-        "reading is no deed"
+        deeds.len(),
+        1,
+        "reading is no deed, being refused is told: {audit}"
     );
+    assert_eq!(deeds[0]["status"], 429, "{audit}");
 }
 
 #[tokio::test]
@@ -276,7 +285,7 @@ async fn a_body_has_a_bound_whether_it_says_how_long_it_is_or_not() {
 }
 
 #[tokio::test]
-async fn more_connections_than_there_are_places_for_are_closed_at_once() {
+async fn one_caller_does_not_take_all_places() {
     let here = Guarded::run().await;
     let mut idle = Vec::new();
     for _ in 0..256 {
@@ -288,7 +297,10 @@ async fn more_connections_than_there_are_places_for_are_closed_at_once() {
         .iter_mut()
         .filter_map(|c| (!c.is_closed()).then_some(()))
         .count();
-    assert!(open >= 250, "{open}");
+    assert!((120..=128).contains(&open), "{open}");
+    // They are those of one address: another one finds room.
+    let request = here.request(None, "GET", "/healthz", "");
+    assert_eq!(here.send_from("127.0.0.2", &request).await.status, 200);
     drop(idle);
     eventually("there is room again", SOON, async || {
         let mut client = Client::connect(here.tide.admin())

@@ -399,12 +399,17 @@ async fn a_change_is_refused_when_something_else_is_in_use_than_was_seen() {
     assert_eq!(here.state().await, "drain");
     for (tag, status) in [
         ("*", 200),
-        ("\"1\", \"3\"", 200),
-        ("W/\"4\"", 412),
-        ("4", 412),
+        ("\"1\", \"2\"", 200),
+        ("W/\"2\"", 412),
+        ("2", 412),
     ] {
         assert_eq!(here.send(&drain(tag)).await.status, status, "{tag}");
     }
+    assert_eq!(
+        here.generation().await,
+        2,
+        "what is so already spoils nobody's tag"
+    );
 }
 
 #[tokio::test]

@@ -31,21 +31,24 @@ pub fn tag(response: &mut Response, generation: u64) {
         .insert(header::ETAG, etag(generation));
 }
 
-/// Whether the caller has seen what it changes, if it says so.
+/// Whether the caller has seen what it changes, if it says so; whether it says which one.
 ///
 /// # Errors
 /// 412 when it has seen another generation.
-pub fn check(fields: &HeaderMap, in_use: u64) -> Result<(), Problem> {
+pub fn check(fields: &HeaderMap, in_use: u64) -> Result<bool, Problem> {
     if !fields.contains_key(header::IF_MATCH) {
-        return Ok(());
+        return Ok(false);
     }
     let lines = fields.get_all(header::IF_MATCH).iter();
     let lines: Vec<&str> = lines.map(|v| v.to_str().unwrap_or("?")).collect();
     let seen = lines.join(", ");
     let ours = format!("\"{in_use}\"");
     // Weak tags never match here (RFC 9110 §8.8.3.2), and no tag of ours has a comma in it.
-    if seen.trim() == "*" || seen.split(',').any(|tag| tag.trim() == ours) {
-        return Ok(());
+    if seen.trim() == "*" {
+        return Ok(false);
+    }
+    if seen.split(',').any(|tag| tag.trim() == ours) {
+        return Ok(true);
     }
     let seen: String = seen.chars().take(100).collect();
     let detail = format!(

@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::caller::Caller;
+use super::caller::{Caller, Expected};
 use super::deeds::{Deeds, Refusals};
 use super::page::POLICY;
 use super::problem::{Problem, Why};
@@ -223,13 +223,16 @@ impl Door {
         request.extensions_mut().insert(deeds.clone());
         let response = match body::whole(request).await {
             Err(problem) => problem.into_response(),
-            Ok(request) => {
-                // Nothing is awaited from here to the handler's change, and the stats port has one thread: no other
-                // caller comes between.
+            Ok(mut request) => {
+                // Asked once more where the change is made, under its lock: a reload may come between.
                 let generation = self.control.hold.load().generation;
                 match generation::check(request.headers(), generation) {
                     Err(problem) => problem.into_response(),
-                    Ok(()) => next.run(request).await,
+                    Ok(says_so) => {
+                        let expected = Expected(says_so.then_some(generation));
+                        request.extensions_mut().insert(expected);
+                        next.run(request).await
+                    }
                 }
             }
         };
@@ -259,6 +262,11 @@ pub async fn guard(
             (*refusal.problem).into_response()
         }
     };
+    if response.status() == StatusCode::BAD_REQUEST && !is_problem(&response) {
+        let detail =
+            "the path cannot be read: names in it are UTF-8, escaped where they have to be";
+        response = Problem::new(StatusCode::BAD_REQUEST, detail).into_response();
+    }
     let headers = response.headers_mut();
     for (name, value) in FIELDS {
         // The page says of itself that it may be kept.
@@ -267,6 +275,12 @@ pub async fn guard(
             .or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Whether an answer is in the words of ours; the framework's own refusals of a path are not.
+fn is_problem(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem"))
 }
 
 /// 429, and when to come again.

@@ -66,6 +66,7 @@ impl Control {
         upstream: &str,
         target: &str,
         change: Change,
+        expected: Option<u64>,
     ) -> Result<Arc<Snapshot>, VerbError> {
         let verb = match change {
             Change::Intent(intent) => Verb::Set {
@@ -82,7 +83,7 @@ impl Control {
             node: target.into(),
             verb,
         };
-        self.ask(asked, None)
+        self.ask(asked, expected)
     }
 
     /// Carries out one change. `expected`: the generation that the caller has seen; none: any will do.
@@ -113,7 +114,8 @@ impl Control {
             .iter()
             .map(|one| one.change(&mut overlay, &inner, &mut taken))
             .collect();
-        if ended.iter().all(Result::is_err) {
+        // What says what is so already makes no generation: nobody's `If-Match` is spoilt by it.
+        if ended.iter().all(Result::is_err) || overlay == inner.overlay {
             return Ok(ended);
         }
         if let Err(e) = self.use_overlay(&mut inner, overlay) {

@@ -37,6 +37,9 @@ export const sleep = (ms, signal) => new Promise((wake) => {
 let quiet = { until: 0, refused: null }; // nothing is sent before: the stats port said when to come again
 const waiting = new Set();
 
+/** The refusal that everything waits for, as long as it does. */
+export const held = () => (quiet.until > performance.now() ? quiet.refused : null);
+
 /**
  * Waits as long as the stats port asked for. What is read waits, the same once at a time, so that nothing piles up that
  * is asked every few seconds; a change does not, because whoever asked for it should not be kept guessing.

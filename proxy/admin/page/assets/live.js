@@ -1,7 +1,7 @@
 // What is going on, once a second: by the stream, or by asking every two seconds while the stream is broken. Whoever
 // draws sees the same shape, a tick, and need not know where it came from.
 
-import { Refused, call, events, get, sleep } from "./api.js";
+import { Refused, call, events, get, held, sleep } from "./api.js";
 
 const POLL = 2000;
 const SILENT = 5000; // a stream that says nothing for so long is broken, whatever the network says
@@ -92,16 +92,20 @@ async function poll() {
       before = null;
       continue;
     }
+    if (held()) state("off", why(held()));
     try {
       const next = await asked();
       if (link.state === "live") continue;
       state("polling");
       take(next);
     } catch (error) {
-      if (link.state !== "live") state("off", error instanceof Refused ? error.message.replace(/\.$/, "") : "");
+      if (link.state !== "live") state("off", why(error));
     }
   }
 }
+
+/** What the stats port says of it, if it was the one that refused. */
+const why = (error) => (error instanceof Refused ? error.message.replace(/\.$/, "") : "");
 
 const some = (path) => get(path).catch(() => null);
 
