@@ -175,7 +175,7 @@ fn snapshot_load(c: &mut Criterion) {
             let mut weight = 1;
             while !stop.load(Relaxed) {
                 weight = weight % 2 + 1;
-                let changed = control.change("web", "127.0.0.1:1", Change::Weight(weight));
+                let changed = control.change("web", "127.0.0.1:1", Change::Weight(weight), None);
                 changed.expect("the node exists");
             }
         });

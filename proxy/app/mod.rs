@@ -28,8 +28,16 @@ mod words;
 
 use cli::{Cli, Command};
 
-/// Carries out a command.
+/// Carries out a command. What it printed and nobody could read because it could not be written is no success.
 pub fn main(cli: Cli) -> ExitCode {
+    let code = carry_out(cli);
+    match say::is_lost() {
+        true => ExitCode::FAILURE,
+        false => code,
+    }
+}
+
+fn carry_out(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => {
             log_to_stderr();

@@ -35,7 +35,6 @@ const SIX: u128 = 1 << 64;
 pub struct Rate {
     config: RateLimit,
     limiter: RateLimiter<u128, Clients, Told, NoOpMiddleware<Nanos>>,
-    clients: Clients,
     begun: Instant,
     seed: u64,
 }
@@ -52,11 +51,9 @@ impl Rate {
         let quota = Quota::with_period(share(config))
             .unwrap_or_else(|| Quota::per_second(burst))
             .allow_burst(burst);
-        let clients = Clients::new();
         Rate {
             config: config.clone(),
-            limiter: RateLimiter::new(quota, clients.clone(), Told::default()),
-            clients,
+            limiter: RateLimiter::new(quota, Clients::new(), Told::default()),
             begun: now,
             seed,
         }
@@ -83,37 +80,6 @@ impl Rate {
         self.limiter
             .check_key(&self.key(client, fields))
             .map_err(|not_until| TooOften(not_until.wait_time_from(now)))
-    }
-
-    /// Whether a client that asks now would be let through. Nothing is counted.
-    ///
-    /// # Errors
-    /// When it would not be.
-    pub fn would(
-        &self,
-        client: IpAddr,
-        fields: &impl Fields,
-        now: Instant,
-    ) -> Result<(), TooOften> {
-        let told = self.limiter.clock();
-        let now = told
-            .tell(now.saturating_duration_since(self.begun))
-            .as_u64();
-        let Some(state) = self.clients.0.get(&self.key(client, fields)) else {
-            return Ok(());
-        };
-        let look = |free: Option<Nanos>| Err::<((), Nanos), _>(free);
-        let Err(free) = state.measure_and_replace(&NotKeyed::NonKey, look) else {
-            return Ok(());
-        };
-        // When all of a burst would be back; before that, shares of it are.
-        let ahead = share(&self.config).saturating_mul(self.config.burst.saturating_sub(1));
-        let ahead = u64::try_from(ahead.as_nanos()).unwrap_or(u64::MAX);
-        let from = free.map_or(0, |free| free.as_u64().saturating_sub(ahead));
-        match from.checked_sub(now) {
-            None | Some(0) => Ok(()),
-            Some(wait) => Err(TooOften(Duration::from_nanos(wait))),
-        }
     }
 
     /// What tells this client apart from others.
@@ -198,12 +164,12 @@ impl Clock for Told {
 }
 
 /// What is remembered of clients.
-#[derive(Debug, Clone)]
-struct Clients(Arc<Cache<u128, Arc<InMemoryState>>>);
+#[derive(Debug)]
+struct Clients(Cache<u128, Arc<InMemoryState>>);
 
 impl Clients {
     fn new() -> Self {
-        Clients(Arc::new(Cache::new(MAX_CLIENTS)))
+        Clients(Cache::new(MAX_CLIENTS))
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::process::finish;
-use crate::support::proxy::tidegate;
+use crate::support::proxy::{BINARY, tidegate};
 
 /// What a program thinks of a text; `None`: this machine has no such program.
 async fn judged(program: &str, args: &[&str], text: &str) -> Option<String> {
@@ -75,4 +75,14 @@ async fn the_schema_is_json_that_knows_the_file() {
     assert!(jsonschema::is_valid(&schema, &node));
     let slip = serde_json::json!({ "upstreams": { "web": { "nodse": [] } } });
     assert!(!jsonschema::is_valid(&schema, &slip));
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_no_success() {
+    for command in ["schema", "man", "completions bash"] {
+        let line = format!("exec \"$0\" {command} >/dev/full");
+        let done = finish(Command::new("sh").args(["-c", &line, BINARY])).await;
+        assert_eq!(done.code, 1, "{command}: {}", done.all());
+        assert!(done.err.contains("cannot be written"), "{}", done.all());
+    }
 }

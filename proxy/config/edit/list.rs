@@ -1,7 +1,7 @@
 //! Entries that come to a list and entries that go.
 //!
-//! A line with an entry goes with what stands behind it on that line; a line with a comment alone belongs to nobody and
-//! stays.
+//! A line with an entry goes with what stands behind it on that line. A line with a comment alone stays, also where it
+//! stood above an entry that went: it may be about several, and only who wrote it knows.
 
 use std::ops::Range;
 
@@ -60,7 +60,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Removes entries of a list, which are given in their order.
+/// Removes entries of a list, which are given in their order. Comments on lines above them stay.
 pub(super) fn remove(
     tree: &Tree<'_>,
     list: usize,

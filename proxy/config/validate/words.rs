@@ -237,7 +237,9 @@ pub fn is_off(word: &str) -> bool {
 pub fn name(word: &str, what: &str, place: Place, problems: &mut Problems) {
     const LONGEST: usize = 128;
     let fine = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '\\' | '?' | '#' | '%');
-    if word.is_empty() || word.len() > LONGEST || !word.chars().all(fine) {
+    // Addresses are cleaned of `.` and `..` before anybody reads them.
+    let is_step = matches!(word, "." | "..");
+    if word.is_empty() || word.len() > LONGEST || is_step || !word.chars().all(fine) {
         let what = format!("\"{}\" cannot be the name of {what}", shorten(word));
         let help = "use letters, digits and . _ - : (at most 128); no blanks, / or quotes";
         problems.push(Problem::error(place, what).help(help));

@@ -275,3 +275,6 @@ fn is_there(entry: &Node, id: &str, inner: &Inner) -> bool {
         .map(|addr| format!("{}@{}", entry.id, addr.ip()));
     entry.id == id || ids.any(|its| its == id)
 }
+
+#[cfg(test)]
+mod tests;
