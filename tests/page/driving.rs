@@ -16,14 +16,15 @@ async fn figures_move_under_load() {
     let browser = Browser::open(tide.admin()).await;
     let load = Load::at(60).start(tide.addr());
     let rate = "const [number] = document.querySelectorAll('#tiles dd span');
-        return Number(number.textContent) > 20";
+        return Number(number?.textContent) > 20";
     browser.until("requests a second are told", rate).await;
-    let drawn = "return document.querySelectorAll('.chart .curve')[0].getAttribute('d').split('L').length > 2";
+    let drawn =
+        "return document.querySelector('.chart .curve')?.getAttribute('d').split('L').length > 2";
     browser.until("a curve is drawn", drawn).await;
     browser.view("upstreams").await;
     for node in ["web/app-1", "web/app-2"] {
         let rate = format!(
-            "return Number(document.querySelector(`{} .rate`).textContent) > 10",
+            "return Number(document.querySelector(`{} .rate`)?.textContent) > 10",
             row(node)
         );
         browser.until("each node has its share", &rate).await;

@@ -85,13 +85,12 @@ async fn ten_thousand_wrong_tokens_open_nothing_and_keep_nobody_out_elsewhere() 
     assert!(wrong.len() <= minutes, "{audit}");
     if minutes == 1 {
         let told = wrong[0]["after"].as_str().unwrap();
-        assert!(told.ends_with("; 10001 times within a minute"), "{told}");
+        assert!(told.ends_with(" times within a minute"), "{told}");
     }
-    assert_eq!(
-        of("drain").len(),
-        1,
-        "what was done is still there: {audit}"
-    );
+    let drained = of("drain");
+    let done = drained.iter().filter(|deed| deed["outcome"] == "ok");
+    assert_eq!(done.count(), 2, "what was done is still there: {audit}");
+    assert!(deeds.len() < 20, "and no flood beside it: {}", deeds.len());
     let lines = here
         .tide
         .log()
