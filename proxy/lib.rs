@@ -9,6 +9,9 @@ pub mod base;
 // -- floor 1: the configuration
 pub mod config;
 
+// -- floor 1: the outside store
+pub mod kv;
+
 // -- floor 2: the stages of a request; siblings do not know each other
 pub mod wire;
 

@@ -1,0 +1,82 @@
+//! Keeps the connection: connects, probes, says how Redis is. The only one who does.
+//!
+//! Requests never find out for themselves that Redis is back. While it is away, nobody but this task asks it anything,
+//! and after it returned the next request is answered as ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::command::Command;
+use super::fault::Fault;
+use super::{Kv, Op, PATIENCE, State};
+
+/// From a connection that failed to the next try, the first time; twice as much each time after.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The same at the most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps the connection for as long as it runs. To be run once a handle.
+pub async fn keep(kv: Arc<Kv>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match open(&kv).await {
+            Ok(()) => {
+                pause = FIRST_PAUSE;
+                kv.lost.notified().await;
+                let was_open = kv.breaker.lock().is_open();
+                *kv.conn.lock() = None;
+                if was_open {
+                    tell(&kv, down("it failed five times within ten seconds"));
+                    let pause = kv.breaker.lock().pause();
+                    sleep(Duration::from_millis(pause)).await;
+                }
+            }
+            Err(fault) => {
+                tell(&kv, down(&fault.to_string()));
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Connects and asks whether it answers in time; if so, everybody may ask from now on.
+async fn open(kv: &Kv) -> Result<(), Fault> {
+    let conn = kv.address.connect(PATIENCE).await?;
+    let ping = [Command::new("PING")];
+    let begun = std::time::Instant::now();
+    let answered = timeout(kv.limit(), conn.run(&ping)).await;
+    let answered = answered.unwrap_or(Err(Fault::Timeout));
+    let answered = answered.and_then(super::command::not_only_errors);
+    kv.stats.note(Op::Probe, &ping, &answered, begun.elapsed());
+    answered?;
+    *kv.conn.lock() = Some(conn);
+    kv.breaker.lock().close(kv.now());
+    tell(kv, State::Up);
+    Ok(())
+}
+
+fn down(why: &str) -> State {
+    State::Down(why.into())
+}
+
+/// Says how Redis is, in one line for each change.
+fn tell(kv: &Kv, is: State) {
+    let changed = kv.state.send_if_modified(|was| {
+        let changed = was.is_up() != is.is_up() || *was == State::Unknown;
+        if changed {
+            was.clone_from(&is);
+        }
+        changed
+    });
+    match is {
+        State::Down(why) if changed => tracing::warn!(
+            "redis {} is not used: {why}. Requests are served without it; it is tried again each second",
+            kv.address
+        ),
+        State::Up if changed => tracing::info!("redis {} is used", kv.address),
+        _ => {}
+    }
+}

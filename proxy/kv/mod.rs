@@ -1,0 +1,199 @@
+//! The seam to Redis: what of it a proxy may wait for, and for how long.
+//!
+//! Every operation on a request's way has one deadline, never waits for a connection, and is refused at once while the
+//! breaker is open. One task keeps the connection (`keep`), and it alone connects and probes. Nothing here knows what is
+//! stored under a key, and nobody else may name the crate behind it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// When not to ask.
+mod breaker;
+/// What is asked and what is answered.
+mod command;
+/// How to connect.
+mod connect;
+/// Why there is no answer.
+mod fault;
+/// Keeps the connection.
+mod keep;
+/// A connection of its own.
+mod link;
+/// What was asked, and how it went.
+pub mod stats;
+
+pub use command::{Command, Reply, Script};
+pub use connect::Address;
+pub use fault::Fault;
+pub use keep::keep;
+pub use link::Link;
+pub use stats::Op;
+
+use breaker::Breaker;
+use connect::Conn;
+use stats::Stats;
+
+/// How long an operation may take that nobody waits for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How Redis is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nobody has tried yet.
+    Unknown,
+    /// It answers.
+    Up,
+    /// It is not asked; why, in words.
+    Down(Arc<str>),
+}
+
+impl State {
+    /// Whether it is asked.
+    pub fn is_up(&self) -> bool {
+        *self == State::Up
+    }
+}
+
+/// A handle on Redis, shared by all who ask.
+#[derive(Debug)]
+pub struct Kv {
+    address: Address,
+    /// Microseconds that an operation on a request's way may take.
+    limit: AtomicU64,
+    begun: Instant,
+    conn: Mutex<Option<Conn>>,
+    breaker: Mutex<Breaker>,
+    /// For `keep`: the connection is of no use any more.
+    lost: Notify,
+    state: watch::Sender<State>,
+    stats: Stats,
+}
+
+impl Kv {
+    /// A handle on the Redis at this address, which answers from when [`keep`] runs. `limit`: how long an operation on a
+    /// request's way may take.
+    pub fn new(address: Address, limit: Duration) -> Kv {
+        Kv {
+            address,
+            limit: AtomicU64::new(micros(limit)),
+            begun: Instant::now(),
+            conn: Mutex::new(None),
+            breaker: Mutex::default(),
+            lost: Notify::new(),
+            state: watch::Sender::new(State::Unknown),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How long an operation on a request's way may take from now on.
+    pub fn set_limit(&self, limit: Duration) {
+        self.limit.store(micros(limit), Relaxed);
+    }
+
+    /// How long an operation on a request's way may take.
+    pub fn limit(&self) -> Duration {
+        Duration::from_micros(self.limit.load(Relaxed))
+    }
+
+    /// How it is, and every change of that.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// Whether it is asked at all at this moment.
+    pub fn is_up(&self) -> bool {
+        self.state.borrow().is_up()
+    }
+
+    /// What was asked, and how it went.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Asks on a request's way: all commands in one round trip, an answer to each, in their order. An error that is the
+    /// answer to one of several commands is a [`Reply::Error`].
+    ///
+    /// # Errors
+    /// When there is no answer in time, or nothing but errors.
+    pub async fn ask(&self, op: Op, commands: &[Command]) -> Result<Vec<Reply>, Fault> {
+        self.ask_within(op, commands, self.limit()).await
+    }
+
+    /// Asks behind the requests: within a second.
+    ///
+    /// # Errors
+    /// As [`Kv::ask`].
+    pub async fn ask_patiently(&self, op: Op, commands: &[Command]) -> Result<Vec<Reply>, Fault> {
+        self.ask_within(op, commands, PATIENCE).await
+    }
+
+    /// A connection of its own, for who waits for news or must not wait for others. The breaker does not hold it up.
+    ///
+    /// # Errors
+    /// When it cannot connect within a second.
+    pub async fn dial(&self) -> Result<Link, Fault> {
+        let conn = self.address.connect(PATIENCE).await?;
+        Ok(Link::new(conn))
+    }
+
+    async fn ask_within(
+        &self,
+        op: Op,
+        commands: &[Command],
+        limit: Duration,
+    ) -> Result<Vec<Reply>, Fault> {
+        let begun = Instant::now();
+        let done = match self.conn() {
+            Ok(conn) => match timeout(limit, conn.run(commands)).await {
+                Ok(done) => done.and_then(command::not_only_errors),
+                Err(_) => Err(Fault::Timeout),
+            },
+            Err(fault) => Err(fault),
+        };
+        self.stats.note(op, commands, &done, begun.elapsed());
+        if let Err(fault) = &done {
+            self.failed(fault);
+        }
+        done
+    }
+
+    /// The connection, unless nothing is to be asked now.
+    fn conn(&self) -> Result<Conn, Fault> {
+        if self.breaker.lock().is_open() {
+            return Err(Fault::Open);
+        }
+        self.conn.lock().clone().ok_or(Fault::Away)
+    }
+
+    /// What a fault means for those who come next.
+    fn failed(&self, fault: &Fault) {
+        if !fault.counts() {
+            return;
+        }
+        let opened = self.breaker.lock().failed(self.now());
+        // Of a connection that is gone nobody else need find out.
+        let is_gone = matches!(fault, Fault::Broken(_));
+        if opened || is_gone {
+            self.lost.notify_one();
+        }
+    }
+
+    /// Milliseconds since the handle was made.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn micros(limit: Duration) -> u64 {
+    u64::try_from(limit.as_micros()).unwrap_or(u64::MAX)
+}
