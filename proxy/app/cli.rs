@@ -148,6 +148,10 @@ pub struct CheckArgs {
     /// Count warnings as failures: exit code 2.
     #[arg(long)]
     pub strict: bool,
+    /// Look beyond the file: connect to the Redis it names, write a key there, read and remove it, and see whether its
+    /// nodes take connections. Takes seconds at most. Exit code 1 when the Redis cannot be used.
+    #[arg(long)]
+    pub probe: bool,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

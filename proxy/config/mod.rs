@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 
 use checked::Config;
 use files::Gather;
-use problem::{Problem, Problems, Severity};
+use problem::{Place, Problem, Problems, Severity};
 use source::Sources;
 use validate::Origins;
 
@@ -73,6 +73,23 @@ impl Loaded {
     /// What was probably not meant.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
         self.of(Severity::Warning)
+    }
+
+    /// Where `cache.redis` says this; the key of the section where it does not say it.
+    pub fn place_of_redis(&self, key: &str) -> Option<Place> {
+        let redis = self.origins.as_ref()?.root.key("cache").key("redis");
+        let at = redis.key(key);
+        Some(if at.given() {
+            at.place()
+        } else {
+            redis.key_place()
+        })
+    }
+
+    /// Where a node of an upstream was written, both by their place in the configuration.
+    pub fn place_of_node(&self, upstream: usize, node: usize) -> Option<Place> {
+        let (_, nodes) = self.origins.as_ref()?.upstreams.get(upstream)?;
+        Some(nodes.get(node)?.place())
     }
 
     fn of(&self, severity: Severity) -> impl Iterator<Item = &Problem> {

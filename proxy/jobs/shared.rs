@@ -4,10 +4,12 @@
 //! a request waits for. Follows the generations: what one that names another Redis needs is begun, the rest ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::kv;
+use crate::kv::{self, Kv};
 use crate::live::control::Control;
 use crate::live::shared::Shared;
 
@@ -40,8 +42,30 @@ pub async fn run(control: Arc<Control>) {
 }
 
 /// Begins all that runs for one Redis; none of it ends by itself.
-fn begin(tasks: &mut JoinSet<()>, _control: &Arc<Control>, shared: &Arc<Shared>) {
+fn begin(tasks: &mut JoinSet<()>, control: &Arc<Control>, shared: &Arc<Shared>) {
+    tasks.spawn(tell(control.clone(), shared.kv.clone()));
+    tasks.spawn(note_seconds(shared.kv.clone()));
     tasks.spawn(kv::keep(shared.kv.clone()));
+}
+
+/// Tells each change of how Redis is to who looks at the page; the log has it from who finds out.
+async fn tell(control: Arc<Control>, kv: Arc<Kv>) {
+    let mut state = kv.state();
+    // Ends with the handle, which this task holds itself: never.
+    while state.changed().await.is_ok() {
+        let is = state.borrow_and_update().clone();
+        control.note_redis(kv.address(), &is);
+    }
+}
+
+/// Notes each second how quickly Redis answered.
+async fn note_seconds(kv: Arc<Kv>) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        seconds.tick().await;
+        kv.note_second();
+    }
 }
 
 fn is_same(one: Option<&Arc<Shared>>, other: Option<&Arc<Shared>>) -> bool {

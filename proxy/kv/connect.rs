@@ -9,7 +9,7 @@ use std::time::Duration;
 #[cfg(feature = "redis-cluster")]
 use redis::aio::ConnectionLike;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError};
 use tokio::time::timeout;
 
 use super::command::{Command, Reply, is_unknown_script};
@@ -50,6 +50,18 @@ impl Address {
     /// Why not, in words.
     pub fn check(&self) -> Result<(), String> {
         self.info().map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Host and port.
+    pub(super) fn authority(&self) -> Result<(String, u16), Fault> {
+        let info = self.info().map_err(|error| fault(&error))?;
+        match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Ok((host.clone(), *port))
+            }
+            // The file is checked: nothing else is in it.
+            other => Err(Fault::Broken(format!("{other} is no host and port").into())),
+        }
     }
 
     fn info(&self) -> Result<ConnectionInfo, RedisError> {
@@ -216,6 +228,11 @@ fn fault(error: &RedisError) -> Fault {
                 _ => error.to_string(),
             };
             Fault::Refused(words.into())
+        }
+        // The crate tells that in words of its own, with those of Redis behind them.
+        redis::ErrorKind::AuthenticationFailed => {
+            let words = error.detail().unwrap_or("it does not accept the password");
+            Fault::Refused(format!("WRONGPASS {words}").into())
         }
         _ => Fault::Broken(error.to_string().into()),
     }

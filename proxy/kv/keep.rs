@@ -83,6 +83,7 @@ fn tell(kv: &Kv, is: State) {
         let changed = was.is_up() != is.is_up() || *was == State::Unknown;
         if changed {
             was.clone_from(&is);
+            *kv.since.lock() = std::time::Instant::now();
         }
         changed
     });

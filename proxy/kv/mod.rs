@@ -24,6 +24,10 @@ mod fault;
 mod keep;
 /// A connection of its own.
 mod link;
+/// Whether a Redis is one that can be used.
+pub mod probe;
+/// How quickly it answered of late.
+mod recent;
 /// What was asked, and how it went.
 pub mod stats;
 
@@ -32,10 +36,12 @@ pub use connect::Address;
 pub use fault::Fault;
 pub use keep::keep;
 pub use link::Link;
+pub use recent::Latency;
 pub use stats::Op;
 
 use breaker::Breaker;
 use connect::Conn;
+use recent::Recent;
 use stats::Stats;
 
 /// How long an operation may take that nobody waits for.
@@ -71,7 +77,10 @@ pub struct Kv {
     /// For `keep`: the connection is of no use any more.
     lost: Notify,
     state: watch::Sender<State>,
+    /// When that changed last.
+    since: Mutex<Instant>,
     stats: Stats,
+    recent: Recent,
 }
 
 impl Kv {
@@ -86,7 +95,9 @@ impl Kv {
             breaker: Mutex::default(),
             lost: Notify::new(),
             state: watch::Sender::new(State::Unknown),
+            since: Mutex::new(Instant::now()),
             stats: Stats::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -110,6 +121,11 @@ impl Kv {
         self.state.subscribe()
     }
 
+    /// For how long it has been as it is.
+    pub fn since(&self) -> Duration {
+        self.since.lock().elapsed()
+    }
+
     /// Whether it is asked at all at this moment.
     pub fn is_up(&self) -> bool {
         self.state.borrow().is_up()
@@ -118,6 +134,16 @@ impl Kv {
     /// What was asked, and how it went.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// To be called each second: what [`Kv::latency`] looks back on.
+    pub fn note_second(&self) {
+        self.recent.note(&self.stats);
+    }
+
+    /// How quickly it answered within the last minute; `None`: it did not.
+    pub fn latency(&self) -> Option<Latency> {
+        self.recent.latency(&self.stats)
     }
 
     /// Asks on a request's way: all commands in one round trip, an answer to each, in their order. An error that is the

@@ -31,11 +31,13 @@ pub enum Kind {
     Admin,
     /// The addresses of a name changed.
     Dns,
+    /// The Redis that proxies share is used, or not used any more.
+    Redis,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Process,
         Kind::Node,
         Kind::Breaker,
@@ -45,6 +47,7 @@ impl Kind {
         Kind::Purge,
         Kind::Admin,
         Kind::Dns,
+        Kind::Redis,
     ];
 
     /// The word of the API.
@@ -59,6 +62,7 @@ impl Kind {
             Kind::Purge => "purge",
             Kind::Admin => "admin",
             Kind::Dns => "dns",
+            Kind::Redis => "redis",
         }
     }
 

@@ -9,6 +9,7 @@ use super::nodes::{is_worse, said};
 use crate::balance::node::{Node, Transition};
 use crate::base::node::Health;
 use crate::config::problem::Problem;
+use crate::kv::{self, Address};
 use crate::telemetry::events::{Event, Kind, Level};
 
 /// Characters of an event's text.
@@ -99,6 +100,19 @@ impl Control {
 
     pub(super) fn note_purge(&self, said: String) {
         self.note(event(Kind::Purge, Level::Info, said));
+    }
+
+    /// Redis is used from now on, or no longer.
+    pub fn note_redis(&self, address: &Address, is: &kv::State) {
+        let (level, said) = match is {
+            kv::State::Unknown => return,
+            kv::State::Up => (Level::Info, format!("redis {address} is used")),
+            kv::State::Down(why) => (
+                Level::Warning,
+                format!("redis {address} is not used: {why}"),
+            ),
+        };
+        self.note(event(Kind::Redis, level, said));
     }
 
     pub(super) fn note_addresses(&self, said: String) {

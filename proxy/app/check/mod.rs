@@ -1,8 +1,11 @@
-//! `check` and `config`: what a file says, without running anything.
+//! `check` and `config`: what a file says, without running anything. Only `--probe` looks beyond it.
 
 use std::process::ExitCode;
 
 use serde_json::json;
+
+/// Whether what the file names is there.
+mod probe;
 
 use super::cli::{CheckArgs, ConfigArgs, Output};
 use super::say;
@@ -16,12 +19,17 @@ const WARNINGS: u8 = 2;
 
 /// `tidegate check`
 pub fn check(args: &CheckArgs) -> ExitCode {
-    let loaded = Source::File(args.file.config.clone()).load();
+    let mut loaded = Source::File(args.file.config.clone()).load();
+    if let Some(config) = loaded.config.as_ref().filter(|_| args.probe) {
+        let found = probe::run(&loaded, config);
+        loaded.problems.extend(found);
+        loaded.problems.sort_by_key(|problem| problem.severity);
+    }
     match args.output {
         Output::Json => print_json(&loaded),
         Output::Text => print_text(&loaded, &args.file.config.display().to_string()),
     }
-    if loaded.config.is_none() {
+    if !is_fine(&loaded) {
         ExitCode::FAILURE
     } else if args.strict && loaded.warnings().next().is_some() {
         ExitCode::from(WARNINGS)
@@ -30,9 +38,14 @@ pub fn check(args: &CheckArgs) -> ExitCode {
     }
 }
 
+/// Whether the file can be used, and what was looked at beyond it.
+fn is_fine(loaded: &Loaded) -> bool {
+    loaded.config.is_some() && loaded.errors().next().is_none()
+}
+
 fn print_json(loaded: &Loaded) {
     let answer = json!({
-        "ok": loaded.config.is_some(),
+        "ok": is_fine(loaded),
         "problems": loaded.problems,
         "files": loaded.files,
     });
@@ -45,7 +58,7 @@ fn print_text(loaded: &Loaded, path: &str) {
     }
     let errors = counted(loaded.errors().count(), "error");
     let warnings = counted(loaded.warnings().count(), "warning");
-    match &loaded.config {
+    match loaded.config.as_ref().filter(|_| is_fine(loaded)) {
         None => say::complain(format_args!("{path}: {errors}, {warnings}")),
         Some(config) => {
             say::out(format_args!("{}", summary(config)));
