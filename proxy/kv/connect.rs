@@ -9,7 +9,9 @@ use std::time::Duration;
 #[cfg(feature = "redis-cluster")]
 use redis::aio::ConnectionLike;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
+};
 use tokio::time::timeout;
 
 use super::command::{Command, Reply, is_unknown_script};

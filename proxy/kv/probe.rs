@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::PATIENCE;
 use super::command::{Command, Reply, Script, not_only_errors};
 use super::connect::{Address, Conn};
 use super::fault::Fault;
-use super::PATIENCE;
 
 /// How often it is asked for nothing, to see how long that takes.
 const ROUNDS: usize = 9;
 /// Milliseconds that what is written stays if nobody removes it.
 const STAYS: &str = "10000";
 /// Writes as all scripts of ours do.
-const WRITES: &str = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])";
+const WRITES: &str =
+    "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])";
 
 /// How far it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +65,9 @@ impl Found {
 /// # Errors
 /// How far it came, and why no further.
 pub async fn probe(address: &Address, prefix: &str) -> Result<Found, (Step, Fault)> {
-    is_there(address).await.map_err(|fault| (Step::Connect, fault))?;
+    is_there(address)
+        .await
+        .map_err(|fault| (Step::Connect, fault))?;
     let enter = |fault| (Step::Enter, fault);
     let conn = address.connect(PATIENCE).await.map_err(enter)?;
     let mut took = Vec::with_capacity(ROUNDS);
@@ -105,7 +108,9 @@ async fn writes(conn: &Conn, prefix: &str) -> Result<(), (Step, Fault)> {
     let script = Script::new(WRITES);
     let args = [value.as_bytes(), STAYS.as_bytes()];
     let write = Command::script(&script, &[key.as_bytes()], &args);
-    ask(conn, write).await.map_err(|fault| (Step::Write, fault))?;
+    ask(conn, write)
+        .await
+        .map_err(|fault| (Step::Write, fault))?;
     let read = ask(conn, Command::new("GET").arg(&key)).await;
     let is_it = |read: Reply| match read.bytes() {
         Some(bytes) if **bytes == *value.as_bytes() => Ok(()),
@@ -176,7 +181,10 @@ mod tests {
             ("# Server\r\nredis_version:7.0.15\r\n", Some(true)),
             ("redis_version:6.2.14\r\n", Some(false)),
             ("redis_version:10.0.0\n", Some(true)),
-            ("redis_version:7.2.4\r\nvalkey_version:8.1.0\r\n", Some(true)),
+            (
+                "redis_version:7.2.4\r\nvalkey_version:8.1.0\r\n",
+                Some(true),
+            ),
             ("redis_version:next\n", None),
             ("", None),
         ] {

@@ -105,7 +105,10 @@ mod tests {
         took(&stats, Op::Rate, 40_000, 2);
         let told = recent.latency(&stats).unwrap();
         assert!((100..250).contains(&told.p50.as_micros()), "{told:?}");
-        assert!((25_000..=50_000).contains(&told.p99.as_micros()), "{told:?}");
+        assert!(
+            (25_000..=50_000).contains(&told.p99.as_micros()),
+            "{told:?}"
+        );
     }
 
     #[test]

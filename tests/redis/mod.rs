@@ -4,6 +4,7 @@
 use crate::support::origin::Origin;
 use crate::support::redis::Redis;
 
+mod probe;
 mod seam;
 
 /// A configuration with a cached route to these nodes, and this Redis with these keys more.

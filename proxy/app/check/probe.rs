@@ -82,7 +82,9 @@ fn what_failed(step: Step, fault: &Fault, redis: &Redis, place: &dyn Fn(&str) ->
         _ => "",
     };
     let at = |key: &str, what: String, help: &str| Problem::error(place(key), what).help(help);
-    let is_about_password = ["WRONGPASS", "NOAUTH"].iter().any(|code| words.starts_with(code));
+    let is_about_password = ["WRONGPASS", "NOAUTH"]
+        .iter()
+        .any(|code| words.starts_with(code));
     let (key, what, help) = match (step, fault) {
         (Step::Connect, _) => (
             "url",
@@ -112,13 +114,20 @@ fn what_failed(step: Step, fault: &Fault, redis: &Redis, place: &dyn Fn(&str) ->
             "url",
             "it takes the connection and does not answer within 1s".into(),
             match redis.url.starts_with("rediss:") {
-                true => "does the server hang, or does it speak no TLS on this port (then write `redis://`)?",
-                false => "does the server hang, or does it speak TLS on this port (then write `rediss://`)? Is it a Redis at all?",
+                true => {
+                    "does the server hang, or does it speak no TLS on this port (then write `redis://`)?"
+                }
+                false => {
+                    "does the server hang, or does it speak TLS on this port (then write `rediss://`)? Is it a Redis at all?"
+                }
             },
         ),
         (Step::Enter, _) => (
             "url",
-            format!("what answers there is no Redis, or lets nobody in: {}", plain(fault)),
+            format!(
+                "what answers there is no Redis, or lets nobody in: {}",
+                plain(fault)
+            ),
             "look at the host, the port, the number of the database, and whether TLS is spoken there (`rediss://`, with `ca` for an authority of your own)",
         ),
         (_, Fault::Refused(_)) if words.starts_with("READONLY") => (
@@ -185,10 +194,15 @@ fn slow(found: &Found, redis: &Redis, place: &dyn Fn(&str) -> Place) -> Option<P
     let (usual, slowest) = (show_rounded(found.usual), show_rounded(found.slowest));
     let limit = show_duration(redis.timeout);
     let (what, is_hopeless) = if found.usual > redis.timeout {
-        let what = format!("half of the round trips take {usual} or longer, and {limit} is allowed: it would hardly ever be used");
+        let what = format!(
+            "half of the round trips take {usual} or longer, and {limit} is allowed: it would hardly ever be used"
+        );
         (what, true)
     } else if found.slowest > redis.timeout {
-        (format!("the slowest of nine round trips took {slowest}, and {limit} is allowed"), false)
+        (
+            format!("the slowest of nine round trips took {slowest}, and {limit} is allowed"),
+            false,
+        )
     } else {
         return None;
     };
@@ -215,11 +229,18 @@ fn full(found: &Found, redis: &Redis, place: &dyn Fn(&str) -> Place) -> Option<P
         return None;
     }
     let what = match memory {
-        0 => format!("its memory has no limit (`maxmemory` 0, policy {policy}): it may grow until the system ends it"),
-        _ => format!("once its {} are full, new answers are refused (policy {policy}) until old ones run out", show_size(memory)),
+        0 => format!(
+            "its memory has no limit (`maxmemory` 0, policy {policy}): it may grow until the system ends it"
+        ),
+        _ => format!(
+            "once its {} are full, new answers are refused (policy {policy}) until old ones run out",
+            show_size(memory)
+        ),
     };
     let what = match (policy, memory) {
-        ("allkeys-random", 1..) => "once it is full, it makes room by chance (policy allkeys-random)".into(),
+        ("allkeys-random", 1..) => {
+            "once it is full, it makes room by chance (policy allkeys-random)".into()
+        }
         _ => what,
     };
     let help = "set `maxmemory`, and `maxmemory-policy allkeys-lru` or `allkeys-lfu`; volatile-* does as well, all that is large runs out there";
@@ -230,13 +251,17 @@ fn full(found: &Found, redis: &Redis, place: &dyn Fn(&str) -> Place) -> Option<P
 async fn of_nodes(loaded: &Loaded, config: &Config) -> Vec<Problem> {
     let until = Instant::now() + NODES_TIME;
     // Names go by `dns` of the file in the proxy; what the system makes of them might be something else.
-    let nodes = config.upstreams.iter().enumerate().flat_map(|(u, upstream)| {
-        let nodes = upstream.nodes.iter().enumerate();
-        nodes.filter_map(move |(n, node)| match &node.addr {
-            NodeAddr::Socket(addr) => Some((u, n, *addr)),
-            NodeAddr::Name { .. } => None,
-        })
-    });
+    let nodes = config
+        .upstreams
+        .iter()
+        .enumerate()
+        .flat_map(|(u, upstream)| {
+            let nodes = upstream.nodes.iter().enumerate();
+            nodes.filter_map(move |(n, node)| match &node.addr {
+                NodeAddr::Socket(addr) => Some((u, n, *addr)),
+                NodeAddr::Name { .. } => None,
+            })
+        });
     let mut asked: FuturesUnordered<_> = nodes
         .take(NODES)
         .map(|(u, n, addr)| async move { (u, n, addr, refused(addr, until).await) })

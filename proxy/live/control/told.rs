@@ -7,7 +7,9 @@ use super::Control;
 use crate::base::node::{Health, Intent};
 use crate::live::build::NO_ROUTE;
 use crate::live::snapshot::{Snapshot, Upstream};
-use crate::telemetry::metrics::{CacheGauges, InUse, NodeGauges, State, UpstreamGauges};
+use crate::telemetry::metrics::{
+    CacheGauges, InUse, NodeGauges, State, TierGauges, UpstreamGauges,
+};
 
 impl Control {
     /// The Prometheus text. Takes milliseconds where there are a thousand nodes: for a thread that may be busy.
@@ -51,6 +53,10 @@ impl Control {
                 bytes: stats.bytes,
                 capacity: stats.capacity,
                 evicted: stats.evicted,
+            }),
+            tier: (snapshot.shared.as_ref()).map(|shared| TierGauges {
+                up: shared.kv.is_up(),
+                stats: shared.kv.stats(),
             }),
         })
     }

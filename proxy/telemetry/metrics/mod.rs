@@ -26,6 +26,7 @@ mod nodes;
 mod reloads;
 mod routes;
 mod sticky;
+mod tier;
 mod upstreams;
 
 pub use cache::{CacheGauges, CacheMetrics, LOOKUPS_PER_SAMPLE};
@@ -36,6 +37,7 @@ pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics};
 pub use sticky::StickyMetrics;
+pub use tier::TierGauges;
 pub use upstreams::{UpstreamGauges, UpstreamMetrics};
 
 use family::{Counters, Families, Gauges, Tell, counter, counters, gauge, gauges};
@@ -43,6 +45,7 @@ use lives::Lives;
 use nodes::NodeFamilies;
 use routes::RouteFamilies;
 use sticky::StickyFamilies;
+use tier::TierMetrics;
 use upstreams::UpstreamFamilies;
 
 /// Upper bounds of every duration histogram, in seconds.
@@ -66,6 +69,7 @@ pub struct Metrics {
     sticky: StickyFamilies,
     /// The cache.
     pub cache: CacheMetrics,
+    tier: TierMetrics,
     /// Compression.
     pub compression: CompressionMetrics,
     /// Reloads, by result.
@@ -92,6 +96,8 @@ pub struct State<'a> {
     pub upstreams: Vec<UpstreamGauges<'a>>,
     /// Of the store.
     pub cache: Option<CacheGauges>,
+    /// Of the tier that proxies share, where there is one.
+    pub tier: Option<TierGauges<'a>>,
 }
 
 /// Who has series by the configuration in use; nodes are told one by one.
@@ -171,6 +177,7 @@ impl Metrics {
             names: NameMetrics::new(f),
             sticky: StickyFamilies::new(f),
             cache: CacheMetrics::new(f),
+            tier: TierMetrics::new(),
             compression: CompressionMetrics::new(f),
             reloads: ReloadMetrics::new(f),
             history_size: gauge(
@@ -317,6 +324,9 @@ impl Metrics {
         self.upstream.write_state(&state.upstreams, &mut text);
         if let Some(store) = &state.cache {
             self.cache.write_state(store, &mut text);
+        }
+        if let Some(tier) = &state.tier {
+            self.tier.write(tier, &mut text);
         }
         // Writing into memory fails only for a family without metrics, and the process always has some.
         let _ = TextEncoder::new().encode_utf8(&process_metrics(), &mut text);

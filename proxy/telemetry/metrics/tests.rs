@@ -111,6 +111,7 @@ fn the_state_of_a_node_is_told_by_who_has_it_and_kept_nowhere() {
             waiting: 4,
         }],
         cache: None,
+        tier: None,
     };
     let text = m.exposition(&state);
     says(
