@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, Wrong};
+use super::shared::SharedView;
 use crate::base::coding::Coding;
 use crate::cache::entry::Body;
 use crate::cache::explain::{source, state};
@@ -67,6 +68,8 @@ pub struct CacheView {
     pub routes: Vec<RouteView>,
     /// What is asked for most, since the start.
     pub top: TopView,
+    /// The tier that proxies share; none: the file names none.
+    pub redis: Option<SharedView>,
 }
 
 /// One route.
@@ -211,6 +214,7 @@ pub fn view(control: &Control, most: usize) -> CacheView {
             misses: list(&control.top.misses),
             bytes: list(&control.top.bytes),
         },
+        redis: SharedView::of(control),
     }
 }
 

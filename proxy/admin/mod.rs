@@ -54,6 +54,8 @@ mod reads;
 mod routes;
 /// Its connections.
 mod serve;
+/// The tier that proxies share.
+mod shared;
 mod slow;
 /// The process at a glance.
 mod status;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::figures::{self, PointView};
+use super::shared::SharedView;
 use super::views::stamp;
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
@@ -33,6 +34,8 @@ pub struct Status {
     /// The last sixty seconds together; none: nothing is known of them yet.
     minute: Option<PointView>,
     history: HistorySize,
+    /// The Redis that proxies share; none: the file names none.
+    redis: Option<SharedView>,
 }
 
 /// How much of the past is kept.
@@ -144,6 +147,7 @@ impl Status {
                 capacity_bytes: history.capacity,
                 not_kept: history.not_kept,
             },
+            redis: SharedView::of(control),
         }
     }
 }

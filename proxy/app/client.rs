@@ -21,6 +21,8 @@ mod lists;
 mod log;
 /// Nodes, and what was changed of them.
 mod nodes;
+/// The tier that proxies share, in a line.
+mod shared;
 /// What the proxy is and does.
 mod status;
 /// Rows of words in columns.

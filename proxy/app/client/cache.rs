@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{Failed, Proxy, ended, escaped};
+use super::{Failed, Proxy, ended, escaped, shared};
 use crate::app::cli::{CacheArgs, CacheCommand, ExplainArgs, Output, PurgeArgs};
 use crate::app::say;
 
@@ -120,6 +120,10 @@ fn stats_text(stats: &Value) -> String {
         }
     }
     text.push('\n');
+    if let Some(line) = shared::line(&stats["redis"]) {
+        text.push_str(&line);
+        text.push('\n');
+    }
     for list in ["hits", "misses", "bytes"] {
         let top = stats["top"][list].as_array().into_iter().flatten();
         for (at, one) in top.enumerate() {

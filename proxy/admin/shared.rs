@@ -1,0 +1,97 @@
+//! The tier that proxies share, as the stats port shows it.
+//!
+//! The names are a contract with tools outside; fields are added, never renamed. The password is nowhere in it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::kv::State;
+use crate::kv::stats::{FAULTS, Op, Stats};
+use crate::live::control::Control;
+use crate::live::shared::Shared;
+
+/// The Redis that proxies share.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SharedView {
+    /// Where it is, without a password.
+    pub address: String,
+    /// What all keys begin with.
+    pub prefix: String,
+    /// `up`: it is used; `down`: requests are served without it; `unknown`: it was not tried yet.
+    pub state: &'static str,
+    /// Why it is not used.
+    pub why: Option<String>,
+    /// For how long it has been so.
+    pub since_seconds: f64,
+    /// How long an operation on a request's way may take.
+    pub timeout_seconds: f64,
+    /// How quickly it answered within the last minute; none: it did not.
+    pub latency: Option<LatencyView>,
+    /// Round trips that were answered since the start, by what for.
+    pub operations: BTreeMap<&'static str, u64>,
+    /// Operations without an answer since the start, by why. `away` and `breaker_open`: it was not asked.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// Bytes of keys and values sent since the start.
+    pub bytes_sent: u64,
+    /// Bytes that came back.
+    pub bytes_received: u64,
+}
+
+/// How quickly it answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LatencyView {
+    /// Half of the round trips took no longer.
+    pub p50_seconds: f64,
+    /// 99 of 100 took no longer.
+    pub p99_seconds: f64,
+}
+
+impl SharedView {
+    /// The tier of the generation in use; `None`: there is none.
+    pub fn of(control: &Control) -> Option<Self> {
+        let snapshot = control.hold.load();
+        snapshot.shared.as_deref().map(view)
+    }
+}
+
+fn view(shared: &Shared) -> SharedView {
+    let kv = &shared.kv;
+    let (state, why) = match &*kv.state().borrow() {
+        State::Unknown => ("unknown", None),
+        State::Up => ("up", None),
+        State::Down(why) => ("down", Some(why.to_string())),
+    };
+    let (stats, latency) = (kv.stats(), kv.latency());
+    let answered = |op: Op| stats.of(op).buckets.iter().map(|n| n.load(Relaxed)).sum();
+    let sum = |of: &dyn Fn(Op) -> u64| Op::ALL.into_iter().map(of).sum();
+    SharedView {
+        address: kv.address().to_string(),
+        prefix: shared.prefix.to_string(),
+        state,
+        why,
+        since_seconds: kv.since().as_secs_f64(),
+        timeout_seconds: kv.limit().as_secs_f64(),
+        latency: latency.map(|latency| LatencyView {
+            p50_seconds: latency.p50.as_secs_f64(),
+            p99_seconds: latency.p99.as_secs_f64(),
+        }),
+        operations: (Op::ALL.into_iter())
+            .map(|op| (op.as_str(), answered(op)))
+            .collect(),
+        errors: errors(stats),
+        bytes_sent: sum(&|op| stats.of(op).sent.load(Relaxed)),
+        bytes_received: sum(&|op| stats.of(op).came.load(Relaxed)),
+    }
+}
+
+fn errors(stats: &Stats) -> BTreeMap<&'static str, u64> {
+    let of = |at: usize| -> u64 {
+        let all = Op::ALL.into_iter();
+        all.map(|op| stats.of(op).faults[at].load(Relaxed)).sum()
+    };
+    let all = FAULTS.iter().enumerate();
+    all.map(|(at, name)| (*name, of(at))).collect()
+}
