@@ -231,10 +231,9 @@ fn fault(error: &RedisError) -> Fault {
             };
             Fault::Refused(words.into())
         }
-        // The crate tells that in words of its own, with those of Redis behind them.
         redis::ErrorKind::AuthenticationFailed => {
-            let words = error.detail().unwrap_or("it does not accept the password");
-            Fault::Refused(format!("WRONGPASS {words}").into())
+            let words = "WRONGPASS it does not take our user or password; look at `cache.redis.password_file` and at the user in `url`";
+            Fault::Refused(words.into())
         }
         _ => Fault::Broken(error.to_string().into()),
     }

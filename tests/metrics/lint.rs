@@ -10,18 +10,40 @@ use super::readme::{Row, rows};
 use super::text::{Exposition, Family, Sample};
 
 /// The labels there are; `le` belongs to histograms.
-const LABELS: [&str; 22] = [
-    "by", "cache", "code", "encoding", "health", "kind", "le", "listener", "method", "mode",
-    "name", "node", "outcome", "protocol", "reason", "result", "route", "state", "tier", "to",
-    "upstream", "version",
+const LABELS: [&str; 24] = [
+    "by",
+    "cache",
+    "code",
+    "direction",
+    "encoding",
+    "health",
+    "kind",
+    "le",
+    "listener",
+    "method",
+    "mode",
+    "name",
+    "node",
+    "op",
+    "outcome",
+    "protocol",
+    "reason",
+    "result",
+    "route",
+    "state",
+    "tier",
+    "to",
+    "upstream",
+    "version",
 ];
 const DURATIONS: [&str; 15] = [
     "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1",
     "2.5", "5", "10", "+Inf",
 ];
 /// What takes so little or so much that it has bounds of its own.
-const OTHER_BUCKETS: [&str; 2] = [
+const OTHER_BUCKETS: [&str; 3] = [
     "tidegate_cache_lookup_duration_seconds",
+    "tidegate_cache_tier_operation_duration_seconds",
     "tidegate_compression_duration_seconds",
 ];
 /// All that the README promises, told.

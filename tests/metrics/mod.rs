@@ -11,6 +11,7 @@ use crate::support::client::Request;
 use crate::support::dns::Dns;
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::Tidegate;
+use crate::support::redis::Redis;
 use crate::support::reply::Reply;
 use crate::support::{Gate, check, eventually, ms};
 
@@ -21,6 +22,7 @@ struct Busy {
     tide: Tidegate,
     apps: Vec<Origin>,
     dns: Dns,
+    redis: Redis,
 }
 
 /// How long it may take until all of it was told.
@@ -32,8 +34,14 @@ impl Busy {
         let apps = Origin::several(4).await;
         let dns = Dns::start().await;
         dns.has("app.internal", &["127.0.0.1"]);
-        let tide = Tidegate::run(file(&apps, &dns, "")).await;
-        let busy = Busy { tide, apps, dns };
+        let redis = Redis::run().await;
+        let tide = Tidegate::run(file(&apps, &dns, &redis, "")).await;
+        let busy = Busy {
+            tide,
+            apps,
+            dns,
+            redis,
+        };
         busy.serves().await;
         busy.fails().await;
         busy.is_told_to().await;
@@ -42,7 +50,7 @@ impl Busy {
 
     /// The same file, with further routes.
     fn with_routes(&self, more: &str) -> String {
-        file(&self.apps, &self.dns, more)
+        file(&self.apps, &self.dns, &self.redis, more)
     }
 
     /// Hits, sessions, compression, limits.
@@ -126,12 +134,14 @@ impl Busy {
     }
 }
 
-fn file(apps: &[Origin], dns: &Dns, more: &str) -> String {
+fn file(apps: &[Origin], dns: &Dns, redis: &Redis, more: &str) -> String {
     let web = nodes(&apps[..3]);
     let (dns, port) = (dns.addr(), apps[0].addr().port());
     let alone = nodes(&apps[3..]);
+    let redis = redis.url();
     format!(
         "dns: {{ servers: [\"{dns}\"] }}
+cache: {{ redis: {{ url: \"{redis}\", timeout: 500ms }} }}
 upstreams:
   web:
     nodes: {web}

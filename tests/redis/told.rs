@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::shared;
 use crate::support::origin::Origin;
-use crate::support::proxy::{Tidegate, tidegate};
+use crate::support::proxy::{Tidegate, complete};
 use crate::support::redis::Redis;
 use crate::support::{check, eventually};
 
@@ -29,10 +29,10 @@ async fn is(tide: &Tidegate, state: &str) {
 
 /// What a command says of the running proxy.
 async fn says(tide: &Tidegate, command: &str, more: &[&str]) -> String {
-    let admin = tide.admin().to_string();
-    let mut line = vec![command, "--admin", &admin];
-    line.extend(more);
-    let done = tidegate(&line).await;
+    let line: Vec<&str> = std::iter::once(command)
+        .chain(more.iter().copied())
+        .collect();
+    let done = tide.command(&line).await;
     assert_eq!(done.code, 0, "{}", done.all());
     done.out
 }
@@ -71,7 +71,10 @@ async fn each_change_is_an_event() {
     let tide = Tidegate::run(shared(&redis, "", &[app])).await;
     let events = async |n: usize, level: &str, words: &str| {
         eventually(words, SOON, async || {
-            let told = tide.api("GET", "/api/v1/events?kind=redis", "").await.json();
+            let told = tide
+                .api("GET", "/api/v1/events?kind=redis", "")
+                .await
+                .json();
             let all = told["events"].as_array().unwrap();
             let last = &all[0]; // the latest comes first
             let text = last["text"].as_str().unwrap_or_default();
@@ -86,7 +89,13 @@ async fn each_change_is_an_event() {
     redis.restart().await;
     events(3, "info", "is used").await;
     let told = says(&tide, "events", &["--kind", "redis"]).await;
-    assert_eq!(told.lines().filter(|line| line.contains("redis://")).count(), 3, "{told}");
+    assert_eq!(
+        told.lines()
+            .filter(|line| line.contains("redis://"))
+            .count(),
+        3,
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +103,10 @@ async fn status_and_cache_say_in_a_line_how_it_is_and_never_the_password() {
     let redis = Redis::run_with(&["--requirepass", "open-sesame"]).await;
     let app = Origin::start("app-1").await;
     let file = shared(&redis, ", password_file: redis.pass", &[app]);
-    let tide = Tidegate::run_beside(&[("redis.pass", "open-sesame\n")], file).await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("redis.pass"), "open-sesame\n").unwrap();
+    std::fs::write(dir.path().join("tidegate.yaml"), complete(&file)).unwrap();
+    let tide = Tidegate::run_in(dir).await;
     is(&tide, "up").await;
     eventually("it says how quickly", SOON, async || {
         let redis = redis_of(&tide, "/api/v1/cache").await;
