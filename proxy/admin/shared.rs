@@ -8,24 +8,54 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::kv::State;
 use crate::kv::stats::{FAULTS, Op, Stats};
+use crate::kv::{Kv, State};
 use crate::live::control::Control;
 use crate::live::shared::Shared;
 
-/// The Redis that proxies share.
+/// How the Redis is that proxies share.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SharedView {
+pub struct StandingView {
     /// Where it is, without a password.
     pub address: String,
-    /// What all keys begin with.
-    pub prefix: String,
     /// `up`: it is used; `down`: requests are served without it; `unknown`: it was not tried yet.
     pub state: &'static str,
     /// Why it is not used.
     pub why: Option<String>,
     /// For how long it has been so.
     pub since_seconds: f64,
+}
+
+impl StandingView {
+    /// How that of the generation in use is; `None`: there is none.
+    pub fn of(control: &Control) -> Option<Self> {
+        let snapshot = control.hold.load();
+        snapshot.shared.as_ref().map(|shared| standing(&shared.kv))
+    }
+}
+
+fn standing(kv: &Kv) -> StandingView {
+    let (state, why) = match &*kv.state().borrow() {
+        State::Unknown => ("unknown", None),
+        State::Up => ("up", None),
+        State::Down(why) => ("down", Some(why.to_string())),
+    };
+    StandingView {
+        address: kv.address().to_string(),
+        state,
+        why,
+        since_seconds: kv.since().as_secs_f64(),
+    }
+}
+
+/// The Redis that proxies share.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SharedView {
+    #[serde(flatten)]
+    /// How it is.
+    pub standing: StandingView,
+    /// What all keys begin with.
+    pub prefix: String,
     /// How long an operation on a request's way may take.
     pub timeout_seconds: f64,
     /// How quickly it answered within the last minute; none: it did not.
@@ -59,20 +89,12 @@ impl SharedView {
 
 fn view(shared: &Shared) -> SharedView {
     let kv = &shared.kv;
-    let (state, why) = match &*kv.state().borrow() {
-        State::Unknown => ("unknown", None),
-        State::Up => ("up", None),
-        State::Down(why) => ("down", Some(why.to_string())),
-    };
     let (stats, latency) = (kv.stats(), kv.latency());
     let answered = |op: Op| stats.of(op).buckets.iter().map(|n| n.load(Relaxed)).sum();
     let sum = |of: &dyn Fn(Op) -> u64| Op::ALL.into_iter().map(of).sum();
     SharedView {
-        address: kv.address().to_string(),
+        standing: standing(kv),
         prefix: shared.prefix.to_string(),
-        state,
-        why,
-        since_seconds: kv.since().as_secs_f64(),
         timeout_seconds: kv.limit().as_secs_f64(),
         latency: latency.map(|latency| LatencyView {
             p50_seconds: latency.p50.as_secs_f64(),

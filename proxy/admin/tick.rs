@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::events::EventView;
 use super::figures::{self, NodePointView, PointView};
+use super::shared::StandingView;
 use super::status::{self, Connections, LastReload};
 use super::views::{self, NodeView, UpstreamView, stamp};
 use crate::config::checked::Route;
@@ -51,6 +52,8 @@ pub struct TickView {
     pub routes: Vec<TickRoute>,
     /// The cache.
     pub cache: TickCache,
+    /// The Redis that proxies share; none: the file names none.
+    pub redis: Option<StandingView>,
     /// What happened since the tick before, the oldest first; none in the first one.
     pub events: Vec<EventView>,
     /// The number of the last event there was: who missed ticks asks `/api/v1/events` for those between.
@@ -131,6 +134,7 @@ impl TickView {
             upstreams: upstreams.map(upstream).collect(),
             routes: routes(control, &snapshot),
             cache: cache(control),
+            redis: StandingView::of(control),
             last_event: events.first().map_or(after, |(id, _)| *id),
             events: events.into_iter().rev().map(Into::into).collect(),
         }

@@ -6,6 +6,7 @@
 mod driving;
 mod link;
 mod relay;
+mod shared;
 mod views;
 
 use crate::support::origin::{Origin, nodes};

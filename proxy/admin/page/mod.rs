@@ -47,6 +47,7 @@ const ASSETS: &[Asset] = assets![
     "noderow.js",
     "overview.js",
     "routes.js",
+    "shared.js",
     "slow.js",
     "units.js",
     "upstreams.js",

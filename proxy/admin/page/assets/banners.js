@@ -1,10 +1,10 @@
-// What an operator must not miss, whatever view is open: no connection, a refused reload, not ready, drift.
+// What an operator must not miss, whatever view is open: no connection, a refused reload, not ready, no Redis, drift.
 
 import { change, get, wordsOf } from "./api.js";
 import { ask, toast } from "./ask.js";
 import { arrange, h, id, put, show } from "./dom.js";
 import { link, tick } from "./live.js";
-import { clock, many } from "./units.js";
+import { clock, many, span } from "./units.js";
 
 const MOST = 6;
 
@@ -28,11 +28,12 @@ const off = banner(true);
 const refused = banner(true);
 const unready = banner(true);
 const stopping = banner(false);
+const redis = banner(false);
 const restart = banner(false);
 const drift = banner(false,
   h("button", { type: "button", id: "save", click: save }, "Save to the file…"),
   h("button", { type: "button", id: "drop", click: () => drop() }, "Drop all…"));
-const ALL = [off, refused, unready, stopping, restart, drift];
+const ALL = [off, refused, unready, stopping, redis, restart, drift];
 
 let drifted = { key: "", entries: [] };
 let waits = { key: "", list: [] };
@@ -75,6 +76,11 @@ function told(on) {
     const one = tick.not_ready.length === 1;
     put(unready.text, one ? `${tick.not_ready[0]}.` : "");
     lines(unready, one ? [] : tick.not_ready, "ul");
+  }
+  if (tick.redis?.state === "down") {
+    on.add(redis);
+    put(redis.title, `Redis has not been used for ${span(tick.redis.since_seconds)}.`);
+    put(redis.text, `${tick.redis.address}: ${tick.redis.why ?? "no reason known"}. Requests are served without it; it is tried again each second.`);
   }
   const key = `${tick.generation} ${tick.drift} ${tick.reload?.at}`;
   if (waits.key !== key) look(key);

@@ -5,6 +5,7 @@ import { ask } from "./ask.js";
 import { bar } from "./chart.js";
 import { Rows, h, id, plainRow, put, show } from "./dom.js";
 import { tick } from "./live.js";
+import * as shared from "./shared.js";
 import { bytes, count, many, NONE, percent, share, span } from "./units.js";
 
 const EVERY = 2000;
@@ -73,6 +74,7 @@ function tell(cache) {
   reasons.tell(orNone(sorted(cache.uncacheable)), ([name]) => name);
   for (const top of tops) top.tell(cache.top[top.key]);
   const on = cache.routes.filter((route) => route.express !== "no_cache" && route.express !== "redirect").length;
+  shared.tell(cache.redis);
   put(id("cache-facts"), on ? `${many(on, "route")} of ${cache.routes.length} with a cache` : "No route has a cache: say cache: true on one.");
 }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::log::show_seconds;
+use super::super::shared;
 use super::super::status::{list, show_long, word};
 use super::super::table::{Head, Table, cut};
 use super::view::View;
@@ -62,6 +63,8 @@ fn head(view: &View) -> Vec<String> {
     }
     let mut lines = vec![first];
     lines.extend(list(&tick["not_ready"]).map(|why| format!("not ready: {}", word(why))));
+    let redis = &tick["redis"];
+    lines.extend(shared::line(redis).filter(|_| redis["state"] == "down"));
     if tick["reload"]["ok"] == false {
         let error = list(&tick["reload"]["errors"])
             .next()
