@@ -51,9 +51,14 @@ fn standing(kv: &Kv) -> StandingView {
 /// The Redis that proxies share.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SharedView {
-    #[serde(flatten)]
-    /// How it is.
-    pub standing: StandingView,
+    /// Where it is, without a password.
+    pub address: String,
+    /// `up`: it is used; `down`: requests are served without it; `unknown`: it was not tried yet.
+    pub state: &'static str,
+    /// Why it is not used.
+    pub why: Option<String>,
+    /// For how long it has been so.
+    pub since_seconds: f64,
     /// What all keys begin with.
     pub prefix: String,
     /// How long an operation on a request's way may take.
@@ -89,11 +94,15 @@ impl SharedView {
 
 fn view(shared: &Shared) -> SharedView {
     let kv = &shared.kv;
+    let standing = standing(kv);
     let (stats, latency) = (kv.stats(), kv.latency());
     let answered = |op: Op| stats.of(op).buckets.iter().map(|n| n.load(Relaxed)).sum();
     let sum = |of: &dyn Fn(Op) -> u64| Op::ALL.into_iter().map(of).sum();
     SharedView {
-        standing: standing(kv),
+        address: standing.address,
+        state: standing.state,
+        why: standing.why,
+        since_seconds: standing.since_seconds,
         prefix: shared.prefix.to_string(),
         timeout_seconds: kv.limit().as_secs_f64(),
         latency: latency.map(|latency| LatencyView {

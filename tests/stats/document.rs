@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Answer, Request};
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, complete};
+use crate::support::redis::Redis;
 use crate::support::reply::Reply;
 
 /// Asked so: method, path of the document, what is really asked, with this body, and the status that comes back.
@@ -219,20 +220,21 @@ const CHANGES: &[Row] = &[
 ];
 
 /// A proxy that has done a bit of everything, so that hardly anything in its answers is missing.
-async fn busy() -> (Vec<Origin>, Tidegate) {
-    let apps = Origin::several(2).await;
+async fn busy() -> (Vec<Origin>, Redis, Tidegate) {
+    let (apps, redis) = (Origin::several(2).await, Redis::run().await);
     for app in &apps {
         app.answers(|seen| Reply::usual(seen).field("Cache-Control", "max-age=60"));
     }
     let yaml = format!(
-        "upstreams:\n  web:\n    nodes: {}\nroutes:\n  - match: {{ path: /kept }}\n    upstream: web\n    cache: {{}}\n    slow: 1ms\n  - upstream: web\n    slow: 1ms\n",
+        "cache: {{ redis: {{ url: \"{}\" }} }}\nupstreams:\n  web:\n    nodes: {}\nroutes:\n  - match: {{ path: /kept }}\n    upstream: web\n    cache: {{}}\n    slow: 1ms\n  - upstream: web\n    slow: 1ms\n",
+        redis.url(),
         nodes(&apps)
     );
     let tide = Tidegate::run(complete(&yaml)).await;
     for target in ["/kept", "/kept", "/other"] {
         assert_eq!(tide.ask(&Request::get(target).host("a")).await.status, 200);
     }
-    (apps, tide)
+    (apps, redis, tide)
 }
 
 /// The document, as strict as it can be read.
@@ -295,7 +297,7 @@ fn breaks(document: &Value, mut schema: Value, value: &Value) -> Option<String> 
 
 #[tokio::test]
 async fn every_path_answers_as_the_document_says() {
-    let (_apps, tide) = busy().await;
+    let (_apps, _redis, tide) = busy().await;
     let document = document(&tide).await;
     assert_eq!(document["openapi"], "3.1.0");
     let mut untold = Vec::new();
@@ -326,7 +328,7 @@ async fn every_path_answers_as_the_document_says() {
 
 #[tokio::test]
 async fn a_member_that_the_document_does_not_name_would_be_found() {
-    let (_apps, tide) = busy().await;
+    let (_apps, _redis, tide) = busy().await;
     let mut document = document(&tide).await;
     let row = READS
         .iter()

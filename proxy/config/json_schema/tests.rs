@@ -29,7 +29,7 @@ fn errors(validator: &Validator, text: &str) -> Vec<String> {
 #[test]
 fn the_files_that_come_with_the_program_fit() {
     let validator = validator();
-    for file in ["quickstart.yaml", "tidegate.example.yaml"] {
+    for file in ["quickstart.yaml", "cluster.yaml", "tidegate.example.yaml"] {
         let text =
             fs::read_to_string(Path::new("conf").join(file)).expect("a file of the repository");
         let errors = errors(&validator, &text);

@@ -20,6 +20,16 @@ fn the_quickstart_loads_without_a_warning_and_serves_one_upstream() {
 }
 
 #[test]
+fn the_recipe_for_several_proxies_loads_without_a_warning_and_shares_the_cache() {
+    let loaded = load(Path::new("conf/cluster.yaml"), &no_env);
+    let config = good(&loaded);
+    assert_eq!(loaded.warnings().count(), 0, "{}", rendered(&loaded));
+    let redis = config.cache.redis.as_ref();
+    assert!(redis.is_some_and(|redis| redis.entries), "{redis:?}");
+    assert!(config.routes[0].cache.is_some());
+}
+
+#[test]
 fn the_example_loads_without_a_warning_and_shows_every_key() {
     let loaded = load(Path::new("conf/tidegate.example.yaml"), &no_env);
     good(&loaded);
