@@ -42,6 +42,7 @@ mod nodes;
 mod reads;
 mod runtime;
 mod save;
+mod shared;
 mod target;
 mod told;
 mod words;

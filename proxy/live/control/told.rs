@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::Control;
+use super::{Control, shared};
 use crate::base::node::{Health, Intent};
 use crate::live::build::NO_ROUTE;
 use crate::live::snapshot::{Snapshot, Upstream};
@@ -54,10 +54,7 @@ impl Control {
                 capacity: stats.capacity,
                 evicted: stats.evicted,
             }),
-            tier: (snapshot.shared.as_ref()).map(|shared| TierGauges {
-                up: shared.kv.is_up(),
-                stats: shared.kv.stats(),
-            }),
+            tier: snapshot.shared.as_deref().map(shared::gauges),
         })
     }
 }

@@ -37,7 +37,7 @@ pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics};
 pub use sticky::StickyMetrics;
-pub use tier::TierGauges;
+pub use tier::{ClusterGauges, EntryGauges, TierGauges};
 pub use upstreams::{UpstreamGauges, UpstreamMetrics};
 
 use family::{Counters, Families, Gauges, Tell, counter, counters, gauge, gauges};

@@ -12,13 +12,52 @@ use crate::kv::stats::{BUCKETS, FAULTS, Op, Stats};
 pub(super) const REDIS: &str = "redis";
 const MICROS: f64 = 1e6;
 
+/// Words of a label and what was counted of each.
+pub type Counted = Vec<(&'static str, u64)>;
+
 /// How the tier is when somebody asks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TierGauges<'a> {
     /// It is asked.
     pub up: bool,
     /// What was asked of it, and how that went.
     pub stats: &'a Stats,
+    /// What became of answers there.
+    pub entries: EntryGauges,
+    /// What goes on between proxies.
+    pub cluster: ClusterGauges,
+}
+
+/// What became of answers in the tier, since the start unless it is said otherwise.
+#[derive(Debug, Clone, Default)]
+pub struct EntryGauges {
+    /// Look-ups, by what came of them.
+    pub looked_up: Counted,
+    /// Leases, by what came of them.
+    pub leases: Counted,
+    /// Answers that were written.
+    pub written: u64,
+    /// Answers that were to be written and were not, by why.
+    pub dropped: Counted,
+    /// Answers that wait to be written, now.
+    pub waiting: u64,
+    /// Bytes of those.
+    pub waiting_bytes: u64,
+}
+
+/// What goes on between proxies.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterGauges {
+    /// Purges since the start, by whether they were told or heard.
+    pub purges: Counted,
+    /// Purges that wait to be told.
+    pub waiting: u64,
+    /// How often it had to find out since the start what was missed.
+    pub resyncs: u64,
+    /// Proxies that are there, this one too.
+    pub peers: u64,
+    /// Those of them that run another configuration than this one.
+    pub drifted: u64,
 }
 
 /// Metrics of the tier.
@@ -28,6 +67,17 @@ pub(super) struct TierMetrics {
     errors: Mirror,
     took: Mirror,
     bytes: Mirror,
+    requests: Mirror,
+    leases: Mirror,
+    written: Mirror,
+    dropped: Mirror,
+    waiting: Mirror,
+    waiting_bytes: Mirror,
+    purges: Mirror,
+    purges_waiting: Mirror,
+    resyncs: Mirror,
+    peers: Mirror,
+    drifted: Mirror,
 }
 
 impl TierMetrics {
@@ -49,6 +99,50 @@ impl TierMetrics {
             bytes: Mirror::counter(
                 "cache_tier_bytes_total",
                 "Bytes of keys and values sent to the shared tier, and of what came back.",
+            ),
+            requests: Mirror::counter(
+                "cache_tier_requests_total",
+                "Look-ups of stored answers in the shared tier, by what came of them.",
+            ),
+            leases: Mirror::counter(
+                "cache_tier_leases_total",
+                "Fetches that one proxy makes for all, by how it was settled who.",
+            ),
+            written: Mirror::counter(
+                "cache_tier_written_total",
+                "Answers written to the shared tier.",
+            ),
+            dropped: Mirror::counter(
+                "cache_tier_dropped_total",
+                "Answers that were to be written to the shared tier and were not, by reason.",
+            ),
+            waiting: Mirror::gauge(
+                "cache_tier_queue_length",
+                "Answers that wait to be written to the shared tier.",
+            ),
+            waiting_bytes: Mirror::gauge(
+                "cache_tier_queue_bytes",
+                "Bytes of answers that wait to be written to the shared tier.",
+            ),
+            purges: Mirror::counter(
+                "cluster_purges_total",
+                "Purges told to other proxies, and heard from them.",
+            ),
+            purges_waiting: Mirror::gauge(
+                "cluster_purges_queued",
+                "Purges made here that the other proxies were not told of yet.",
+            ),
+            resyncs: Mirror::counter(
+                "cluster_resyncs_total",
+                "Times it had to be found out which purges were missed.",
+            ),
+            peers: Mirror::gauge(
+                "cluster_peers",
+                "Proxies with the same Redis and prefix, this one too.",
+            ),
+            drifted: Mirror::gauge(
+                "cluster_peers_drifted",
+                "Proxies with the same Redis and prefix that run another configuration than this one.",
             ),
         }
     }
@@ -88,6 +182,46 @@ impl TierMetrics {
             let labels = [labels[0].as_str(), &labels[1]];
             self.bytes.sample(&labels, Sample::Whole(bytes), text);
         }
+        self.entries(&tier.entries, &name, text);
+        self.cluster(&tier.cluster, text);
+    }
+
+    fn entries(&self, entries: &EntryGauges, name: &str, text: &mut String) {
+        let tier = Some(name);
+        by(&self.requests, "result", &entries.looked_up, tier, text);
+        by(&self.leases, "result", &entries.leases, None, text);
+        by(&self.dropped, "reason", &entries.dropped, tier, text);
+        for (family, value) in [
+            (&self.written, entries.written),
+            (&self.waiting, entries.waiting),
+            (&self.waiting_bytes, entries.waiting_bytes),
+        ] {
+            family.begin(text);
+            family.sample(&[name], Sample::Whole(value), text);
+        }
+    }
+
+    fn cluster(&self, cluster: &ClusterGauges, text: &mut String) {
+        by(&self.purges, "direction", &cluster.purges, None, text);
+        for (family, value) in [
+            (&self.purges_waiting, cluster.waiting),
+            (&self.resyncs, cluster.resyncs),
+            (&self.peers, cluster.peers),
+            (&self.drifted, cluster.drifted),
+        ] {
+            family.begin(text);
+            family.sample(&[], Sample::Whole(value), text);
+        }
+    }
+}
+
+/// A family with a sample for each word of a label.
+fn by(family: &Mirror, label_name: &str, all: &Counted, tier: Option<&str>, text: &mut String) {
+    family.begin(text);
+    for (word, count) in all {
+        let word = label(label_name, word);
+        let labels: Vec<&str> = [Some(word.as_str()), tier].into_iter().flatten().collect();
+        family.sample(&labels, Sample::Whole(*count), text);
     }
 }
 
@@ -114,6 +248,17 @@ mod tests {
         let tier = TierGauges {
             up: true,
             stats: &stats,
+            entries: EntryGauges {
+                looked_up: vec![("hit", 4), ("miss", 5)],
+                leases: vec![("won", 6)],
+                waiting_bytes: 7,
+                ..EntryGauges::default()
+            },
+            cluster: ClusterGauges {
+                purges: vec![("sent", 8)],
+                peers: 2,
+                ..ClusterGauges::default()
+            },
         };
         let text = m.exposition(&State {
             tier: Some(tier),
@@ -132,6 +277,12 @@ mod tests {
             r#"tidegate_cache_tier_operation_duration_seconds_count{op="probe",tier="redis"} 0"#,
             r#"tidegate_cache_tier_bytes_total{direction="sent",tier="redis"} 10"#,
             r#"tidegate_cache_tier_bytes_total{direction="received",tier="redis"} 30"#,
+            r#"tidegate_cache_tier_requests_total{result="hit",tier="redis"} 4"#,
+            r#"tidegate_cache_tier_leases_total{result="won"} 6"#,
+            r#"tidegate_cache_tier_queue_bytes{tier="redis"} 7"#,
+            r#"tidegate_cache_tier_queue_length{tier="redis"} 0"#,
+            r#"tidegate_cluster_purges_total{direction="sent"} 8"#,
+            "tidegate_cluster_peers 2",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
