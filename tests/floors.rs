@@ -85,7 +85,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         name: "tokio_rustls",
-        homes: &["upstream/probe", "config"], // config reads certificates
+        homes: &["upstream/probe", "config", "kv"], // config reads certificates; TLS to Redis names its cryptography
         instead: "whom to trust is worked out where a connection is opened: `upstream/`",
     },
     Home {

@@ -51,6 +51,7 @@ mod probes;
 mod proxy_protocol;
 mod proxying;
 mod purging;
+mod redis;
 mod refusals;
 mod reload;
 mod retries;

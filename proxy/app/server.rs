@@ -90,6 +90,7 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let crowd = Arc::new(Crowd::new(room.clients));
     let data = data_path(ports.data, threads, &crowd, &control, &stop_accepting)?;
     side_thread("jobs", jobs::run(control.clone(), room.probes))?;
+    side_thread("redis", jobs::shared::run(control.clone()))?;
     recompress(&control)?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;

@@ -22,7 +22,7 @@ mod sticky;
 mod upstream;
 
 pub use admin::{Admin, AdminToken};
-pub use cache::{Cache, CacheKey, RouteCache, SetCookie};
+pub use cache::{Cache, CacheKey, PemFile, Redis, RouteCache, SetCookie};
 pub use compress::{AcceptEncoding, Compress, Decode, LEVELS, Minify, Recompress};
 pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};

@@ -120,7 +120,30 @@ pub const CACHE: Cache = Cache {
     purge_token: None,
     // What is compressed at all is worth the best there is when many ask for it.
     recompress: Some(RECOMPRESS),
+    // It takes another server.
+    redis: None,
 };
+
+/// What all keys in Redis begin with.
+pub const REDIS_PREFIX: &str = "tg";
+
+/// How long Redis may take: a network around the corner needs one, and a request hardly notices twenty.
+pub const REDIS_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// The longest that an answer is kept in Redis: what nobody asked for in an hour is asked of a node.
+pub const REDIS_TTL_MAX: Duration = Duration::from_secs(3_600);
+
+/// The largest body that is kept in Redis: more takes longer than the time a request waits for it.
+pub const REDIS_MAX_OBJECT: u64 = 1024 * 1024;
+
+/// With which use an answer goes to Redis: at once, or the other proxies would each fetch it.
+pub const REDIS_MIN_USES: u32 = 1;
+
+/// Bytes of answers that wait to go to Redis: a second or two of a busy site.
+pub const REDIS_QUEUE: u64 = 32 * 1024 * 1024;
+
+/// How many purges Redis keeps for who was away: about 10 MiB there, and hours of a busy site.
+pub const REDIS_PURGE_HISTORY: u32 = 65_536;
 
 /// What is offered: the quickest to read first.
 pub const ENCODINGS: [Coding; 4] = [Coding::Zstd, Coding::Brotli, Coding::Gzip, Coding::Deflate];

@@ -27,6 +27,9 @@ const MAKE_KEY: &str =
     "make one with `head -c 32 /dev/urandom > FILE`, and give every proxy the same";
 /// How to make a token.
 pub const MAKE_TOKEN: &str = "make one with `head -c 24 /dev/urandom | base64 > FILE`";
+/// Where the password of Redis comes from.
+const ASK_FOR_PASSWORD: &str =
+    "put into it what `requirepass` or the user's ACL says on the server, on one line";
 
 /// An upstream as written, its nodes gathered from everywhere.
 pub struct RawUpstream {
@@ -62,6 +65,10 @@ pub struct Gathered {
     pub at: At,
     /// What its `cache.purge_token_file` holds, if that could be read.
     pub purge_token: Option<KeyFile>,
+    /// What its `cache.redis.password_file` holds, if that could be read.
+    pub redis_password: Option<KeyFile>,
+    /// The file that its `cache.redis.ca` names, if that could be read.
+    pub redis_ca: Option<TextFile>,
     /// What the files of `admin.tokens` hold, in their order; `None` for one that could not be read.
     pub admin_tokens: Vec<Option<KeyFile>>,
     /// Upstreams of all files.
@@ -102,6 +109,8 @@ impl Gather<'_> {
             at,
             file: File::default(),
             purge_token: None,
+            redis_password: None,
+            redis_ca: None,
             admin_tokens: Vec::new(),
         };
         let at = all.at.clone();
@@ -124,6 +133,14 @@ impl Gather<'_> {
             .and_then(|c| c.purge_token_file.as_ref());
         let named = all.at.key("cache").key("purge_token_file");
         all.purge_token = token.and_then(|token| self.secret(token, &named, base, MAKE_TOKEN));
+        if let Some(redis) = file.cache.as_ref().and_then(|cache| cache.redis.as_ref()) {
+            let at = all.at.key("cache").key("redis");
+            let (password, ca) = (redis.password_file.as_ref(), redis.ca.as_ref());
+            all.redis_password = password.and_then(|password| {
+                self.secret(password, &at.key("password_file"), base, ASK_FOR_PASSWORD)
+            });
+            all.redis_ca = ca.and_then(|ca| self.text_file(ca, &at.key("ca"), base));
+        }
         all.admin_tokens = self.admin_tokens(&file, &all.at.key("admin").key("tokens"), base);
         all.file = file;
         Some(all)

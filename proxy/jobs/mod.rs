@@ -19,6 +19,8 @@ pub mod recompress;
 mod resolve;
 /// What was counted, second by second.
 mod sample;
+/// What proxies share by Redis.
+pub mod shared;
 /// Changed files.
 mod watch;
 

@@ -17,6 +17,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The same at the most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often it is asked whether it is there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
 /// Keeps the connection for as long as it runs. To be run once a handle.
 pub async fn keep(kv: Arc<Kv>) {
     let mut pause = FIRST_PAUSE;
@@ -24,7 +27,7 @@ pub async fn keep(kv: Arc<Kv>) {
         match open(&kv).await {
             Ok(()) => {
                 pause = FIRST_PAUSE;
-                kv.lost.notified().await;
+                until_lost(&kv).await;
                 let was_open = kv.breaker.lock().is_open();
                 *kv.conn.lock() = None;
                 if was_open {
@@ -39,6 +42,18 @@ pub async fn keep(kv: Arc<Kv>) {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+}
+
+/// Waits until the connection is of no use any more; asks each second, so that a Redis that left is missed before a
+/// request wants it.
+async fn until_lost(kv: &Kv) {
+    loop {
+        if timeout(HEARTBEAT, kv.lost.notified()).await.is_ok() {
+            return;
+        }
+        // What it comes to is noted where all faults are.
+        let _ = kv.ask(Op::Probe, &[Command::new("PING")]).await;
     }
 }
 

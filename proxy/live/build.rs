@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::doors::Doors;
 use super::overlay::Overlay;
+use super::shared::Shared;
 use super::snapshot::{Compressing, Express, Member, Snapshot, Upstream};
 use super::sticky::{self, Sticky};
 use crate::balance::commons::Commons;
@@ -98,6 +99,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
             .iter()
             .map(|u| upstream(u, parts, &own_key, metrics, now))
             .collect(),
+        shared: Shared::of(config, parts.previous),
         config: config.clone(),
         log,
         own_key,

@@ -16,6 +16,8 @@ pub mod lifecycle;
 pub mod overlay;
 /// What waits to be compressed better.
 pub mod recompress;
+/// What proxies share by Redis.
+pub mod shared;
 /// One immutable generation.
 pub mod snapshot;
 /// Where the configuration comes from.

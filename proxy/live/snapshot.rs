@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue};
 use pingora::upstreams::peer::HttpPeer;
 
 use super::doors::Doors;
+use super::shared::Shared;
 use super::sticky::Sticky;
 use crate::balance::node::{Fitness, Node};
 use crate::balance::pick::Candidate;
@@ -53,6 +54,8 @@ pub struct Snapshot {
     pub doors: Doors,
     /// Each of `config.upstreams`, live.
     pub upstreams: Vec<Upstream>,
+    /// What this proxy shares with others; `None`: it is on its own.
+    pub shared: Option<Arc<Shared>>,
     /// Where requests are told.
     pub log: Arc<AccessLog>,
     /// Signs the cookies of upstreams without a key of their own; the same in every generation.

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod process;
 pub mod proxy;
 pub mod recorder;
+pub mod redis;
 pub mod reply;
 pub mod shop;
 pub mod strangers;

@@ -28,6 +28,7 @@ fn rules(memory: u64, max_object: u64) -> Cache {
         variants: 32,
         recompress: None,
         purge_token: None,
+        redis: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The response cache as the program believes it: how much, and what a route does with it.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::compress::Recompress;
@@ -19,6 +21,46 @@ pub struct Cache {
     pub purge_token: Option<KeyFile>,
     /// What is compressed better behind the answers; `None`: nothing is.
     pub recompress: Option<Recompress>,
+    /// The tier that proxies share; `None`: this one is on its own.
+    pub redis: Option<Redis>,
+}
+
+/// A Redis that several proxies share: stored answers, purges, sessions, rates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// `redis://…` or `rediss://…`, with the number of a database and a user's name, never with a password.
+    pub url: String,
+    /// Its password.
+    pub password: Option<KeyFile>,
+    /// Whom to trust, where that is not whom the system trusts.
+    pub ca: Option<PemFile>,
+    /// It is a node of a Redis Cluster.
+    pub cluster: bool,
+    /// What all keys begin with; proxies with the same one act as one.
+    pub prefix: String,
+    /// How long an operation on a request's way may take.
+    pub timeout: Duration,
+    /// The longest that an answer is kept there.
+    pub ttl_max: Duration,
+    /// Answers are kept there.
+    pub entries: bool,
+    /// Bytes of the largest body that is kept there.
+    pub max_object: u64,
+    /// With which use an answer goes there; at least 1.
+    pub min_uses: u32,
+    /// Bytes of answers that wait to go there.
+    pub queue: u64,
+    /// How many purges are kept there for who was away.
+    pub purge_history: u32,
+}
+
+/// A file with certificates, read with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PemFile {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// What it holds: at least one certificate.
+    pub text: Arc<str>,
 }
 
 /// What a route does with the cache.

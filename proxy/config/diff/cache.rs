@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Changes, compress};
 use crate::base::units::{show_duration, show_size};
-use crate::config::checked::{Cache, RouteCache};
+use crate::config::checked::{Cache, Redis, RouteCache};
 use crate::config::validate::cache::route::SET_COOKIES;
 
 /// Tells what is different in `cache:` at the top.
@@ -30,6 +30,53 @@ pub(super) fn cache(out: &mut Changes, was: &Cache, is: &Cache) {
         out.say("the token of PURGE changed".into());
     }
     compress::recompress(out, was.recompress.as_ref(), is.recompress.as_ref());
+    redis(out, was.redis.as_ref(), is.redis.as_ref());
+}
+
+/// Tells what is different in `redis:`; of a password that it is another one.
+fn redis(out: &mut Changes, was: Option<&Redis>, is: Option<&Redis>) {
+    let (Some(was), Some(is)) = (was, is) else {
+        let url = |redis: Option<&Redis>| redis.map_or("none".into(), |redis| redis.url.clone());
+        return out.shown("cache.redis", &url(was), &url(is));
+    };
+    for ((key, was), (_, is)) in told_redis(was).into_iter().zip(told_redis(is)) {
+        out.shown(&format!("cache.redis.{key}"), &was, &is);
+    }
+    let secret = |redis: &Redis| redis.password.as_ref().map(|file| file.key.clone());
+    if let (Some(was), Some(is)) = (secret(was), secret(is))
+        && was != is
+    {
+        out.say("the password of Redis changed".into());
+    }
+    if let (Some(was), Some(is)) = (&was.ca, &is.ca)
+        && was.text != is.text
+    {
+        out.say("the authorities for Redis changed".into());
+    }
+}
+
+/// Every key of `redis:` with its value in words.
+fn told_redis(redis: &Redis) -> [(&'static str, String); 12] {
+    let path = |path: Option<&std::path::PathBuf>| {
+        path.map_or("none".into(), |path| path.display().to_string())
+    };
+    [
+        ("url", redis.url.clone()),
+        (
+            "password_file",
+            path(redis.password.as_ref().map(|file| &file.path)),
+        ),
+        ("ca", path(redis.ca.as_ref().map(|file| &file.path))),
+        ("cluster", redis.cluster.to_string()),
+        ("prefix", redis.prefix.clone()),
+        ("timeout", show_duration(redis.timeout)),
+        ("ttl_max", show_duration(redis.ttl_max)),
+        ("entries", redis.entries.to_string()),
+        ("max_object", show_size(redis.max_object)),
+        ("min_uses", redis.min_uses.to_string()),
+        ("queue", show_size(redis.queue)),
+        ("purge_history", redis.purge_history.to_string()),
+    ]
 }
 
 /// Tells what is different in `cache:` of a route.

@@ -5,7 +5,7 @@
 
 use super::{Writer, compress, list, quoted, yes_no};
 use crate::base::units::{show_duration, show_size};
-use crate::config::checked::{CacheKey, Config, Route, RouteCache};
+use crate::config::checked::{CacheKey, Config, Redis, Route, RouteCache};
 use crate::config::index::At;
 use crate::config::validate::cache::route::SET_COOKIES;
 
@@ -26,6 +26,41 @@ pub(super) fn cache(out: &mut Writer, config: &Config, at: &At) {
     let recompress = at.key("recompress");
     if recompress.given() || config.routes.iter().any(Route::stores_compressed) {
         compress::recompress(out, cache.recompress.as_ref(), at);
+    }
+    if let Some(redis) = &cache.redis {
+        self::redis(out, redis, &at.key("redis"));
+    }
+    out.close();
+}
+
+/// Writes `redis:`; of its password only the file.
+fn redis(out: &mut Writer, redis: &Redis, at: &At) {
+    out.section("redis", false);
+    out.value(at, "url", &quoted(&redis.url));
+    let files = [
+        (
+            "password_file",
+            redis.password.as_ref().map(|file| &file.path),
+        ),
+        ("ca", redis.ca.as_ref().map(|file| &file.path)),
+    ];
+    for (key, path) in files {
+        if let Some(path) = path {
+            out.value(at, key, &quoted(&path.to_string_lossy()));
+        }
+    }
+    for (key, value) in [
+        ("cluster", yes_no(redis.cluster).into()),
+        ("prefix", quoted(&redis.prefix)),
+        ("timeout", show_duration(redis.timeout)),
+        ("ttl_max", show_duration(redis.ttl_max)),
+        ("entries", yes_no(redis.entries).into()),
+        ("max_object", show_size(redis.max_object)),
+        ("min_uses", redis.min_uses.to_string()),
+        ("queue", show_size(redis.queue)),
+        ("purge_history", redis.purge_history.to_string()),
+    ] {
+        out.value(at, key, &value);
     }
     out.close();
 }

@@ -90,7 +90,7 @@ fn forms_that_the_program_takes_fit() {
         "upstreams: { web: }",
         "routes: [{ upstraem: web }]",
         "gzip: true",
-        "cache: { redis: {} }",
+        "upstreams: { web: { tls: {} } }",
     ] {
         assert!(!errors(&validator, wrong).is_empty(), "{wrong}");
     }

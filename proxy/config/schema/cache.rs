@@ -22,6 +22,38 @@ pub struct Cache {
     pub purge_token_file: Option<String>,
     /// What is compressed better behind the answers.
     pub recompress: Option<WordOr<Recompress>>,
+    /// The tier that proxies share.
+    pub redis: Option<Redis>,
+}
+
+/// `redis:` of `cache:` at the top of the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    /// Where it is.
+    pub url: Option<String>,
+    /// A file with its password.
+    pub password_file: Option<String>,
+    /// A file of the authorities that sign its certificate.
+    pub ca: Option<String>,
+    /// Whether it is a node of a Redis Cluster.
+    pub cluster: Option<String>,
+    /// What all keys begin with.
+    pub prefix: Option<String>,
+    /// How long an operation on a request's way may take.
+    pub timeout: Option<String>,
+    /// The longest that an answer is kept there.
+    pub ttl_max: Option<String>,
+    /// Whether answers are kept there.
+    pub entries: Option<String>,
+    /// Bytes of the largest body that is kept there.
+    pub max_object: Option<String>,
+    /// With which use an answer goes there.
+    pub min_uses: Option<String>,
+    /// Bytes of answers that wait to go there.
+    pub queue: Option<String>,
+    /// How many purges are kept there for who was away.
+    pub purge_history: Option<String>,
 }
 
 /// `cache:` of a route, a mapping, or a word for yes or no.
@@ -81,7 +113,31 @@ pub const CACHE: Shape = Shape::Map(&[
         "purge_token_file: purge.token",
     ),
     RECOMPRESS,
-    Key::later("redis"),
+    Key::new(
+        "redis",
+        REDIS,
+        "redis: { url: \"redis://127.0.0.1:6379/0\" }",
+    ),
+]);
+
+/// The keys of [`Redis`].
+const REDIS: Shape = Shape::Map(&[
+    Key::new("url", Shape::Word, "url: \"redis://127.0.0.1:6379/0\""),
+    Key::new(
+        "password_file",
+        Shape::Word,
+        "password_file: redis.password",
+    ),
+    Key::new("ca", Shape::Word, "ca: ca.pem"),
+    Key::new("cluster", Shape::Word, "cluster: false"),
+    Key::new("prefix", Shape::Word, "prefix: tg"),
+    Key::new("timeout", Shape::Word, "timeout: 20ms"),
+    Key::new("ttl_max", Shape::Word, "ttl_max: 1h"),
+    Key::new("entries", Shape::Word, "entries: true"),
+    Key::new("max_object", Shape::Word, "max_object: 1MiB"),
+    Key::new("min_uses", Shape::Word, "min_uses: 1"),
+    Key::new("queue", Shape::Word, "queue: 32MiB"),
+    Key::new("purge_history", Shape::Word, "purge_history: 65536"),
 ]);
 
 /// The keys of [`RouteCache`].

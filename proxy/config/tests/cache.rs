@@ -91,6 +91,7 @@ fn the_cache_is_as_large_as_the_file_says() {
         variants: 256,
         recompress: crate::config::defaults::CACHE.recompress,
         purge_token: None,
+        redis: None,
     };
     assert_eq!(all, expected);
     assert_eq!(cache("memory: 1GiB").max_object, 16 * MIB);

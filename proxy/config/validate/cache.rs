@@ -15,6 +15,8 @@ use crate::config::schema::cache::Cache as Keys;
 mod recompress;
 /// `cache:` of a route.
 pub mod route;
+/// `redis:`
+mod tier;
 
 /// The least memory: what holds a few pages.
 const MIN_MEMORY: u64 = 64 * 1024;
@@ -53,6 +55,13 @@ pub fn check(all: &Gathered, problems: &mut Problems) -> Cache {
             keys.recompress.as_ref(),
             max_object,
             &at.key("recompress"),
+            problems,
+        ),
+        redis: tier::check(
+            keys.redis.as_ref(),
+            (all.redis_password.as_ref(), all.redis_ca.as_ref()),
+            max_object,
+            &at.key("redis"),
             problems,
         ),
         purge_token: token

@@ -16,6 +16,8 @@ mod question;
 /// How TLS is spoken.
 mod tls;
 
+pub use tls::authorities;
+
 pub(super) use question::{codes, statuses};
 
 /// What is asked.

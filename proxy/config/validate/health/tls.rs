@@ -57,7 +57,7 @@ pub fn check(
 }
 
 /// The certificates of a file; `None` when one of them is none, which is told.
-fn authorities(file: &TextFile, at: &At, problems: &mut Problems) -> Option<Ca> {
+pub fn authorities(file: &TextFile, at: &At, problems: &mut Problems) -> Option<Ca> {
     let name = file.path.display();
     let mut refuse = |what: String| {
         let help = "name a PEM file with the certificates of those who sign, each between its BEGIN and END lines";
