@@ -40,8 +40,10 @@ pub async fn run(control: Arc<Control>) {
 }
 
 /// Begins all that runs for one Redis; none of it ends by itself.
-fn begin(tasks: &mut JoinSet<()>, _control: &Arc<Control>, shared: &Arc<Shared>) {
+fn begin(tasks: &mut JoinSet<()>, control: &Arc<Control>, shared: &Arc<Shared>) {
     tasks.spawn(kv::keep(shared.kv.clone()));
+    let clock = control.clone();
+    tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
 }
 
 fn is_same(one: Option<&Arc<Shared>>, other: Option<&Arc<Shared>>) -> bool {

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
+use crate::cache::shared::chain::Chain;
+use crate::cache::shared::entries::Entries;
 use crate::config::checked::{Config, Redis};
 use crate::kv::{Address, Kv};
 
@@ -19,6 +21,8 @@ pub struct Shared {
     pub prefix: Arc<str>,
     /// What others know this process by: 16 hexadecimal digits drawn at random.
     pub id: Arc<str>,
+    /// Answers that are kept for each other.
+    pub entries: Arc<Entries>,
 }
 
 impl Shared {
@@ -32,10 +36,15 @@ impl Shared {
             same.kv.set_limit(redis.timeout);
             return Some(same.clone());
         }
+        let kv = Arc::new(Kv::new(address, redis.timeout));
+        let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
+        let chain = Arc::new(Chain);
+        let entries = Entries::new(kv.clone(), chain, &redis.prefix, id.clone());
         Some(Arc::new(Shared {
-            kv: Arc::new(Kv::new(address, redis.timeout)),
+            kv,
             prefix: redis.prefix.as_str().into(),
-            id: format!("{:016x}", fastrand::u64(..)).into(),
+            id,
+            entries: Arc::new(entries),
         }))
     }
 }

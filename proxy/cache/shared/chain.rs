@@ -20,7 +20,7 @@ impl Chain {
     }
 
     /// What an answer fetched at that position counts as begun at here.
-    pub fn begun(&self, _at: Position, _head: &[u8]) -> Option<u64> {
-        Some(0)
+    pub fn begun(&self, _url: u128, _at: Position, _head: &[u8], sequence: u64) -> Option<u64> {
+        Some(sequence)
     }
 }

@@ -23,6 +23,8 @@ pub mod keys;
 pub mod lease;
 /// Answers that wait to be written.
 mod queue;
+/// What runs inside of Redis.
+mod scripts;
 /// What was looked for, written and refused.
 pub mod stats;
 /// Writes behind the requests.
