@@ -13,11 +13,11 @@ mod head;
 /// Whether it was used often enough to be shared.
 mod uses;
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use std::sync::{Arc, OnceLock};
 
 use super::key::Key;
 use super::policy::life::{Life, Millis};

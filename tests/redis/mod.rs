@@ -4,7 +4,12 @@
 use crate::support::origin::Origin;
 use crate::support::redis::Redis;
 
+mod cluster;
+mod corrupt;
+mod entries;
+mod restart;
 mod seam;
+mod together;
 
 /// A configuration with a cached route to these nodes, and this Redis with these keys more.
 fn shared(redis: &Redis, keys: &str, apps: &[Origin]) -> String {

@@ -193,8 +193,10 @@ impl Entries {
                 continue;
             }
             pause = pauses.next().unwrap_or(pause);
-            sleep(Duration::from_millis(pause).min(until.saturating_duration_since(Instant::now())))
-                .await;
+            sleep(
+                Duration::from_millis(pause).min(until.saturating_duration_since(Instant::now())),
+            )
+            .await;
         }
     }
 

@@ -111,7 +111,10 @@ fn what_was_written_is_read_again_to_the_last_byte() {
         let entry = entry(&body, plain, selection);
         let value = value(&entry);
         let framed = read(&value).unwrap();
-        assert_eq!((framed.floor, framed.given.get()), (5, 60_000 - 3_000 + 7_000));
+        assert_eq!(
+            (framed.floor, framed.given.get()),
+            (5, 60_000 - 3_000 + 7_000)
+        );
         let stored = answer(&value).unwrap();
         assert_eq!(stored.position, AT);
         assert!(stored.body == body, "another body");
@@ -126,9 +129,15 @@ fn what_was_written_is_read_again_to_the_last_byte() {
         assert_eq!(later.fresh_until(None), 77_000 + 60_000 - 3_000 - 10_000);
         assert!(stored.life(framed.given.get(), 77_000).is_none());
         small += usize::from(value.len() < body.len());
-        assert!(plain || value.len() >= body.len(), "a coded body is left alone");
+        assert!(
+            plain || value.len() >= body.len(),
+            "a coded body is left alone"
+        );
     }
-    assert!(small > 30, "bodies of few letters are made smaller: {small}");
+    assert!(
+        small > 30,
+        "bodies of few letters are made smaller: {small}"
+    );
 }
 
 #[test]
@@ -255,7 +264,10 @@ fn a_body_is_never_larger_than_it_may_be() {
     assert!(decode(&value, key("/a").bytes(), 4_999).is_none());
     // It says less than there is.
     let mut rest = value[REST..].to_vec();
-    let at = rest.windows(8).rposition(|w| w == 5_000_u64.to_le_bytes()).unwrap();
+    let at = rest
+        .windows(8)
+        .rposition(|w| w == 5_000_u64.to_le_bytes())
+        .unwrap();
     rest[at..at + 8].copy_from_slice(&100_u64.to_le_bytes());
     let less = [front(ANSWER, 0, 1), sealed(ANSWER, &rest)].concat();
     assert!(read(&less).is_none());
@@ -284,9 +296,30 @@ fn of_use_is_what_is_fresh_or_may_be_used_stale_and_no_longer_than_allowed() {
         (base, 10_000, 10_000),
         (life(0), HOUR, 0),
         (life(FOR_EVER), HOUR, HOUR),
-        (Life { no_cache: true, ..base }, HOUR, 0),
-        (Life { stale_if_error: None, ..base }, HOUR, 57_000 + 5_000),
-        (Life { received: NOW - 80_000, ..base }, HOUR, 0),
+        (
+            Life {
+                no_cache: true,
+                ..base
+            },
+            HOUR,
+            0,
+        ),
+        (
+            Life {
+                stale_if_error: None,
+                ..base
+            },
+            HOUR,
+            57_000 + 5_000,
+        ),
+        (
+            Life {
+                received: NOW - 80_000,
+                ..base
+            },
+            HOUR,
+            0,
+        ),
     ];
     for (life, ttl_max, expected) in cases {
         assert_eq!(useful(&life, NOW, ttl_max), expected, "{life:?}");
