@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a machine with only Rust and git lacks to build and test Tidegate, from Debian's own packages.
 #
-#   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, python3 that reads br and zstd,
-#                              curl, node, chromium with its driver
+#   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, redis-server 7, python3 that reads
+#                              br and zstd, curl, node, chromium with its driver
 #   scripts/setup.sh --build   to build only: C compiler, cmake
 #   scripts/setup.sh --bench   all of it, and wrk, haproxy and varnish for scripts/bench-peers.sh, valgrind for
 #                              scripts/bench-guard.sh
@@ -63,6 +63,7 @@ has make || need 'make' make
 has cmake || need 'cmake 3 or newer' cmake
 if [[ $want != build ]]; then
     has nginx || need 'nginx (an origin of the tests)' nginx-light
+    has redis-server && has redis-cli || need 'redis-server 7 or newer (what proxies share)' redis-server redis-tools
     has python3 || need 'python3 (an origin of the tests)' python3
     python_decodes || need 'brotli and zstandard for python3 (a client of the tests)' python3-brotli python3-zstandard
     curl_decodes || need 'curl that decodes br and zstd (a client of the tests)' curl
@@ -123,7 +124,7 @@ install_packages() {
     local package
     for package in "${packages[@]}"; do
         case $package in
-            nginx-light | haproxy | varnish)
+            nginx-light | haproxy | varnish | redis-server)
                 say "Debian starts $package at the next boot; if you do not want that: systemctl disable ${package%-light}"
                 ;;
         esac

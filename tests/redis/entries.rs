@@ -107,6 +107,8 @@ async fn what_is_stale_is_refreshed_by_one_proxy_for_all() {
         assert_eq!(answer.text(), "/a 0");
     }
     for proxy in 0..3 {
+        for t in &cluster.tides { eprintln!("{}", t.process().output().out.join("\n")); }
+        eprintln!("{:?}", cluster.redis.keys("").await);
         eventually("the new one", SOON, async || {
             let answer = cluster.get(proxy, "/a").await;
             check(answer.text() == "/a 1", answer.text())

@@ -111,32 +111,25 @@ async fn who_waits_for_a_slow_fetch_of_another_proxy_waits_half_as_long_as_the_r
 #[tokio::test]
 async fn what_one_learns_to_be_for_nobody_else_the_others_know_at_once() {
     let cluster = Cluster::open(2, "", "true").await;
-    let gate = Gate::closed();
-    let held = gate.clone();
-    cluster.app.answers(move |seen| match seen.serial {
-        0 => reply(seen, "Cache-Control: private").when(&held),
-        _ => reply(seen, "Cache-Control: private"),
+    let (gate, later) = (Gate::closed(), Gate::closed());
+    let (held, others) = (gate.clone(), later.clone());
+    cluster.app.answers(move |seen| {
+        let gate = if seen.serial == 0 { &held } else { &others };
+        reply(seen, "Cache-Control: private").when(gate)
     });
     let mut holder = cluster.tides[0].connect().await;
     holder.send(&Request::get("/a")).await.unwrap();
     cluster.app.holds(1).await;
     let waits = all_at_once(&cluster, &[1], 5, "/a").await;
     gate.open();
-    let began = Instant::now();
+    // Had they to find out for themselves, one of them would be there and the others wait for it.
+    cluster.app.holds(5).await;
+    later.open();
     let answers = waits.join_all().await;
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        began.elapsed()
-    );
-    for answer in &answers {
-        assert!(told(answer).contains("hit_for_miss"), "{}", told(answer));
-    }
-    // Each has its own.
     let mut bodies: Vec<String> = answers.iter().map(Answer::text).collect();
     bodies.sort();
     bodies.dedup();
-    assert_eq!(bodies.len(), 5);
+    assert_eq!(bodies.len(), 5, "each has its own");
 }
 
 #[tokio::test]
