@@ -1,3 +1,5 @@
+//! Whatever is done to a value, it is nothing or what was written.
+
 use std::sync::Arc;
 
 use ::bytes::Bytes;
