@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::shared_at;
+use super::{RECOVERY, shared_at, told};
 use crate::support::load::{Load, Tally};
 use crate::support::origin::Origin;
 use crate::support::proxy::Tidegate;
@@ -17,8 +17,6 @@ use crate::support::{check, eventually, ms};
 const RATE: u32 = 500;
 /// Of each phase: requests.
 const PHASE: usize = 1_500;
-/// A proxy finds out within this time that Redis is back.
-const RECOVERY: Duration = Duration::from_secs(10);
 /// What the first requests may wait for a Redis that does not answer: its deadline, and what a busy machine adds.
 const FIRST: Duration = Duration::from_millis(25);
 /// What a machine that builds and tests beside it adds to the slowest of a hundred. The figures are printed.
@@ -112,9 +110,7 @@ impl World {
     /// The last line about Redis says this.
     async fn told(&self, word: &str) {
         eventually(word, RECOVERY, async || {
-            let log = self.tide.process().output().err;
-            let last = log.iter().rfind(|line| line.contains("redis redis://"));
-            let last = last.cloned().unwrap_or_default();
+            let last = told(&self.tide).pop().unwrap_or_default();
             check(last.contains(word), last)
         })
         .await;

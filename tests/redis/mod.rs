@@ -1,11 +1,25 @@
 //! What several proxies share by Redis, and that none of it ever hurts: a Redis that is away, slow, full or wrong costs
 //! hits and nothing else.
 
+use std::time::Duration;
+
 use crate::support::origin::Origin;
+use crate::support::proxy::Tidegate;
 use crate::support::redis::Redis;
 
 mod faults;
+mod kinds;
 mod seam;
+
+/// How long a proxy may take to find out that Redis is back.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+/// Lines of the log that say how Redis is.
+fn told(tide: &Tidegate) -> Vec<String> {
+    let log = tide.process().output().err;
+    let about = |line: &&String| line.contains("redis redis");
+    log.iter().filter(about).cloned().collect()
+}
 
 /// A configuration with a cached route to these nodes, and this Redis with these keys more (`, min_uses: 2`).
 fn shared(redis: &Redis, keys: &str, apps: &[Origin]) -> String {
