@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
-use crate::cache::shared::chain::Chain;
 use crate::cache::shared::entries::Entries;
+use crate::cache::shared::purges::Purges;
 use crate::config::checked::{Config, Redis};
 use crate::kv::{Address, Kv};
 
@@ -38,8 +38,8 @@ impl Shared {
         }
         let kv = Arc::new(Kv::new(address, redis.timeout));
         let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
-        let chain = Arc::new(Chain);
-        let entries = Entries::new(kv.clone(), chain, &redis.prefix, id.clone());
+        let purges = Arc::new(Purges);
+        let entries = Entries::new(kv.clone(), purges, &redis.prefix, id.clone());
         Some(Arc::new(Shared {
             kv,
             prefix: redis.prefix.as_str().into(),

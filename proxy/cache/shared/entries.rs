@@ -12,10 +12,11 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::chain::{Chain, Position};
+use super::chain::Position;
 use super::codec::{self, Framed, Stored, Value};
 use super::keys::{Keys, url_hash};
 use super::lease::{Lease, Word};
+use super::purges::Purges;
 use super::queue::{Job, Note, Queue};
 use super::scripts::Scripts;
 use super::stats::{Dropped, Refused, Stats, count};
@@ -36,7 +37,7 @@ const LARGE: usize = 128 * 1024;
 #[derive(Debug)]
 pub struct Entries {
     kv: Arc<Kv>,
-    chain: Arc<Chain>,
+    purges: Arc<Purges>,
     keys: Keys,
     /// What others know this process by.
     id: Arc<str>,
@@ -87,10 +88,10 @@ enum Found {
 
 impl Entries {
     /// Those that are kept in this Redis under keys that begin with `prefix`. `id`: what others know this process by.
-    pub fn new(kv: Arc<Kv>, chain: Arc<Chain>, prefix: &str, id: Arc<str>) -> Entries {
+    pub fn new(kv: Arc<Kv>, purges: Arc<Purges>, prefix: &str, id: Arc<str>) -> Entries {
         Entries {
             kv,
-            chain,
+            purges,
             keys: Keys::new(prefix),
             id,
             tokens: AtomicU64::new(0),
@@ -108,7 +109,7 @@ impl Entries {
 
     /// Which purges a fetch knows of that begins now. `None`: its answer is not for others.
     pub fn position(&self) -> Option<Position> {
-        self.chain.position()
+        self.purges.position()
     }
 
     /// Whether there is anybody to ask.
@@ -244,9 +245,11 @@ impl Entries {
             Some(Reply::Bytes(head)) => &head[..],
             _ => &[],
         };
-        // Counted before the chain is asked: a purge that comes between concerns it.
+        // Counted before it is asked: a purge that comes between concerns the answer.
         let sequence = ask.store.sequence();
-        let begun = self.chain.begun(ask.url(), stored.position, head, sequence);
+        let begun = self
+            .purges
+            .begun(ask.url(), stored.position, head, sequence);
         let Some(begun) = begun else {
             self.stats.refused(Refused::Purged);
             return None;

@@ -11,7 +11,7 @@
 //! It may only ever spare a fetch. Whatever fails, is late, or is not what it should be is a miss, and nobody waits
 //! longer than the file says.
 
-/// Where we are among the purges of the cluster.
+/// Which purges are known, in which order.
 pub mod chain;
 /// What a value looks like.
 pub mod codec;
@@ -21,6 +21,8 @@ pub mod entries;
 pub mod keys;
 /// Who of the cluster fetches.
 pub mod lease;
+/// Purges that all proxies carry out.
+pub mod purges;
 /// Answers that wait to be written.
 mod queue;
 /// What runs inside of Redis.

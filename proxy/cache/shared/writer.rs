@@ -8,15 +8,27 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::task::spawn_blocking;
 
-use super::codec::{self, ANSWER, Encoded};
+use super::codec::{self, ANSWER, Answer, Encoded};
 use super::entries::Entries;
 use super::keys::url_hash;
 use super::lease::Word;
 use super::queue::{Job, Note};
 use super::scripts::Put;
 use super::stats::{Dropped, count};
+use crate::cache::entry::Entry;
 use crate::cache::policy::life::Millis;
 use crate::kv::{Command, Op, Reply};
+
+/// What of a stored answer is written.
+pub(super) fn answer(entry: &Entry) -> Answer<'_> {
+    Answer {
+        key: entry.key.bytes(),
+        life: entry.life,
+        head: &entry.head,
+        body: entry.body.pieces(),
+        selection: &entry.selection,
+    }
+}
 
 impl Entries {
     /// Writes what is offered, for as long as it runs.
@@ -53,7 +65,7 @@ impl Entries {
             let all = jobs.into_iter().map(|job| {
                 let is_good = job.entry.expired_at().is_none();
                 let encoded = is_good
-                    .then(|| codec::encode(&job.entry, job.position, now(), job.ttl_max))
+                    .then(|| codec::encode(&answer(&job.entry), job.position, now(), job.ttl_max))
                     .flatten();
                 (job, encoded)
             });

@@ -10,7 +10,7 @@ use super::bytes::{Rest, put_maybe, put_text};
 use super::index::{self, FIELDS};
 use super::{ANSWER, sealed};
 use crate::base::coding::Coding;
-use crate::cache::entry::{Entry, Head};
+use crate::cache::entry::Head;
 use crate::cache::policy::life::{FOR_EVER, Life, Millis, Source};
 use crate::cache::policy::vary::{Selected, Selection};
 use crate::cache::shared::chain::Position;
@@ -39,6 +39,21 @@ const SOURCES: [Source; 8] = [
     Source::Route,
     Source::Nothing,
 ];
+
+/// An answer that is stored here.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// The bytes of its key.
+    pub key: &'a [u8],
+    /// What decides whether it may be used.
+    pub life: Life,
+    /// Its head.
+    pub head: &'a Head,
+    /// The pieces of its body.
+    pub body: &'a [Bytes],
+    /// Which requests it is for.
+    pub selection: &'a Selection,
+}
 
 /// An answer to be written.
 #[derive(Debug)]
@@ -94,15 +109,14 @@ pub fn useful(life: &Life, now: Millis, ttl_max: u64) -> u64 {
 
 /// An answer as a value, `now`, of use for `ttl_max` milliseconds at the most. Takes as long as compressing it does.
 /// `None`: it is of no use any more.
-pub fn encode(entry: &Entry, position: Position, now: Millis, ttl_max: u64) -> Option<Encoded> {
-    let life = &entry.life;
+pub fn encode(own: &Answer<'_>, position: Position, now: Millis, ttl_max: u64) -> Option<Encoded> {
+    let life = &own.life;
     let useful = useful(life, now, ttl_max);
     if useful == 0 {
         return None;
     }
-    let key = entry.key.bytes();
-    let mut rest = Vec::with_capacity(256 + entry.head.lines().len());
-    put_text(&mut rest, key)?;
+    let mut rest = Vec::with_capacity(256 + own.head.lines().len());
+    put_text(&mut rest, own.key)?;
     let numbers = [
         position.n,
         position.uid,
@@ -123,13 +137,13 @@ pub fn encode(entry: &Entry, position: Position, now: Millis, ttl_max: u64) -> O
             | flag(life.has_validator, HAS_VALIDATOR)
             | flag(life.stale_if_error.is_some(), STALE_IF_ERROR),
     );
-    rest.extend_from_slice(&entry.head.status.as_u16().to_le_bytes());
-    put_text(&mut rest, entry.head.lines())?;
-    put_selection(&mut rest, &entry.selection)?;
-    put_body(&mut rest, entry)?;
-    let variant = match entry.selection.hash() {
+    rest.extend_from_slice(&own.head.status.as_u16().to_le_bytes());
+    put_text(&mut rest, own.head.lines())?;
+    put_selection(&mut rest, own.selection)?;
+    put_body(&mut rest, own)?;
+    let variant = match own.selection.hash() {
         None => None,
-        Some(hash) => Some((hash, index::write(key, &entry.selection)?)),
+        Some(hash) => Some((hash, index::write(own.key, own.selection)?)),
     };
     Some(Encoded {
         answer: sealed(ANSWER, &rest),
@@ -149,10 +163,10 @@ fn put_selection(to: &mut Vec<u8>, selection: &Selection) -> Option<()> {
     (count <= FIELDS).then_some(())
 }
 
-fn put_body(to: &mut Vec<u8>, entry: &Entry) -> Option<()> {
-    let body = entry.body.pieces();
-    let length = usize::try_from(entry.body.len()).ok()?;
-    if length >= WORTH_IT && entry.head.coding() == Some(Coding::Identity) {
+fn put_body(to: &mut Vec<u8>, own: &Answer<'_>) -> Option<()> {
+    let body = own.body;
+    let length = body.iter().map(Bytes::len).sum::<usize>();
+    if length >= WORTH_IT && own.head.coding() == Some(Coding::Identity) {
         let small = match body {
             [one] => zstd::bulk::compress(one, LEVEL),
             _ => zstd::bulk::compress(&body.concat(), LEVEL),

@@ -24,7 +24,7 @@ use std::num::NonZeroU64;
 use ::bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-pub use answer::{Encoded, Stored, encode, useful};
+pub use answer::{Answer, Encoded, Stored, encode, useful};
 pub use index::Index;
 
 /// What every value of this version begins with.

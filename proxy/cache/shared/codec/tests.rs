@@ -11,6 +11,7 @@ use crate::cache::key::{Key, Target};
 use crate::cache::policy::life::{FOR_EVER, Life, Source};
 use crate::cache::policy::vary::Selection;
 use crate::cache::shared::chain::Position;
+use crate::cache::shared::writer::answer as answer_of;
 
 const NOW: u64 = 1_700_000_000_000;
 const HOUR: u64 = 3_600_000;
@@ -69,7 +70,7 @@ fn entry(body: &[u8], plain: bool, selection: Selection) -> Entry {
 const AT: Position = Position { n: 12, uid: 34 };
 
 fn value(entry: &Entry) -> Vec<u8> {
-    let encoded = encode(entry, AT, NOW, HOUR).unwrap();
+    let encoded = encode(&answer_of(entry), AT, NOW, HOUR).unwrap();
     let mut value = front(ANSWER, 5, encoded.useful);
     value.extend_from_slice(&encoded.answer);
     value
@@ -157,7 +158,10 @@ fn a_value_with_one_bit_turned_is_nothing() {
     let small = value(&entry(&[b'a'; 700], true, Selection::default()));
     let varies = value(&entry(b"x", true, selection("x-a", &HeaderMap::new())));
     let varied = entry(b"x", true, selection("x-a", &HeaderMap::new()));
-    let (_, index) = encode(&varied, AT, NOW, HOUR).unwrap().variant.unwrap();
+    let (_, index) = encode(&answer_of(&varied), AT, NOW, HOUR)
+        .unwrap()
+        .variant
+        .unwrap();
     let index = [front(INDEX, 1, 2), index].concat();
     let purged = front(PURGED, 1, 2);
     for value in [plain, small, varies, index, purged] {
@@ -280,7 +284,10 @@ fn what_is_of_another_url_is_nothing() {
     let value = Bytes::from(value(&entry(b"short", true, Selection::default())));
     assert!(decode(&value, key("/b").bytes(), MOST).is_none());
     let varied = entry(b"x", true, selection("x-a", &HeaderMap::new()));
-    let (_, index) = encode(&varied, AT, NOW, HOUR).unwrap().variant.unwrap();
+    let (_, index) = encode(&answer_of(&varied), AT, NOW, HOUR)
+        .unwrap()
+        .variant
+        .unwrap();
     let index = Bytes::from([front(INDEX, 1, 2), index].concat());
     let names = |path: &str| match decode(&index, key(path).bytes(), MOST)?.value {
         Value::Index(index) => Some(index.names),
