@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
-use super::cluster::{Cluster, reply, told};
+use super::cluster::{Cluster, reply};
 use crate::support::client::{Answer, Request};
 use crate::support::reply::Reply;
 use crate::support::{Gate, ms, raise_open_files};

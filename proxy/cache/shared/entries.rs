@@ -24,7 +24,7 @@ use crate::cache::entry::{Admission, Entry, Head};
 use crate::cache::key::Key;
 use crate::cache::policy::life::Millis;
 use crate::cache::policy::vary::Selection;
-use crate::cache::store::{Loaded, Store};
+use crate::cache::store::{Filler, Loaded, Store};
 use crate::config::checked;
 use crate::kv::{Command, Fault, Kv, Op, Reply};
 
@@ -267,6 +267,16 @@ impl Entries {
             tags,
             begun,
         })
+    }
+
+    /// Puts what was found into the store, in the name of a fetch. Returns whether it is there.
+    pub fn adopt(&self, filler: &Filler, found: Loaded) -> bool {
+        let is_there = filler.adopt(found).is_ok();
+        match is_there {
+            true => count(&self.stats.found),
+            false => self.stats.refused(Refused::NotAdopted),
+        }
+        is_there
     }
 
     /// An answer was fetched, or confirmed, and is stored here: others may have it too. `position`: which purges the

@@ -14,7 +14,7 @@ use super::entries::{Ask, Entries, Looked};
 use super::queue::Note;
 use super::stats::count;
 use crate::cache::store::Loaded;
-use crate::kv::{Command, Op, Reply};
+use crate::kv::{Command, Fault, Op, Reply};
 
 /// How long a lease lasts when its holder dies.
 const LASTS: u64 = 1_000;
@@ -201,17 +201,15 @@ impl Entries {
     }
 
     /// Takes the lease if nobody has it, and looks whether the answer is there.
-    async fn try_take(
-        &self,
-        ask: &Ask<'_>,
-        ticket: &Ticket,
-    ) -> Result<(Holder, Looked), crate::kv::Fault> {
+    async fn try_take(&self, ask: &Ask<'_>, ticket: &Ticket) -> Result<(Holder, Looked), Fault> {
         let take = Command::new("SET").arg(&ticket.place).arg(&ticket.token);
         let take = take.arg("NX").arg("PX").arg(LASTS);
         let who = Command::new("GET").arg(&ticket.place);
         let (replies, looked) = self.look_behind(Op::Lease, vec![take, who], ask).await?;
         let holder = match replies.as_slice() {
             [Reply::Ok, _] => Holder::Me,
+            // A Redis that is full, or a replica, gives no lease to anybody.
+            [Reply::Error(words), _] => return Err(Fault::Refused(words.clone())),
             [_, Reply::Bytes(text)] => Word::read(text).map_or(Holder::Another, Holder::Said),
             // It was given back between the two.
             _ => Holder::Another,

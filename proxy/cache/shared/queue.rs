@@ -31,7 +31,7 @@ pub(super) struct Job {
     pub(super) position: Position,
     /// Milliseconds that it stays at the most.
     pub(super) ttl_max: u64,
-    /// To be given back when it is written.
+    /// To be given back when it is written, or not.
     pub(super) lease: Option<Ticket>,
 }
 

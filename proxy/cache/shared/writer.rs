@@ -74,45 +74,50 @@ impl Entries {
         let Ok(encoded) = encoded.await else {
             return self.stats().dropped(Dropped::Over, many); // it panicked; the hook told it
         };
-        let mut commands = Vec::with_capacity(2 * encoded.len());
-        // What the replies are to: bytes of a value, or nothing.
-        let mut written = Vec::with_capacity(2 * encoded.len());
+        let mut notes = Vec::new();
+        let mut ends = |job: Job, word| notes.extend(job.lease.map(|t| Note::Release(t, word)));
+        let (mut commands, mut sent) = (Vec::new(), Vec::new());
         for (job, encoded) in encoded {
-            let word = match &encoded {
+            match encoded {
+                Some(encoded) => {
+                    commands.push(self.put(&job, &encoded));
+                    sent.push((job, encoded.answer.len() as u64));
+                }
                 None => {
                     self.stats().dropped(Dropped::Over, 1);
-                    Word::Go
+                    ends(job, Word::Go);
                 }
-                Some(encoded) => {
-                    commands.push(self.put(&job, encoded));
-                    written.push(Some(encoded.answer.len() as u64));
-                    Word::Written
-                }
-            };
-            if let Some(ticket) = &job.lease {
-                commands.push(ticket.release(self, word));
-                written.push(None);
             }
         }
-        if commands.is_empty() {
-            return;
-        }
-        let Ok(replies) = self.kv().ask_patiently(Op::Write, &commands).await else {
-            let lost = written.iter().flatten().count();
-            return self.stats().dropped(Dropped::Fault, lost);
+        let replies = match commands.is_empty() {
+            true => Vec::new(),
+            false => {
+                let asked = self.kv().ask_patiently(Op::Write, &commands).await;
+                asked.unwrap_or_default()
+            }
         };
-        for (reply, bytes) in replies.iter().zip(written) {
-            let Some(bytes) = bytes else { continue };
-            match reply {
-                Reply::Int(1) => {
+        // Who waits for one that Redis did not take would wait for nothing.
+        let none = std::iter::repeat(Reply::Nil);
+        for ((job, bytes), reply) in sent.into_iter().zip(replies.into_iter().chain(none)) {
+            let refused = match reply {
+                Reply::Int(1) => None,
+                Reply::Int(0) => Some(Dropped::Purged),
+                Reply::Int(_) => Some(Dropped::Lineage),
+                _ => Some(Dropped::Fault),
+            };
+            match refused {
+                None => {
                     count(&self.stats().written);
                     self.stats().written_bytes.fetch_add(bytes, Relaxed);
+                    ends(job, Word::Written);
                 }
-                Reply::Int(0) => self.stats().dropped(Dropped::Purged, 1),
-                Reply::Int(_) => self.stats().dropped(Dropped::Lineage, 1),
-                _ => self.stats().dropped(Dropped::Fault, 1),
+                Some(why) => {
+                    self.stats().dropped(why, 1);
+                    ends(job, Word::Go);
+                }
             }
         }
+        self.tell(&notes).await;
     }
 
     /// Puts an answer where it is looked for.

@@ -28,7 +28,7 @@ use crate::cache::store::Filler;
 use crate::config::checked::RouteCache;
 
 /// How long requests for what turned out not to be storable go their own way.
-const MARKED: u64 = 60_000;
+pub const MARKED: u64 = 60_000;
 /// How often a fetch whose beginner has left looks whether anybody else waits for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The same after an answer that says that something is wrong for a moment.

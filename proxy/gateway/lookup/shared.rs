@@ -12,13 +12,15 @@ use pingora::proxy::Session;
 use super::super::ctx::Ctx;
 use super::asked::Asked;
 use super::fetch::Fetch;
+use super::keep::MARKED;
 use crate::base::cached::Why;
 use crate::cache::entry::Entry;
-use crate::cache::policy::life::{Life, Millis};
+use crate::cache::policy::life::Life;
 use crate::cache::shared::chain::Position;
 use crate::cache::shared::codec::useful;
 use crate::cache::shared::entries::{Ask, Entries, Looked};
 use crate::cache::shared::lease::{Lease, Turn, Word};
+use crate::cache::shared::stats::Refused;
 use crate::cache::store::{Filler, Loaded};
 use crate::config::checked::Redis;
 use crate::live::snapshot::Snapshot;
@@ -93,10 +95,12 @@ pub async fn before(fetch: &Fetch, filler: &Filler) -> Before {
     let Ok(Looked { found, variant }) = entries.look(&ask).await else {
         return alone(fetch, entries, None);
     };
-    if let Some(found) = found.filter(|found| is_wanted(fetch, found))
-        && filler.adopt(found).is_ok()
-    {
-        return Before::There;
+    if let Some(found) = found {
+        if !is_wanted(fetch, &found) {
+            entries.stats().refused(Refused::Old);
+        } else if entries.adopt(filler, found) {
+            return Before::There;
+        }
     }
     // Where answers go there with a later use, nobody could wait for this one.
     if fetch.reads != Reads::Leases || rules.min_uses > 1 || entries.position().is_none() {
@@ -108,12 +112,12 @@ pub async fn before(fetch: &Fetch, filler: &Filler) -> Before {
         variant,
     };
     match entries.turn(&ask, looked, patience(fetch), wanted).await {
-        Turn::Found(found) => match filler.adopt(*found) {
-            Ok(_) => Before::There,
-            Err(_) => alone(fetch, entries, None),
+        Turn::Found(found) => match entries.adopt(filler, *found) {
+            true => Before::There,
+            false => alone(fetch, entries, None),
         },
-        Turn::Mine(lease) => alone(fetch, entries, Some(lease)),
         Turn::Alone => alone(fetch, entries, None),
+        Turn::Mine(lease) => alone(fetch, entries, Some(lease)),
         Turn::NotStorable(millis) => Before::NotStorable(millis),
     }
 }
@@ -175,7 +179,7 @@ pub async fn load(session: &Session, ctx: &Ctx, asked: &Asked) -> bool {
     match entries.look(&ask).await {
         Ok(Looked {
             found: Some(found), ..
-        }) => filler.adopt(found).is_ok(),
+        }) => entries.adopt(&filler, found),
         _ => false,
     }
 }
@@ -238,7 +242,7 @@ pub fn is_over(fetch: &Fetch) {
 
 /// What another proxy was told: nobody waits for such answers for a while.
 pub fn is_not_storable(fetch: &Fetch, filler: Filler, millis: u64) {
-    let until: Millis = fetch.control.clock.now().saturating_add(millis);
+    let until = fetch.control.clock.now() + millis.min(MARKED);
     fetch.control.cache.mark(&fetch.asked.key, until);
     filler.give_up(Why::HitForMiss);
 }
