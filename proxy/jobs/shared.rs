@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::kv::{self, Kv};
 use crate::live::control::Control;
+use crate::live::peers;
 use crate::live::shared::Shared;
 
 /// Runs until the process ends.
@@ -46,6 +47,13 @@ fn begin(tasks: &mut JoinSet<()>, control: &Arc<Control>, shared: &Arc<Shared>) 
     tasks.spawn(tell(control.clone(), shared.kv.clone()));
     tasks.spawn(note_seconds(shared.kv.clone()));
     tasks.spawn(kv::keep(shared.kv.clone()));
+    let clock = control.clone();
+    tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
+    let (purges, local) = (shared.purges.clone(), control.clone());
+    tasks.spawn(async move { purges.publish(&*local).await });
+    let (purges, local) = (shared.purges.clone(), control.clone());
+    tasks.spawn(async move { purges.follow(&local).await });
+    tasks.spawn(peers::keep(control.clone(), shared.clone()));
 }
 
 /// Tells each change of how Redis is to who looks at the page; the log has it from who finds out.

@@ -7,10 +7,15 @@ use crate::support::origin::Origin;
 use crate::support::proxy::Tidegate;
 use crate::support::redis::Redis;
 
+mod cluster;
+mod corrupt;
+mod entries;
 mod faults;
 mod kinds;
 mod probe;
+mod restart;
 mod seam;
+mod together;
 mod told;
 
 /// How long a proxy may take to find out that Redis is back.
