@@ -3,11 +3,13 @@
 //! The names are a contract with tools outside; fields are added, never renamed. The password is nowhere in it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::cache::shared::stats as entries;
+use crate::config::checked::Redis;
 use crate::kv::stats::{FAULTS, Op, Stats};
 use crate::kv::{Kv, State};
 use crate::live::control::Control;
@@ -73,6 +75,32 @@ pub struct SharedView {
     pub bytes_sent: u64,
     /// Bytes that came back.
     pub bytes_received: u64,
+    /// What became of answers there; none: the file keeps them out (`entries: false`).
+    pub entries: Option<EntriesView>,
+}
+
+/// What became of answers in the tier, since the start unless it is said otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EntriesView {
+    /// Look-ups that found an answer to use.
+    pub found: u64,
+    /// Look-ups that found none.
+    pub missed: u64,
+    /// Answers that were there and not used, by why; they are among those missed.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Answers written.
+    pub written: u64,
+    /// Answers that were to be written and were not, by why.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Answers that wait to be written, now.
+    pub queued: u64,
+    /// Bytes of those.
+    pub queued_bytes: u64,
+    /// Bytes that may wait.
+    pub queue_capacity_bytes: u64,
+    /// Fetches for all proxies, by how it was settled who makes them: `won` here, `waited` for another's, `lost` when that
+    /// brought nothing.
+    pub leases: BTreeMap<&'static str, u64>,
 }
 
 /// How quickly it answered.
@@ -88,11 +116,15 @@ impl SharedView {
     /// The tier of the generation in use; `None`: there is none.
     pub fn of(control: &Control) -> Option<Self> {
         let snapshot = control.hold.load();
-        snapshot.shared.as_deref().map(view)
+        let (shared, redis) = (
+            snapshot.shared.as_deref()?,
+            snapshot.config.cache.redis.as_ref()?,
+        );
+        Some(view(shared, redis))
     }
 }
 
-fn view(shared: &Shared) -> SharedView {
+fn view(shared: &Shared, redis: &Redis) -> SharedView {
     let kv = &shared.kv;
     let standing = standing(kv);
     let (stats, latency) = (kv.stats(), kv.latency());
@@ -115,6 +147,31 @@ fn view(shared: &Shared) -> SharedView {
         errors: errors(stats),
         bytes_sent: sum(&|op| stats.of(op).sent.load(Relaxed)),
         bytes_received: sum(&|op| stats.of(op).came.load(Relaxed)),
+        entries: (redis.entries).then(|| answers(shared.entries.stats(), redis.queue)),
+    }
+}
+
+fn answers(stats: &entries::Stats, most: u64) -> EntriesView {
+    let read = |count: &AtomicU64| count.load(Relaxed);
+    let named = |words: &[&'static str], counts: &[AtomicU64]| {
+        let all = words.iter().copied().zip(counts.iter().map(read));
+        all.collect::<BTreeMap<_, _>>()
+    };
+    EntriesView {
+        found: read(&stats.found),
+        missed: read(&stats.missed),
+        refused: named(&entries::REFUSED, &stats.refused),
+        written: read(&stats.written),
+        dropped: named(&entries::DROPPED, &stats.dropped),
+        queued: read(&stats.queued),
+        queued_bytes: read(&stats.queued_bytes),
+        queue_capacity_bytes: most,
+        leases: [
+            ("won", read(&stats.leases_won)),
+            ("waited", read(&stats.leases_waited)),
+            ("lost", read(&stats.leases_lost)),
+        ]
+        .into(),
     }
 }
 

@@ -69,6 +69,9 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
             metrics.log_dropped.clone(),
         )?),
     };
+    if config.cache.redis.is_some() {
+        metrics.cache.is_shared();
+    }
     let own_key = match parts.previous {
         Some(p) => p.own_key.clone(),
         None => sticky::own_key()?,

@@ -23,6 +23,8 @@ async fn the_cache_shows_how_redis_is_and_every_view_when_it_is_away() {
     browser.says("#shared-facts", "used for").await;
     browser.says("#shared-facts", &redis.url()).await;
     browser.says("#shared-facts", "p99").await;
+    browser.says("#peers tbody", "(this one)").await;
+    browser.says("#cluster-facts", "1 proxy").await;
     for scheme in ["light", "dark"] {
         browser.likes(scheme).await;
         browser.picture(&format!("shared-{scheme}")).await;

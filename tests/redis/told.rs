@@ -48,6 +48,10 @@ async fn its_metrics_are_there_from_the_start_and_go_with_it() {
         "tidegate_cache_tier_errors_total{op=\"session\",reason=\"timeout\",tier=\"redis\"} 0",
         "tidegate_cache_tier_operation_duration_seconds_count{op=\"rate\",tier=\"redis\"} 0",
         "tidegate_cache_tier_bytes_total{direction=\"sent\",tier=\"redis\"}",
+        "tidegate_cache_tier_dropped_total{reason=\"full\",tier=\"redis\"} 0",
+        "tidegate_cache_lookup_duration_seconds_count{tier=\"redis\"} 0",
+        "tidegate_cluster_purges_total{direction=\"received\"} 0",
+        "tidegate_cluster_purges_queued 0",
     ] {
         assert!(text.contains(series), "{series} is missing in\n{text}");
     }
@@ -60,7 +64,9 @@ async fn its_metrics_are_there_from_the_start_and_go_with_it() {
     ))
     .await;
     let text = tide.api("GET", "/metrics", "").await.text();
-    assert!(!text.contains("cache_tier"), "{text}");
+    for gone in ["cache_tier", "tidegate_cluster", "tier=\"redis\""] {
+        assert!(!text.contains(gone), "{gone}: {text}");
+    }
     assert_eq!(redis_of(&tide, "/api/v1/status").await, Value::Null);
 }
 

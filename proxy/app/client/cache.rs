@@ -124,6 +124,10 @@ fn stats_text(stats: &Value) -> String {
         text.push_str(&line);
         text.push('\n');
     }
+    if let Some(line) = shared::answers(&stats["redis"]) {
+        text.push_str(&line);
+        text.push('\n');
+    }
     for list in ["hits", "misses", "bytes"] {
         let top = stats["top"][list].as_array().into_iter().flatten();
         for (at, one) in top.enumerate() {

@@ -33,11 +33,44 @@ pub fn line(redis: &Value) -> Option<String> {
     Some(line)
 }
 
+/// What became of answers there; `None`: none are kept there.
+pub fn answers(redis: &Value) -> Option<String> {
+    let entries = &redis["entries"];
+    let number = |key: &str| entries[key].as_u64().unwrap_or_default();
+    entries["found"].as_u64()?;
+    let dropped = entries["dropped"].as_object().into_iter().flatten();
+    let dropped: u64 = dropped.filter_map(|(_, n)| n.as_u64()).sum();
+    Some(format!(
+        "  found there {}, not found {}, written {}, dropped {dropped}, waiting to be written {} ({:.1} of {:.1} MiB)",
+        number("found"),
+        number("missed"),
+        number("written"),
+        number("queued"),
+        mebibytes(number("queued_bytes")),
+        mebibytes(number("queue_capacity_bytes")),
+    ))
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn answers_are_told_where_they_are_kept_there() {
+        assert_eq!(answers(&json!({ "entries": null })), None);
+        let redis = json!({ "entries": { "found": 4, "missed": 3, "written": 2, "dropped": { "full": 1, "down": 5 },
+            "queued": 7, "queued_bytes": 1_572_864, "queue_capacity_bytes": 33_554_432 } });
+        assert_eq!(
+            answers(&redis).unwrap(),
+            "  found there 4, not found 3, written 2, dropped 6, waiting to be written 7 (1.5 of 32.0 MiB)"
+        );
+    }
 
     #[test]
     fn a_line_says_how_it_is_and_since_when() {

@@ -23,6 +23,8 @@ use crate::cache::shared::lease::{Lease, Turn, Word};
 use crate::cache::shared::stats::Refused;
 use crate::cache::store::{Filler, Loaded};
 use crate::config::checked::Redis;
+use crate::kv::Fault;
+use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
 
 /// Of two answers that are both fresh the other one has to be so this much longer, in milliseconds, to be taken: less may
@@ -92,7 +94,7 @@ pub async fn before(fetch: &Fetch, filler: &Filler) -> Before {
         rules,
         now: &move || clock.clock.now(),
     };
-    let Ok(Looked { found, variant }) = entries.look(&ask).await else {
+    let Ok(Looked { found, variant }) = timed(&fetch.control, entries, &ask).await else {
         return alone(fetch, entries, None);
     };
     if let Some(found) = found {
@@ -120,6 +122,16 @@ pub async fn before(fetch: &Fetch, filler: &Filler) -> Before {
         Turn::Mine(lease) => alone(fetch, entries, Some(lease)),
         Turn::NotStorable(millis) => Before::NotStorable(millis),
     }
+}
+
+/// Looks for an answer, and tells how long that took if it was told.
+async fn timed(control: &Control, entries: &Entries, ask: &Ask<'_>) -> Result<Looked, Fault> {
+    let begun = Instant::now();
+    let looked = entries.look(ask).await;
+    if looked.is_ok() {
+        control.metrics.cache.looked_up_there(begun.elapsed());
+    }
+    looked
 }
 
 /// A node is asked, from now on.
@@ -176,7 +188,7 @@ pub async fn load(session: &Session, ctx: &Ctx, asked: &Asked) -> bool {
         rules,
         now: &move || clock.clock.now(),
     };
-    match entries.look(&ask).await {
+    match timed(&control, entries, &ask).await {
         Ok(Looked {
             found: Some(found), ..
         }) => entries.adopt(&filler, found),

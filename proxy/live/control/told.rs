@@ -7,9 +7,7 @@ use super::{Control, shared};
 use crate::base::node::{Health, Intent};
 use crate::live::build::NO_ROUTE;
 use crate::live::snapshot::{Snapshot, Upstream};
-use crate::telemetry::metrics::{
-    CacheGauges, InUse, NodeGauges, State, TierGauges, UpstreamGauges,
-};
+use crate::telemetry::metrics::{CacheGauges, InUse, NodeGauges, State, UpstreamGauges};
 
 impl Control {
     /// The Prometheus text. Takes milliseconds where there are a thousand nodes: for a thread that may be busy.
@@ -90,6 +88,7 @@ pub(super) fn in_use(snapshot: &Snapshot) -> InUse<'_> {
         rate_limits: limited.map(|route| route.name.as_str()).collect(),
         upstreams: upstreams.iter().map(|u| &*u.name).collect(),
         sticky: sticky.map(|u| &*u.name).collect::<HashSet<_>>(),
+        shared: snapshot.shared.is_some(),
     }
 }
 

@@ -5,16 +5,19 @@
 
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use prometheus::{Histogram, IntCounter};
 
 use super::family::{
     Counters, Families, Histograms, Mirror, Sample, counters, histograms, label, sum,
 };
+use super::tier::REDIS;
 use crate::base::cached::{Outcome, Why};
 use crate::telemetry::history::Amounts;
 
-/// Upper bounds of the look-up histogram, in seconds: a look-up takes about a microsecond.
-const LOOKUP_BUCKETS: [f64; 10] = [
+/// Upper bounds of the look-up histogram, in seconds: a look-up in memory takes about a microsecond, one in Redis a
+/// thousand times that.
+const LOOKUP_BUCKETS: [f64; 12] = [
     0.000_000_5,
     0.000_001,
     0.000_002,
@@ -25,11 +28,13 @@ const LOOKUP_BUCKETS: [f64; 10] = [
     0.000_1,
     0.001,
     0.01,
+    0.1,
+    1.0,
 ];
 /// Of so many look-ups one is measured: reading a clock twice costs as much as the look-up itself.
 pub const LOOKUPS_PER_SAMPLE: u32 = 64;
 const _: () = assert!(LOOKUPS_PER_SAMPLE == 64, "HELP says so");
-/// The only tier so far.
+/// The tier in front.
 const MEMORY: &str = "memory";
 
 /// Words of the label `kind` of a purge.
@@ -64,6 +69,10 @@ pub struct CacheMetrics {
     uncacheable: Vec<(Why, IntCounter)>,
     purges: Counters,
     lookup: Histogram,
+    /// All look-ups, by the tier.
+    lookups: Histograms,
+    /// Those in Redis, once there is one.
+    shared: RwLock<Option<Histogram>>,
 }
 
 impl CacheMetrics {
@@ -72,7 +81,7 @@ impl CacheMetrics {
             f,
             (
                 "cache_lookup_duration_seconds",
-                "Time to look into the store; one look-up of 64 is measured.",
+                "Time to look for a stored answer; in memory one look-up of 64 is measured, in Redis each that was answered.",
             ),
             &LOOKUP_BUCKETS,
             &["tier"],
@@ -138,6 +147,8 @@ impl CacheMetrics {
                 .collect(),
             purges,
             lookup: lookup.with_label_values(&[MEMORY]),
+            lookups: lookup,
+            shared: RwLock::default(),
         }
     }
 
@@ -177,6 +188,24 @@ impl CacheMetrics {
     /// A look-up that was measured took so long.
     pub fn looked_up(&self, took: Duration) {
         self.lookup.observe(took.as_secs_f64());
+    }
+
+    /// There is a tier that proxies share: its look-ups have a series, at zero, from now on.
+    pub fn is_shared(&self) {
+        *self.shared.write() = Some(self.lookups.with_label_values(&[REDIS]));
+    }
+
+    /// There is none any more.
+    pub(super) fn is_alone(&self) {
+        *self.shared.write() = None;
+        self.lookups.remove_under(&[REDIS]);
+    }
+
+    /// A look-up in the tier that proxies share took so long.
+    pub fn looked_up_there(&self, took: Duration) {
+        if let Some(shared) = &*self.shared.read() {
+            shared.observe(took.as_secs_f64());
+        }
     }
 
     /// Requests since the start that the cache did this with, over all routes.

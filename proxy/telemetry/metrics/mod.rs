@@ -111,6 +111,8 @@ pub struct InUse<'a> {
     pub upstreams: HashSet<&'a str>,
     /// Those of them with sessions.
     pub sticky: HashSet<&'a str>,
+    /// There is a tier that proxies share.
+    pub shared: bool,
 }
 
 /// A request being worked on; counted out when dropped.
@@ -294,6 +296,9 @@ impl Metrics {
             .only(|name| of(&in_use.rate_limits, name), now);
         self.upstreams.only(|name| of(&in_use.upstreams, name), now);
         self.sessions.only(|name| of(&in_use.sticky, name), now);
+        if !in_use.shared {
+            self.cache.is_alone();
+        }
     }
 
     /// Forgets the counts of what has been gone for long enough.

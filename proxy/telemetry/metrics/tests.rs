@@ -198,6 +198,7 @@ fn what_comes_back_in_time_keeps_its_counts_and_what_comes_back_later_begins_ane
         rate_limits: ["shop"].into(),
         upstreams: ["web"].into(),
         sticky: ["web"].into(),
+        shared: false,
     };
     let before = series_of_the_file(&m);
     m.only(&InUse::default(), t0);

@@ -75,6 +75,7 @@ function tell(cache) {
   for (const top of tops) top.tell(cache.top[top.key]);
   const on = cache.routes.filter((route) => route.express !== "no_cache" && route.express !== "redirect").length;
   shared.tell(cache.redis);
+  shared.refresh(cache.redis);
   put(id("cache-facts"), on ? `${many(on, "route")} of ${cache.routes.length} with a cache` : "No route has a cache: say cache: true on one.");
 }
 
