@@ -36,6 +36,8 @@ mod shelf;
 mod slot;
 /// What the store says of itself.
 pub mod stats;
+/// Carries purges out.
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -115,6 +117,11 @@ impl Store {
     /// Goes on with other rules, and with all that still fits. A smaller `memory` evicts at once.
     pub fn set_rules(&self, rules: &Cache) {
         self.core.set_rules(rules);
+    }
+
+    /// What the hashes of its keys are made with.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The key of a target.
@@ -340,36 +347,6 @@ impl Store {
     /// Removes this entry, if it is still stored, with whatever forms by now.
     pub fn discard(&self, entry: &Arc<Entry>) {
         self.core.shelf.discard(entry, Gone::Replaced);
-    }
-
-    /// Purges: hard removes, soft makes stale from `now` on. From when this is called on nobody is given what it
-    /// concerns; the time it takes to return is that of a walk over all that is stored, so it is called off the
-    /// threads that serve requests. Returns how many entries it concerned.
-    pub fn purge(&self, what: &Purge, hard: bool, now: Millis) -> u64 {
-        let tag = |name: &[u8]| self.tag_hash(name);
-        let number = self.core.epochs.note(what, hard, now, tag);
-        if let Purge::Url(key) = what {
-            self.core.registry.purge(key);
-            return match hard {
-                true => self.core.shelf.remove(key) as u64,
-                false => (self.core.shelf).each_of(key, |e| e.expire_by(now, number)) as u64,
-            };
-        }
-        self.walk(number)
-    }
-
-    /// Judges all that is stored and removes what may not be used. Returns how many entries this purge concerned.
-    fn walk(&self, number: u64) -> u64 {
-        let core = &self.core;
-        let mut concerned = 0;
-        core.shelf.for_each(|entry| {
-            if !core.epochs.spares(entry) {
-                concerned += u64::from(core.shelf.discard(entry, Gone::Purged));
-            } else if entry.expired_by() >= number {
-                concerned += 1;
-            }
-        });
-        concerned
     }
 
     /// The hash of a tag, as entries keep it.
