@@ -9,6 +9,8 @@ use crate::support::redis::Redis;
 
 mod faults;
 mod kinds;
+mod peers;
+mod purges;
 mod seam;
 
 /// How long a proxy may take to find out that Redis is back.
