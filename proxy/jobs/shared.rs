@@ -48,6 +48,8 @@ fn begin(tasks: &mut JoinSet<()>, control: &Arc<Control>, shared: &Arc<Shared>) 
     let (purges, local) = (shared.purges.clone(), control.clone());
     tasks.spawn(async move { purges.follow(&local).await });
     tasks.spawn(peers::keep(control.clone(), shared.clone()));
+    let clock = control.clone();
+    tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
 }
 
 fn is_same(one: Option<&Arc<Shared>>, other: Option<&Arc<Shared>>) -> bool {

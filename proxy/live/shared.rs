@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::peers::Peers;
 use super::snapshot::Snapshot;
 use crate::cache::policy::life::Millis;
+use crate::cache::shared::entries::Entries;
 use crate::cache::shared::purges::Purges;
 use crate::config::checked::{Config, Redis};
 use crate::kv::{Address, Kv};
@@ -26,6 +27,8 @@ pub struct Shared {
     pub purges: Arc<Purges>,
     /// Who else is there.
     pub peers: Peers,
+    /// Answers that are kept for each other.
+    pub entries: Arc<Entries>,
 }
 
 impl Shared {
@@ -44,12 +47,16 @@ impl Shared {
         let kv = Arc::new(Kv::new(address, redis.timeout));
         let (history, ttl_max) = bounds(redis);
         let (prefix, seed) = (&redis.prefix, fastrand::u64(..));
+        let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
+        let purges = Arc::new(Purges::new(kv.clone(), prefix, seed, history, ttl_max));
+        let entries = Entries::new(kv.clone(), purges.clone(), prefix, id.clone());
         Some(Arc::new(Shared {
-            peers: Peers::new(prefix),
-            purges: Arc::new(Purges::new(kv.clone(), prefix, seed, history, ttl_max)),
             kv,
-            prefix: redis.prefix.as_str().into(),
-            id: format!("{:016x}", fastrand::u64(..)).into(),
+            prefix: prefix.as_str().into(),
+            id,
+            purges,
+            peers: Peers::new(prefix),
+            entries: Arc::new(entries),
         }))
     }
 }

@@ -7,11 +7,16 @@ use crate::support::origin::Origin;
 use crate::support::proxy::Tidegate;
 use crate::support::redis::Redis;
 
+mod cluster;
+mod corrupt;
+mod entries;
 mod faults;
 mod kinds;
 mod peers;
 mod purges;
+mod restart;
 mod seam;
+mod together;
 
 /// How long a proxy may take to find out that Redis is back.
 const RECOVERY: Duration = Duration::from_secs(10);

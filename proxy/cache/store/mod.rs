@@ -49,6 +49,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache as Quick, DefaultLifecycle};
+use smallvec::SmallVec;
 
 use self::core::Core;
 use self::feed::{Feed, Part};
@@ -60,12 +61,13 @@ use self::stats::Gone;
 use super::entry::{Entry, Head};
 use super::key::{Key, Sought, Target};
 use super::policy::life::{Life, Millis};
+use super::policy::tags::tags;
 use super::policy::vary::Selection;
 use crate::base::coding::Coding;
 use crate::base::fields::Fields;
 use crate::config::checked::Cache;
 
-pub use fill::{Begun, Filler, Reader, State};
+pub use fill::{Begun, Filler, Loaded, Reader, State};
 pub use make::{Deriving, DerivingStored, Maker};
 pub use purge::Purge;
 pub use stats::Stats;
@@ -350,6 +352,20 @@ impl Store {
     /// The hash of a tag, as entries keep it.
     pub fn tag_hash(&self, tag: &[u8]) -> u64 {
         xxhash_rust::xxh3::xxh3_64_with_seed(tag, self.seed)
+    }
+
+    /// The hashes of the tags of an answer with these fields, in order, each once.
+    pub fn tags_of(&self, answer: &HeaderMap) -> Box<[u64]> {
+        let all = tags(answer).map(|tag| self.tag_hash(tag));
+        let mut all: SmallVec<[u64; 8]> = all.collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_vec().into()
+    }
+
+    /// Whether an answer under this key with these tags, begun after so many purges, may be used as it is.
+    pub fn is_spared(&self, key: &Key, tags: &[u64], begun: u64) -> bool {
+        self.core.epochs.judge(key, Some(tags), begun) == Verdict::Spared
     }
 
     /// What it holds and what it did.
