@@ -12,6 +12,8 @@ mod corrupt;
 mod entries;
 mod faults;
 mod kinds;
+mod peers;
+mod purges;
 mod restart;
 mod seam;
 mod together;
