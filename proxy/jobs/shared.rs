@@ -11,6 +11,9 @@ use crate::kv;
 use crate::live::control::Control;
 use crate::live::shared::Shared;
 
+/// Tells of sessions.
+mod sessions;
+
 /// Runs until the process ends.
 pub async fn run(control: Arc<Control>) {
     let mut generations = control.generations();
@@ -42,6 +45,7 @@ pub async fn run(control: Arc<Control>) {
 /// Begins all that runs for one Redis; none of it ends by itself.
 fn begin(tasks: &mut JoinSet<()>, _control: &Arc<Control>, shared: &Arc<Shared>) {
     tasks.spawn(kv::keep(shared.kv.clone()));
+    tasks.spawn(sessions::tell(shared.kv.clone(), shared.sessions.clone()));
 }
 
 fn is_same(one: Option<&Arc<Shared>>, other: Option<&Arc<Shared>>) -> bool {

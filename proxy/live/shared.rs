@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
+use crate::balance::sticky::shared::Outbox;
 use crate::config::checked::{Config, Redis};
 use crate::kv::{Address, Kv};
 
@@ -19,6 +20,8 @@ pub struct Shared {
     pub prefix: Arc<str>,
     /// What others know this process by: 16 hexadecimal digits drawn at random.
     pub id: Arc<str>,
+    /// Sessions that Redis is to be told of.
+    pub sessions: Arc<Outbox>,
 }
 
 impl Shared {
@@ -36,6 +39,7 @@ impl Shared {
             kv: Arc::new(Kv::new(address, redis.timeout)),
             prefix: redis.prefix.as_str().into(),
             id: format!("{:016x}", fastrand::u64(..)).into(),
+            sessions: Arc::default(),
         }))
     }
 }
