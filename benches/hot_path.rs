@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use tidegate::config::checked::{
-    Access, Action, HostPattern, Match, Minify, PathPattern, RateKey, RateLimit, Scope, Route,
+    Access, Action, HostPattern, Match, Minify, PathPattern, RateKey, RateLimit, Route, Scope,
 };
 use tidegate::guard::rate::Rate;
 use tidegate::live::control::Control;

@@ -65,6 +65,17 @@ pub struct Config {
     pub routes: Vec<Route>,
 }
 
+impl Config {
+    /// Whether proxies have sessions or limits in common, by [`Cache::redis`].
+    pub fn is_shared(&self) -> bool {
+        let knows_all = |upstream: &Upstream| match &upstream.sticky {
+            Some(Sticky::Learn(learn)) => learn.store == Store::Redis,
+            Some(Sticky::Cookie(_)) | None => false,
+        };
+        self.upstreams.iter().any(knows_all) || self.routes.iter().any(Route::is_limited_by_all)
+    }
+}
+
 /// One data port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {

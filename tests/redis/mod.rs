@@ -1,10 +1,27 @@
 //! What several proxies share by Redis, and that none of it ever hurts: a Redis that is away, slow, full or wrong costs
 //! hits and nothing else.
 
-use crate::support::origin::Origin;
-use crate::support::redis::Redis;
+use std::time::Duration;
 
+use crate::support::origin::Origin;
+use crate::support::proxy::Tidegate;
+use crate::support::redis::Redis;
+use crate::support::{check, eventually};
+
+mod rates;
 mod seam;
+mod sessions;
+
+/// How long a proxy may take to find out that Redis is there, or is not.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+/// Waits until a proxy has a connection to its Redis.
+async fn is_used(tide: &Tidegate) {
+    eventually("redis is used", RECOVERY, async || {
+        check(tide.log().contains("is used"), tide.log())
+    })
+    .await;
+}
 
 /// A configuration with a cached route to these nodes, and this Redis with these keys more.
 fn shared(redis: &Redis, keys: &str, apps: &[Origin]) -> String {

@@ -216,14 +216,15 @@ mod tests {
         let all = [
             of(&shared, "10.0.0.1", None),
             of(&shared, "10.0.0.1", Some("a")),
-            of(&shared, "10.0.0.1", Some("4\n")),
-            of(&shared, "a00:1::", None),
+            of(&shared, "97.98.99.100", None),
+            of(&shared, "10.0.0.1", Some("abcd")),
+            of(&shared, "6162:6364::", None),
             of(&shared, "2001:db8::1", None),
         ];
         for (i, one) in all.iter().enumerate() {
             assert!(!all[i + 1..].contains(one), "{i}");
         }
-        assert_eq!(all[4], of(&shared, "2001:db8::ffff", None), "one /64");
+        assert_eq!(all[5], of(&shared, "2001:db8::ffff", None), "one /64");
         assert_eq!(all[1], of(&shared, "10.9.9.9", Some("a")));
     }
 
