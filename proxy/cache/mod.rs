@@ -13,6 +13,8 @@ pub mod explain;
 pub mod key;
 /// What may be stored, used, merged and invalidated.
 pub mod policy;
+/// What proxies that share a Redis tell each other.
+pub mod shared;
 /// Keeps answers.
 pub mod store;
 /// Request fields that no key knows.

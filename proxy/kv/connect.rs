@@ -217,6 +217,10 @@ fn fault(error: &RedisError) -> Fault {
             };
             Fault::Refused(words.into())
         }
+        redis::ErrorKind::AuthenticationFailed => {
+            let words = "it does not take our user or password; look at `cache.redis.password_file` and at the user in `url`";
+            Fault::Broken(words.into())
+        }
         _ => Fault::Broken(error.to_string().into()),
     }
 }

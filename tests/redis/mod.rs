@@ -8,12 +8,21 @@ use crate::support::proxy::Tidegate;
 use crate::support::redis::Redis;
 use crate::support::{check, eventually};
 
+mod faults;
+mod kinds;
 mod rates;
 mod seam;
 mod sessions;
 
-/// How long a proxy may take to find out that Redis is there, or is not.
+/// How long a proxy may take to find out that Redis is back.
 const RECOVERY: Duration = Duration::from_secs(10);
+
+/// Lines of the log that say how Redis is.
+fn told(tide: &Tidegate) -> Vec<String> {
+    let log = tide.process().output().err;
+    let about = |line: &&String| line.contains("redis redis");
+    log.iter().filter(about).cloned().collect()
+}
 
 /// Waits until a proxy has a connection to its Redis.
 async fn is_used(tide: &Tidegate) {
@@ -23,14 +32,18 @@ async fn is_used(tide: &Tidegate) {
     .await;
 }
 
-/// A configuration with a cached route to these nodes, and this Redis with these keys more.
+/// A configuration with a cached route to these nodes, and this Redis with these keys more (`, min_uses: 2`).
 fn shared(redis: &Redis, keys: &str, apps: &[Origin]) -> String {
     let nodes: Vec<String> = apps.iter().map(|app| app.addr().to_string()).collect();
+    shared_at(&redis.url(), keys, &nodes)
+}
+
+/// The same, with the Redis at this address.
+fn shared_at(url: &str, keys: &str, nodes: &[String]) -> String {
     format!(
-        "cache: {{ memory: 64MiB, redis: {{ url: \"{}\"{keys} }} }}\n\
+        "cache: {{ memory: 64MiB, redis: {{ url: \"{url}\"{keys} }} }}\n\
          upstreams: {{ web: {{ nodes: [{}] }} }}\n\
          routes: [{{ upstream: web, cache: {{ ttl: 1h }} }}]\n",
-        redis.url(),
         nodes.join(", ")
     )
 }

@@ -1,22 +1,10 @@
 //! The seam itself: Redis comes, goes and comes back, and the log says so once each time.
 
-use std::time::Duration;
-
-use super::shared;
+use super::{RECOVERY, shared, told};
 use crate::support::origin::Origin;
 use crate::support::proxy::Tidegate;
 use crate::support::redis::Redis;
 use crate::support::{check, eventually};
-
-/// How long a proxy may take to find out that Redis is back.
-const RECOVERY: Duration = Duration::from_secs(10);
-
-/// Lines of the log that say how Redis is.
-fn told(tide: &Tidegate) -> Vec<String> {
-    let log = tide.process().output().err;
-    let about = |line: &&String| line.contains("redis redis://");
-    log.iter().filter(about).cloned().collect()
-}
 
 #[tokio::test]
 async fn each_change_of_redis_is_one_line_of_the_log() {

@@ -24,6 +24,7 @@ pub struct Load {
     method: &'static str,
     body: usize,
     name: &'static str,
+    page: Option<fn(usize) -> String>,
 }
 
 impl Load {
@@ -36,6 +37,7 @@ impl Load {
             method: "GET",
             body: 0,
             name: "load",
+            page: None,
         }
     }
 
@@ -55,6 +57,13 @@ impl Load {
     pub fn posts(mut self, body: usize) -> Self {
         self.method = "POST";
         self.body = body;
+        self
+    }
+
+    /// The n-th asks for this page. The right answer, whoever it was made for, is a body that begins with the page's
+    /// target.
+    pub fn pages(mut self, page: fn(usize) -> String) -> Self {
+        self.page = Some(page);
         self
     }
 
@@ -94,7 +103,8 @@ impl Load {
             }
             let request = self.request(n);
             let fresh = n % self.new_every == self.new_every - 1;
-            tasks.spawn(one(to, request, fresh, idle.clone()));
+            let page = self.page.map(|page| page(n));
+            tasks.spawn(one(to, request, page, fresh, idle.clone()));
             while let Some(done) = tasks.try_join_next() {
                 tally.count(done.expect("a request's task does not panic"));
             }
@@ -109,7 +119,7 @@ impl Load {
         let request = if self.method == "POST" {
             Request::post("/load", vec![b'p'; self.body])
         } else {
-            Request::get("/load")
+            Request::get(&self.page.map_or("/load".into(), |page| page(n)))
         };
         request.id(format!("{}-{n}", self.name))
     }
@@ -228,6 +238,7 @@ impl fmt::Display for Tally {
 async fn one(
     to: SocketAddr,
     request: Request,
+    page: Option<String>,
     fresh: bool,
     idle: Arc<Mutex<Vec<Client>>>,
 ) -> (Sent, Option<String>) {
@@ -238,7 +249,9 @@ async fn one(
         opened: 0,
         took: Duration::ZERO,
     };
-    let failure = exchange(to, request, fresh, &idle, &mut sent).await.err();
+    let failure = exchange(to, request, page.as_deref(), fresh, &idle, &mut sent)
+        .await
+        .err();
     sent.took = began.elapsed();
     (sent, failure)
 }
@@ -246,6 +259,7 @@ async fn one(
 async fn exchange(
     to: SocketAddr,
     request: Request,
+    page: Option<&str>,
     fresh: bool,
     idle: &Mutex<Vec<Client>>,
     sent: &mut Sent,
@@ -272,7 +286,11 @@ async fn exchange(
         return Err(format!("status {}: {}", answer.status, answer.text()));
     }
     let id = answer.head.get("x-id").unwrap_or("none");
-    if id != request.its_id() || !answer.text().contains(id) {
+    let is_right = match page {
+        Some(page) => answer.text().starts_with(&format!("{page} ")),
+        None => id == request.its_id() && answer.text().contains(id),
+    };
+    if !is_right {
         return Err(format!("wrong answer {id:?} for {:?}", request.its_id()));
     }
     if answer.stays_open && !fresh {

@@ -22,6 +22,7 @@ pub mod proxy;
 pub mod recorder;
 pub mod redis;
 pub mod reply;
+pub mod rough;
 pub mod shop;
 pub mod strangers;
 pub mod strict;

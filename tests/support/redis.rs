@@ -127,6 +127,34 @@ impl Redis {
     }
 }
 
+/// A Redis Cluster of so many servers, each with its share of the slots.
+pub async fn cluster(n: usize) -> Vec<Redis> {
+    let dir = tempfile::tempdir().expect("a temporary folder").keep();
+    let mut nodes = Vec::new();
+    for i in 0..n {
+        let (file, bus) = (format!("nodes-{i}.conf"), free_port().to_string());
+        let args = ["--cluster-enabled", "yes", "--cluster-config-file", &file];
+        let dir = dir.to_string_lossy();
+        let more = ["--cluster-port", &bus, "--dir", &dir];
+        nodes.push(Redis::run_with(&[&args[..], &more[..]].concat()).await);
+    }
+    let addrs: Vec<String> = nodes.iter().map(|node| node.addr.to_string()).collect();
+    let mut cli = Command::new("redis-cli");
+    cli.args(["--cluster", "create"]).args(&addrs);
+    let done = finish(cli.args(["--cluster-replicas", "0", "--cluster-yes"])).await;
+    assert_eq!(done.code, 0, "{}", done.all());
+    for node in &nodes {
+        eventually("a cluster", SOON, async || {
+            let info = node.ask(&["CLUSTER", "INFO"]).await.join("\n");
+            check(info.contains("cluster_state:ok"), info)
+        })
+        .await;
+    }
+    // The servers keep their files open; what is left of the folder is empty.
+    let _ = std::fs::remove_dir_all(dir);
+    nodes
+}
+
 async fn send(conn: &mut TcpStream, command: &[&[u8]]) {
     let mut text = format!("*{}\r\n", command.len()).into_bytes();
     for part in command {
