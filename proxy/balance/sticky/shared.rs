@@ -60,7 +60,7 @@ impl Names {
             key: self.key(session).into(),
             node,
             news,
-            millis: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+            millis: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1),
         }
     }
 }
