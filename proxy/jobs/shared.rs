@@ -14,6 +14,9 @@ use crate::live::control::Control;
 use crate::live::peers;
 use crate::live::shared::Shared;
 
+/// Tells of sessions.
+mod sessions;
+
 /// Runs until the process ends.
 pub async fn run(control: Arc<Control>) {
     let mut generations = control.generations();
@@ -47,13 +50,14 @@ fn begin(tasks: &mut JoinSet<()>, control: &Arc<Control>, shared: &Arc<Shared>) 
     tasks.spawn(tell(control.clone(), shared.kv.clone()));
     tasks.spawn(note_seconds(shared.kv.clone()));
     tasks.spawn(kv::keep(shared.kv.clone()));
-    let clock = control.clone();
-    tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
     let (purges, local) = (shared.purges.clone(), control.clone());
     tasks.spawn(async move { purges.publish(&*local).await });
     let (purges, local) = (shared.purges.clone(), control.clone());
     tasks.spawn(async move { purges.follow(&local).await });
     tasks.spawn(peers::keep(control.clone(), shared.clone()));
+    let clock = control.clone();
+    tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
+    tasks.spawn(sessions::tell(shared.kv.clone(), shared.sessions.clone()));
 }
 
 /// Tells each change of how Redis is to who looks at the page; the log has it from who finds out.
