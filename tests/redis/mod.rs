@@ -13,6 +13,7 @@ mod entries;
 mod faults;
 mod kinds;
 mod peers;
+mod purged;
 mod purges;
 mod restart;
 mod seam;
