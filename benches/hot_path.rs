@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use tidegate::config::checked::{
-    Access, Action, HostPattern, Match, Minify, PathPattern, RateKey, RateLimit, Route,
+    Access, Action, HostPattern, Match, Minify, PathPattern, RateKey, RateLimit, Route, Scope,
 };
 use tidegate::guard::rate::Rate;
 use tidegate::live::control::Control;
@@ -65,6 +65,7 @@ fn rate_ask(c: &mut Criterion) {
         requests: 1_000_000,
         per: Duration::from_millis(1),
         burst: 1_000_000,
+        scope: Scope::Local,
         dry_run: false,
     };
     let (begun, fields) = (Instant::now(), HeaderMap::new());

@@ -90,8 +90,13 @@ const HOMES: &[Home] = &[
     },
     Home {
         name: "ring",
-        homes: &["balance/sticky", "live/sticky", "upstream/probe"], // TLS of probes names its cryptography
-        instead: "cookies are signed and read by `balance/sticky/token`; the key of a process is drawn in `live/sticky`",
+        homes: &[
+            "balance/sticky",
+            "live/sticky",
+            "guard/rate/shared", // what a client chooses must not meet another's count, on any proxy: no quick hash
+            "upstream/probe",    // TLS of probes names its cryptography
+        ],
+        instead: "cookies are signed and read by `balance/sticky/token`, names in Redis made by `balance/sticky/shared` and `guard/rate/shared`; the key of a process is drawn in `live/sticky`",
     },
     Home {
         name: "utoipa",

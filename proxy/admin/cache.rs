@@ -74,7 +74,7 @@ pub struct CacheView {
 pub struct RouteView {
     /// Its name.
     pub route: String,
-    /// `open`, or why the express lane does not serve it: `no_cache`, `redirect`, `off`.
+    /// `open`, or why the express lane does not serve it: `no_cache`, `redirect`, `cluster_limit`, `off`.
     pub express: &'static str,
 }
 

@@ -55,7 +55,7 @@ pub struct RouteView {
     pub reads: Option<String>,
     /// Whether it has a cache.
     pub cache: bool,
-    /// `open`, or why the express lane does not serve it: `no_cache`, `redirect`, `off`.
+    /// `open`, or why the express lane does not serve it: `no_cache`, `redirect`, `cluster_limit`, `off`.
     pub express: &'static str,
     /// Whether it compresses.
     pub compress: bool,

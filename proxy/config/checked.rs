@@ -28,7 +28,7 @@ pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
 pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};
 pub use sticky::{
-    KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie,
+    KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };
 pub use upstream::{
     Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
@@ -63,6 +63,17 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Routes, the most specific first: the first that matches a request is its route.
     pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// Whether proxies have sessions or limits in common, by [`Cache::redis`].
+    pub fn is_shared(&self) -> bool {
+        let knows_all = |upstream: &Upstream| match &upstream.sticky {
+            Some(Sticky::Learn(learn)) => learn.store == Store::Redis,
+            Some(Sticky::Cookie(_)) | None => false,
+        };
+        self.upstreams.iter().any(knows_all) || self.routes.iter().any(Route::is_limited_by_all)
+    }
 }
 
 /// One data port.
@@ -246,6 +257,12 @@ impl Route {
         }
     }
 
+    /// Whether all proxies count together how often a client asks.
+    pub fn is_limited_by_all(&self) -> bool {
+        let scope = self.rate_limit.as_ref().map(|limit| limit.scope);
+        scope == Some(Scope::Cluster)
+    }
+
     /// Whether answers are kept compressed beside what is stored of them.
     pub fn stores_compressed(&self) -> bool {
         self.cache.is_some() && self.compress.is_some()
@@ -263,8 +280,19 @@ pub struct RateLimit {
     pub per: Duration,
     /// Requests that may come at once, at least 1.
     pub burst: u32,
+    /// Who counts.
+    pub scope: Scope,
     /// Count and log what would be refused, and let it through.
     pub dry_run: bool,
+}
+
+/// Who counts how often the clients of a rate limit ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Each proxy for itself.
+    Local,
+    /// All proxies together, by [`Cache::redis`], which there is.
+    Cluster,
 }
 
 /// What tells the clients of a rate limit apart.

@@ -10,7 +10,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::checked::{Access, AccessLog, Action, Config, Limits, LogPath, Requests, Route};
+use super::checked::{Access, AccessLog, Action, Config, Limits, LogPath, Requests, Route, Scope};
 use super::effective::redact;
 use super::validate::limits::UNDERSCORES;
 use super::validate::{rate, top::LOG_FORMATS};
@@ -298,9 +298,13 @@ fn rate_limit(route: &Route) -> String {
     let Some(limit) = &route.rate_limit else {
         return "none".into();
     };
+    let who = match limit.scope {
+        Scope::Local => "",
+        Scope::Cluster => ", counted by all proxies",
+    };
     let only = if limit.dry_run { ", dry run" } else { "" };
     format!(
-        "{} by {}, burst {}{only}",
+        "{} by {}, burst {}{who}{only}",
         rate::show(limit.requests, limit.per),
         rate::show_key(&limit.key),
         limit.burst

@@ -206,6 +206,7 @@ fn rate_limit(out: &mut Writer, limit: &RateLimit, at: &At) {
     out.value(at, "key", &quoted(&rate::show_key(&limit.key)));
     out.value(at, "rate", &quoted(&rate::show(limit.requests, limit.per)));
     out.value(at, "burst", &limit.burst.to_string());
+    out.value(at, "scope", rate::SCOPES.word(limit.scope));
     out.value(at, "dry_run", yes_no(limit.dry_run));
     out.close();
 }

@@ -2,12 +2,18 @@
 //!
 //! Everything here asks with the client's real address, never with what an untrusted peer says of itself.
 
+use std::time::Instant;
+
+use http::HeaderMap;
 use pingora::Result;
 use pingora::proxy::Session;
 
 use super::answer;
 use super::ctx::Ctx;
 use crate::base::reason::{End, Refusal};
+use crate::guard::rate::TooOften;
+use crate::kv::Op;
+use crate::live::doors::{Limit, Together};
 
 /// Refuses a client that may not come in by this port. `true`: it is answered.
 ///
@@ -37,7 +43,12 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx, at: usize) -> Result<bo
         return Ok(false);
     };
     let fields = &session.req_header().headers;
-    let Err(too_often) = limit.rate.ask(ctx.client, fields, ctx.begun) else {
+    let asked = match &limit.together {
+        None => limit.rate.ask(ctx.client, fields, ctx.begun),
+        // Boxed: who does not ask Redis does not carry the room for it.
+        Some(together) => Box::pin(ask_all(limit, together, fields, ctx)).await,
+    };
+    let Err(too_often) = asked else {
         return Ok(false);
     };
     if limit.dry_run {
@@ -51,6 +62,41 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx, at: usize) -> Result<bo
     let status = Refusal::RateLimit.status();
     answer::send_with(session, status, ctx.id(), &more).await?;
     Ok(true)
+}
+
+/// Asks how often the client may, of what all proxies count together: one round trip to Redis. Who was refused and has
+/// not waited is not asked for again; where Redis does not say, the proxy's own limit does.
+async fn ask_all(
+    limit: &Limit,
+    together: &Together,
+    fields: &HeaderMap,
+    ctx: &Ctx,
+) -> std::result::Result<(), TooOften> {
+    let (count, metrics) = (&together.count, &together.metrics);
+    let client = count.client(ctx.client, fields);
+    if let Some(too_often) = count.waits(client, ctx.begun) {
+        metrics.remembered.inc();
+        return Err(too_often);
+    }
+    let verdict = match &ctx.snapshot.shared {
+        None => None, // there is one wherever there is a count
+        Some(shared) => {
+            let question = [count.question(client)];
+            let answer = shared.kv.ask(Op::Rate, &question).await.ok();
+            let answer = answer.as_ref().and_then(|replies| replies.first());
+            count.verdict(client, answer, Instant::now())
+        }
+    };
+    let Some(verdict) = verdict else {
+        metrics.fallback.inc();
+        return limit.rate.ask(ctx.client, fields, ctx.begun);
+    };
+    match verdict {
+        Ok(()) => &metrics.admitted,
+        Err(_) => &metrics.refused,
+    }
+    .inc();
+    verdict
 }
 
 /// Refuses a request in our own words.

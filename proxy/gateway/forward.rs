@@ -35,7 +35,7 @@ const SLOW_CONNECTS_AT_MOST: u32 = 3;
 /// When the client cannot be written to.
 pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     split::decide(session.req_header(), ctx);
-    settle(&session.req_header().headers, ctx);
+    settle(&session.req_header().headers, ctx).await;
     ctx.repeatable = again::is_repeatable(session, ctx);
     ctx.may_hedge = beside::may(session, ctx);
     let fields = &session.req_header().headers;
@@ -45,7 +45,7 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         .is_err_and(line::Nobody::is_for_want_of_a_fit_one)
         && split::falls_back(ctx)
     {
-        settle(fields, ctx);
+        settle(fields, ctx).await;
         ctx.repeatable = again::is_repeatable(session, ctx);
         taken = line::take(fields, ctx, Instant::now()).await;
     }
@@ -76,12 +76,16 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
 }
 
 /// Notes what the request with these `fields` is to the upstream it goes to.
-fn settle(fields: &HeaderMap, ctx: &mut Ctx) {
+async fn settle(fields: &HeaderMap, ctx: &mut Ctx) {
     ctx.key = key::of(fields, ctx);
     ctx.session = sticky::read(fields, ctx);
     if let Some(upstream) = ctx.upstream() {
         let commons = upstream.pool.commons();
         commons.budget.asked(commons.millis(ctx.begun));
+    }
+    if sticky::wants_to_know(ctx, ctx.begun) {
+        // Boxed: who does not ask Redis does not carry the room for it.
+        Box::pin(sticky::asks_others(ctx)).await;
     }
 }
 
@@ -190,7 +194,7 @@ async fn next_node(
     let leaves = std::mem::take(&mut ctx.leaves_replicas);
     if (leaves || ctx.slow_connects >= SLOW_CONNECTS_AT_MOST) && split::falls_back(ctx) {
         ctx.slow_connects = 0;
-        settle(fields, ctx);
+        settle(fields, ctx).await;
     }
     let is_bet = |on: &InFlight| before && on.node().fitness(now) == Fitness::LastResort;
     match line::take(fields, ctx, now).await {
@@ -201,7 +205,7 @@ async fn next_node(
         Err(_) => {}
     }
     if split::falls_back(ctx) {
-        settle(fields, ctx);
+        settle(fields, ctx).await;
         if let Ok(taken) = line::take(fields, ctx, Instant::now()).await {
             return Ok(taken);
         }

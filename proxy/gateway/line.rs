@@ -135,7 +135,17 @@ fn choose(ctx: &Ctx, now: Instant, has_waited: bool) -> Result<(usize, InFlight)
     {
         return Ok((at, begun));
     }
-    pool.take(&ask(ctx, now), &barred(ctx, pool, has_waited, now))
+    let barred = barred(ctx, pool, has_waited, now);
+    match sticky::lot(ctx) {
+        None => pool.take(&ask(ctx, now), &barred),
+        Some(key) => {
+            let ask = Ask {
+                key,
+                ..ask(ctx, now)
+            };
+            pool.take_by_lot(&ask, &barred)
+        }
+    }
 }
 
 /// Another node at once, without waiting and without overtaking anybody.

@@ -11,11 +11,12 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use super::ctx::Ctx;
+use crate::balance::sticky::shared::News;
 use crate::balance::sticky::token::Verdict;
 use crate::balance::sticky::{cookies, keeps, learned};
 use crate::base::fields::Fields;
 use crate::live::snapshot::Upstream;
-use crate::live::sticky::By;
+use crate::live::sticky::{AppSessions, By, Others};
 
 /// What a client spoke to a proxy in front.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -27,6 +28,8 @@ pub struct Session {
     place: Option<Verdict>,
     /// The app's own session that it belongs to.
     id: Option<learned::Session>,
+    /// Whether other proxies need not be asked where that is.
+    is_sure: bool,
     /// Whether its client came by TLS.
     by_tls: bool,
 }
@@ -40,24 +43,89 @@ pub fn read(fields: &HeaderMap, ctx: &Ctx) -> Session {
         By::Cookie(cookie) => Session {
             place: cookie.read(fields, since_1970(ctx.at)),
             id: None,
+            is_sure: true,
             by_tls: came_by_tls(fields, ctx.trusted),
         },
         By::Learned(sessions) => {
             let id = sessions.asked(fields);
-            let node = id.and_then(|id| sessions.table.node(id, ctx.begun));
-            let place = |node| match sessions.member(node) {
-                Some(member) => Verdict::On {
-                    member,
-                    is_old: false,
-                },
-                None => Verdict::Gone,
-            };
+            let known = id.and_then(|id| sessions.table.find(id, ctx.begun));
             Session {
-                place: node.map(place),
+                place: known.map(|known| on(sessions, known.node)),
                 id,
+                is_sure: known.is_some_and(|known| known.is_sure),
                 by_tls: false,
             }
         }
+    }
+}
+
+/// Where a session is that is on the node whose id has this hash.
+fn on(sessions: &AppSessions, node: u64) -> Verdict {
+    match sessions.member(node) {
+        Some(member) => Verdict::On {
+            member,
+            is_old: false,
+        },
+        None => Verdict::Gone,
+    }
+}
+
+/// Whether other proxies may know better where its session is: this one does not know it, has not heard of it for a
+/// while, or knows a node that cannot be used.
+pub fn wants_to_know(ctx: &Ctx, now: Instant) -> bool {
+    let session = &ctx.session;
+    let is_shared = session.id.is_some() && others(ctx).is_some();
+    is_shared && !(session.is_sure && member(ctx, now).is_some())
+}
+
+/// Asks where its session is, by what proxies share, and notes the answer. Without one what this proxy knows counts.
+pub async fn asks_others(ctx: &mut Ctx) {
+    let Some((sessions, others)) = others(ctx) else {
+        return;
+    };
+    let Some(id) = ctx.session.id else {
+        return;
+    };
+    let Ok(found) = others.ask(id).await else {
+        return;
+    };
+    let now = Instant::now();
+    let own = member(ctx, now);
+    let mut place = None;
+    match (found, own.zip(ctx.upstream())) {
+        (Some(found), _) => {
+            sessions.table.put(id, found.node, now);
+            if others.is_old(&found) {
+                others.tell(id, found.node, News::Stays);
+            }
+            place = Some(on(sessions, found.node));
+        }
+        // Redis has forgotten it, or was never told.
+        (None, Some((member, upstream))) => {
+            let node = upstream.pool.candidates()[member].hash;
+            sessions.table.put(id, node, now);
+            others.tell(id, node, News::Stays);
+        }
+        (None, None) => {}
+    }
+    if place.is_some() {
+        ctx.session.place = place;
+    }
+    ctx.session.is_sure = true;
+}
+
+/// What the lots of the nodes are drawn by where no node has its session: the same on all proxies, so that they agree
+/// without asking each other. `None`: it is balanced as any other.
+pub fn lot(ctx: &Ctx) -> Option<u64> {
+    others(ctx)?;
+    ctx.session.id.map(learned::Session::lot)
+}
+
+/// Who else knows of the sessions of the upstream it goes to.
+fn others(ctx: &Ctx) -> Option<(&AppSessions, &Others)> {
+    match &ctx.upstream()?.sticky.as_ref()?.by {
+        By::Learned(sessions) => Some((sessions, sessions.others.as_ref()?)),
+        By::Cookie(_) => None,
     }
 }
 
@@ -116,6 +184,9 @@ pub fn answered(answer: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
             if let Some(id) = id.filter(|id| !is_kept || session.id != Some(*id)) {
                 let node = upstream.pool.candidates()[attempt.member].hash;
                 sessions.table.put(id, node, Instant::now());
+                if let Some(others) = &sessions.others {
+                    others.tell(id, node, News::Moved);
+                }
             }
         }
     }

@@ -23,6 +23,9 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use crate::base::fields::Fields;
 use crate::config::checked::{RateKey, RateLimit};
 
+/// One count for all proxies.
+pub mod shared;
+
 /// Clients of which a route remembers how often they asked; at most about 10 MiB.
 pub const MAX_CLIENTS: usize = 65_536;
 
@@ -59,13 +62,14 @@ impl Rate {
         }
     }
 
-    /// Whether it is what `config` asks for, so that it can be kept over a reload. Whether it is only counted is no
-    /// business of its state.
+    /// Whether it is what `config` asks for, so that it can be kept over a reload. Whether it is only counted, and
+    /// whether others count too, is no business of its state.
     pub fn fits(&self, config: &RateLimit) -> bool {
-        let dry_run = self.config.dry_run;
+        let (dry_run, scope) = (self.config.dry_run, self.config.scope);
         self.config
             == RateLimit {
                 dry_run,
+                scope,
                 ..config.clone()
             }
     }
@@ -84,19 +88,10 @@ impl Rate {
 
     /// What tells this client apart from others.
     fn key(&self, client: IpAddr, fields: &impl Fields) -> u128 {
-        if let RateKey::Header(name) = &self.config.key {
-            let mut values = fields.lines(name);
-            // Of several values an app may read another one than we do, and a client could change ours.
-            if let (Some(value), None) = (values.next(), values.next())
-                && !value.is_empty()
-            {
-                return xxh3_128_with_seed(value, self.seed) | FIELD;
-            }
-        }
-        match client.to_canonical() {
-            IpAddr::V4(addr) => addr.to_bits().into(),
-            // Whoever has one address of a /64 has them all.
-            IpAddr::V6(addr) => (addr.to_bits() >> 64) | SIX,
+        match Who::of(&self.config.key, client, fields) {
+            Who::Field(value) => xxh3_128_with_seed(value, self.seed) | FIELD,
+            Who::Four(addr) => addr.into(),
+            Who::Six(net) => u128::from(net) | SIX,
         }
     }
 
@@ -117,6 +112,35 @@ impl Rate {
             ("RateLimit-Remaining", "0".into()),
             ("RateLimit-Reset", wait.to_string()),
         ]
+    }
+}
+
+/// What tells a client apart from others.
+enum Who<'a> {
+    /// The value of the field.
+    Field(&'a [u8]),
+    /// Its IPv4 address.
+    Four(u32),
+    /// The first 64 bits of its IPv6 address.
+    Six(u64),
+}
+
+impl<'a> Who<'a> {
+    fn of(key: &'a RateKey, client: IpAddr, fields: &'a impl Fields) -> Self {
+        if let RateKey::Header(name) = key {
+            let mut values = fields.lines(name);
+            // Of several values an app may read another one than we do, and a client could change ours.
+            if let (Some(value), None) = (values.next(), values.next())
+                && !value.is_empty()
+            {
+                return Who::Field(value);
+            }
+        }
+        match client.to_canonical() {
+            IpAddr::V4(addr) => Who::Four(addr.to_bits()),
+            // Whoever has one address of a /64 has them all.
+            IpAddr::V6(addr) => Who::Six((addr.to_bits() >> 64) as u64),
+        }
     }
 }
 

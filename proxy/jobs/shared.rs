@@ -12,6 +12,9 @@ use crate::live::control::Control;
 use crate::live::peers;
 use crate::live::shared::Shared;
 
+/// Tells of sessions.
+mod sessions;
+
 /// Runs until the process ends.
 pub async fn run(control: Arc<Control>) {
     let mut generations = control.generations();
@@ -50,6 +53,7 @@ fn begin(tasks: &mut JoinSet<()>, control: &Arc<Control>, shared: &Arc<Shared>) 
     tasks.spawn(peers::keep(control.clone(), shared.clone()));
     let clock = control.clone();
     tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
+    tasks.spawn(sessions::tell(shared.kv.clone(), shared.sessions.clone()));
 }
 
 fn is_same(one: Option<&Arc<Shared>>, other: Option<&Arc<Shared>>) -> bool {

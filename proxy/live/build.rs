@@ -16,7 +16,7 @@ use super::doors::Doors;
 use super::overlay::Overlay;
 use super::shared::Shared;
 use super::snapshot::{Compressing, Express, Member, Snapshot, Upstream};
-use super::sticky::{self, Sticky};
+use super::sticky::{self, Others, Sticky};
 use crate::balance::commons::Commons;
 use crate::balance::node::Node;
 use crate::balance::pick::{BACKUP, Candidate};
@@ -73,6 +73,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         Some(p) => p.own_key.clone(),
         None => sticky::own_key()?,
     };
+    let shared = Shared::of(config, parts.previous);
     Ok(Snapshot {
         generation: parts.previous.map_or(1, |p| p.generation + 1),
         loaded_at: parts.loaded_at,
@@ -93,13 +94,13 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
             })
             .collect(),
         no_route_metrics: metrics.route(NO_ROUTE),
-        doors: Doors::new(config, parts.previous, metrics, now),
+        doors: Doors::new(config, parts.previous, shared.as_deref(), metrics, now),
         upstreams: config
             .upstreams
             .iter()
-            .map(|u| upstream(u, parts, &own_key, metrics, now))
+            .map(|u| upstream(u, parts, (&own_key, shared.as_deref()), metrics, now))
             .collect(),
-        shared: Shared::of(config, parts.previous),
+        shared,
         config: config.clone(),
         log,
         own_key,
@@ -124,6 +125,7 @@ fn express(route: &checked::Route, is_on: bool) -> Express {
         _ if !is_on => Express::Off,
         (checked::Action::Redirect { .. }, _) => Express::Redirect,
         (_, None) => Express::NoCache,
+        _ if route.is_limited_by_all() => Express::ClusterLimit,
         _ => Express::Open,
     }
 }
@@ -157,7 +159,7 @@ fn rules(config: &checked::Config) -> Rules {
 fn upstream(
     config: &checked::Upstream,
     parts: &Parts<'_>,
-    own_key: &Secret,
+    (own_key, shared): (&Secret, Option<&Shared>),
     metrics: &Metrics,
     now: Instant,
 ) -> Upstream {
@@ -213,7 +215,8 @@ fn upstream(
         }
     }
     let sticky = config.sticky.as_ref().map(|sticky| {
-        let metrics = metrics.sticky(&name);
+        let others = Others::of(sticky, &name, shared, || metrics.shared_sticky(&name));
+        let metrics = (metrics.sticky(&name), others);
         Sticky::new(sticky, &name, &candidates, previous, own_key, metrics)
     });
     Upstream {

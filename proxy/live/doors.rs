@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::shared::Shared;
 use super::snapshot::Snapshot;
-use crate::config::checked::{Config, Listen, Route};
+use crate::config::checked::{Config, Listen, RateLimit, Route, Scope};
 use crate::guard::acl::Acl;
 use crate::guard::rate::Rate;
-use crate::telemetry::metrics::{Metrics, RateLimitMetrics};
+use crate::guard::rate::shared::Count;
+use crate::telemetry::metrics::{Metrics, RateLimitMetrics, SharedRateMetrics};
 
 /// The doors of one generation.
 #[derive(Debug)]
@@ -36,10 +38,21 @@ pub struct Door {
 pub struct Limit {
     /// Knows who asked how often.
     pub rate: Arc<Rate>,
+    /// Where all proxies count together; the rate above then decides only while they cannot.
+    pub together: Option<Together>,
     /// Whether it is only counted.
     pub dry_run: bool,
     /// Its metrics.
     pub metrics: RateLimitMetrics,
+}
+
+/// A rate limit that all proxies count together.
+#[derive(Debug)]
+pub struct Together {
+    /// Their count.
+    pub count: Arc<Count>,
+    /// Its metrics.
+    pub metrics: SharedRateMetrics,
 }
 
 /// A port as it was opened: which of `listen`, and its rule then.
@@ -70,24 +83,38 @@ impl OpenPort {
 }
 
 impl Doors {
-    /// The doors of `config`; limits that stay are taken over from `previous`.
+    /// The doors of `config`; limits that stay are taken over from `previous`. `shared` is what proxies count by.
     pub fn new(
         config: &Config,
         previous: Option<&Snapshot>,
+        shared: Option<&Shared>,
         metrics: &Metrics,
         now: Instant,
     ) -> Self {
-        let old: HashMap<&str, &Arc<Rate>> = previous
+        let old: HashMap<&str, &Limit> = previous
             .into_iter()
             .flat_map(|p| p.config.routes.iter().zip(&p.doors.routes))
-            .filter_map(|(route, door)| Some((route.name.as_str(), &door.limit.as_ref()?.rate)))
+            .filter_map(|(route, door)| Some((route.name.as_str(), door.limit.as_ref()?)))
             .collect();
+        // Who was refused is remembered as long as the count stays what it is.
+        let together = |route: &Route, asked: &RateLimit, old: Option<&&Limit>| {
+            let shared = shared.filter(|_| asked.scope == Scope::Cluster)?;
+            let fresh = Count::new(&shared.prefix, &route.name, asked);
+            let before = old.and_then(|limit| limit.together.as_ref());
+            let kept = before.filter(|before| before.count.is(&fresh));
+            Some(Together {
+                count: kept.map_or_else(|| Arc::new(fresh), |before| before.count.clone()),
+                metrics: metrics.shared_rate(&route.name),
+            })
+        };
         let limit = |route: &Route| {
             let asked = route.rate_limit.as_ref()?;
-            let kept = old.get(route.name.as_str()).filter(|rate| rate.fits(asked));
+            let old = old.get(route.name.as_str());
+            let kept = old.filter(|limit| limit.rate.fits(asked));
             let fresh = || Arc::new(Rate::new(asked, fastrand::u64(..), now));
             Some(Limit {
-                rate: kept.map_or_else(fresh, |rate| (*rate).clone()),
+                rate: kept.map_or_else(fresh, |limit| limit.rate.clone()),
+                together: together(route, asked, old),
                 dry_run: asked.dry_run,
                 metrics: metrics.rate_limit(&route.name),
             })

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::peers::Peers;
 use super::snapshot::Snapshot;
+use crate::balance::sticky::shared::Outbox;
 use crate::cache::policy::life::Millis;
 use crate::cache::shared::entries::Entries;
 use crate::cache::shared::purges::Purges;
@@ -29,6 +30,8 @@ pub struct Shared {
     pub peers: Peers,
     /// Answers that are kept for each other.
     pub entries: Arc<Entries>,
+    /// Sessions that Redis is to be told of.
+    pub sessions: Arc<Outbox>,
 }
 
 impl Shared {
@@ -57,6 +60,7 @@ impl Shared {
             purges,
             peers: Peers::new(prefix),
             entries: Arc::new(entries),
+            sessions: Arc::default(),
         }))
     }
 }

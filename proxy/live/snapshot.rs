@@ -71,6 +71,8 @@ pub enum Express {
     NoCache,
     /// The route redirects.
     Redirect,
+    /// All proxies count together how often its clients ask: Redis is asked, and nothing here waits.
+    ClusterLimit,
     /// It is off for the whole process.
     Off,
 }
@@ -87,6 +89,7 @@ impl Express {
             Express::Open => "open",
             Express::NoCache => "no_cache",
             Express::Redirect => "redirect",
+            Express::ClusterLimit => "cluster_limit",
             Express::Off => "off",
         }
     }

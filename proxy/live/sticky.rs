@@ -10,13 +10,16 @@ use std::time::Duration;
 use http::HeaderMap;
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::shared::Shared;
 use super::snapshot::Upstream;
 use crate::balance::pick::Candidate;
 use crate::balance::sticky::cookies;
 use crate::balance::sticky::learned::{Learned, Session};
+use crate::balance::sticky::shared::{self, Names, News, Outbox, Place};
 use crate::balance::sticky::token::{Tokens, Verdict};
-use crate::config::checked::{self, Learn, LearnFrom, Secret, StickyCookie};
-use crate::telemetry::metrics::StickyMetrics;
+use crate::config::checked::{self, Learn, LearnFrom, Secret, StickyCookie, Store};
+use crate::kv::{Fault, Kv, Op};
+use crate::telemetry::metrics::{SharedStickyMetrics, StickyMetrics};
 
 /// How the requests of a session stay on one node of an upstream.
 #[derive(Debug)]
@@ -53,9 +56,23 @@ pub struct OwnCookie {
 pub struct AppSessions {
     /// Where they are.
     pub table: Arc<Learned>,
+    /// Where other proxies know of them, too.
+    pub others: Option<Others>,
     config: Learn,
     /// Hashes of the nodes' ids in order, each with its position in the pool.
     members: Vec<(u64, usize)>,
+}
+
+/// Other proxies that know of an app's sessions.
+#[derive(Debug)]
+pub struct Others {
+    /// What is counted of them.
+    pub metrics: SharedStickyMetrics,
+    names: Arc<Names>,
+    prefix: Arc<str>,
+    kv: Arc<Kv>,
+    outbox: Arc<Outbox>,
+    ttl: Duration,
 }
 
 /// A key for this process alone.
@@ -72,18 +89,20 @@ pub fn own_key() -> io::Result<Secret> {
 
 impl Sticky {
     /// Stickiness of the upstream `name` as the file wants it, over the nodes of its pool. `previous` is the same
-    /// upstream in the generation before; `own` signs where the file names no key.
+    /// upstream in the generation before; `own` signs where the file names no key; `others` are who know of its sessions.
     pub fn new(
         config: &checked::Sticky,
         name: &str,
         pool: &[Candidate],
         previous: Option<&Upstream>,
         own: &Secret,
-        metrics: StickyMetrics,
+        (metrics, others): (StickyMetrics, Option<Others>),
     ) -> Self {
         let by = match config {
             checked::Sticky::Cookie(cookie) => By::Cookie(OwnCookie::new(cookie, name, pool, own)),
-            checked::Sticky::Learn(learn) => By::Learned(AppSessions::new(learn, pool, previous)),
+            checked::Sticky::Learn(learn) => {
+                By::Learned(AppSessions::new(learn, pool, previous, others))
+            }
         };
         Sticky { by, metrics }
     }
@@ -152,16 +171,32 @@ fn attributes(config: &StickyCookie) -> String {
 }
 
 impl AppSessions {
-    fn new(config: &Learn, pool: &[Candidate], previous: Option<&Upstream>) -> Self {
+    fn new(
+        config: &Learn,
+        pool: &[Candidate],
+        previous: Option<&Upstream>,
+        others: Option<Others>,
+    ) -> Self {
+        let prefix = |others: &Option<Others>| others.as_ref().map(|o| o.prefix.clone());
+        // By the same names: another prefix, and the ids have other hashes.
+        let is_same = |before: &AppSessions| {
+            before.config == *config && prefix(&before.others) == prefix(&others)
+        };
         let before = previous.and_then(|p| match &p.sticky.as_ref()?.by {
-            By::Learned(before) => (before.config == *config).then(|| before.table.clone()),
+            By::Learned(before) => is_same(before).then(|| before.table.clone()),
             By::Cookie(_) => None,
         });
-        let fresh = || Arc::new(Learned::new(config.max, config.ttl, fastrand::u64(..)));
+        let fresh = || {
+            Arc::new(match &others {
+                None => Learned::new(config.max, config.ttl, fastrand::u64(..)),
+                Some(others) => Learned::shared(config.max, config.ttl, others.names.clone()),
+            })
+        };
         let mut members: Vec<_> = pool.iter().map(|c| c.hash).zip(0..).collect();
         members.sort_unstable();
         AppSessions {
             table: before.unwrap_or_else(fresh),
+            others,
             config: config.clone(),
             members,
         }
@@ -189,5 +224,57 @@ impl AppSessions {
             LearnFrom::Header(name) => cookies::field(fields, name),
         };
         id.map(|id| self.table.session(id))
+    }
+}
+
+impl Others {
+    /// Who else knows of the sessions of `upstream`, by what proxies share. `None`: nobody, as the file wants it.
+    pub fn of(
+        config: &checked::Sticky,
+        upstream: &str,
+        shared: Option<&Shared>,
+        metrics: impl FnOnce() -> SharedStickyMetrics,
+    ) -> Option<Self> {
+        let checked::Sticky::Learn(learn) = config else {
+            return None;
+        };
+        let shared = shared.filter(|_| learn.store == Store::Redis)?;
+        Some(Others {
+            metrics: metrics(),
+            names: Arc::new(Names::new(&shared.prefix, upstream)),
+            prefix: shared.prefix.clone(),
+            kv: shared.kv.clone(),
+            outbox: shared.sessions.clone(),
+            ttl: learn.ttl,
+        })
+    }
+
+    /// Asks Redis where a session is, in one round trip. `None`: it does not know it.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn ask(&self, session: Session) -> Result<Option<Place>, Fault> {
+        let question = self.names.question(session.number());
+        let asked = self.kv.ask(Op::Session, &question).await;
+        let counter = match &asked {
+            Ok(replies) if shared::place(replies).is_some() => &self.metrics.found,
+            Ok(_) => &self.metrics.unknown,
+            Err(_) => &self.metrics.fault,
+        };
+        counter.inc();
+        asked.map(|replies| shared::place(&replies))
+    }
+
+    /// Whether Redis is to be told again that the session is there: a quarter of its time has passed.
+    pub fn is_old(&self, place: &Place) -> bool {
+        place.left < self.ttl - self.ttl / 4
+    }
+
+    /// Redis will be told that the session is on this node. Nobody waits for it.
+    pub fn tell(&self, session: Session, node: u64, news: News) {
+        let told = (self.names).told(session.number(), node, news, self.ttl);
+        if !self.outbox.push(told) {
+            self.metrics.dropped.inc();
+        }
     }
 }

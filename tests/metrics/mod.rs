@@ -132,6 +132,7 @@ fn file(apps: &[Origin], dns: &Dns, more: &str) -> String {
     let alone = nodes(&apps[3..]);
     format!(
         "dns: {{ servers: [\"{dns}\"] }}
+cache: {{ redis: {{ url: \"redis://127.0.0.1:1/0\" }} }} # nobody is there
 upstreams:
   web:
     nodes: {web}
@@ -139,13 +140,13 @@ upstreams:
     health: {{ path: /healthz, interval: 100ms }}
     breaker: {{ failure_rate: 90%, min_requests: 1000 }}
     retry: {{ hedge: {{ after: 100ms }} }}
-  alone: {{ nodes: {alone} }}
+  alone: {{ nodes: {alone}, sticky: {{ learn: {{ cookie: sid, store: redis }} }} }}
   named: {{ nodes: [{{ addr: \"app.internal:{port}\", id: app }}], health: off }}
 routes:
   - {{ name: shop, match: {{ path: /shop/ }}, upstream: web, cache: {{ ttl: 1m }}, compress: true }}
   - {{ name: alone, match: {{ path: /alone }}, upstream: alone }}
   - {{ name: named, match: {{ path: /named }}, upstream: named }}
-  - {{ name: other, match: {{ path: / }}, upstream: web, slow: 100ms, rate_limit: {{ rate: 1/h, dry_run: true }} }}
+  - {{ name: other, match: {{ path: / }}, upstream: web, slow: 100ms, rate_limit: {{ rate: 1/h, scope: cluster, dry_run: true }} }}
 {more}"
     )
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::origin::Origin;
 use crate::support::proxy::Tidegate;
 use crate::support::redis::Redis;
+use crate::support::{check, eventually};
 
 mod cluster;
 mod corrupt;
@@ -15,8 +16,10 @@ mod kinds;
 mod peers;
 mod purged;
 mod purges;
+mod rates;
 mod restart;
 mod seam;
+mod sessions;
 mod together;
 
 /// How long a proxy may take to find out that Redis is back.
@@ -25,8 +28,16 @@ const RECOVERY: Duration = Duration::from_secs(10);
 /// Lines of the log that say how Redis is.
 fn told(tide: &Tidegate) -> Vec<String> {
     let log = tide.process().output().err;
-    let about = |line: &&String| line.contains("redis redis");
+    let about = |line: &&String| line.contains(" INFO redis r") || line.contains(" WARN redis r");
     log.iter().filter(about).cloned().collect()
+}
+
+/// Waits until a proxy has a connection to its Redis.
+async fn is_used(tide: &Tidegate) {
+    eventually("redis is used", RECOVERY, async || {
+        check(tide.log().contains("is used"), tide.log())
+    })
+    .await;
 }
 
 /// A configuration with a cached route to these nodes, and this Redis with these keys more (`, min_uses: 2`).

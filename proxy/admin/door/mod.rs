@@ -27,7 +27,7 @@ use super::deeds::{Deeds, Refusals};
 use super::page::POLICY;
 use super::problem::{Problem, Why};
 use crate::base::role::Role;
-use crate::config::checked::{RateKey, RateLimit};
+use crate::config::checked::{RateKey, RateLimit, Scope};
 use crate::guard::rate::{Rate, TooOften};
 use crate::live::control::Control;
 
@@ -100,6 +100,7 @@ impl Door {
             requests,
             per,
             burst,
+            scope: Scope::Local,
             dry_run: false,
         };
         Door {

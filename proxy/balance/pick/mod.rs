@@ -100,6 +100,11 @@ pub trait Pick: Send + Sync + std::fmt::Debug {
     ) -> Option<usize>;
 }
 
+/// The node of the best lot for the key of `ask`, the same on every machine, whatever the method of balancing.
+pub fn by_lot(nodes: &[Candidate], usable: &NodeSet, ask: &Ask) -> Option<usize> {
+    ip_hash::IpHash.pick(nodes, usable, ask, true)
+}
+
 /// The picker for `balance` over `nodes`. `seed` decides where a sequence starts, so that a rebuilt one does not send
 /// its first request to the first node again.
 /// `most` is the balance factor of `hash`, in hundredths.

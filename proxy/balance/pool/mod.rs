@@ -113,10 +113,33 @@ impl Pool {
     /// # Errors
     /// Why there is none.
     pub fn take(&self, ask: &Ask, tried: &[usize]) -> Result<(usize, InFlight), Nobody> {
+        self.take_by(|| self.pick(ask, tried), ask.now)
+    }
+
+    /// Chooses the node that draws the best lot for the key of `ask`, and begins a request on it. Who of the nodes may be
+    /// chosen is as for [`Pool::pick`]; how the pool balances is not asked, nor how far a node has come that starts
+    /// slowly: proxies to which the same nodes are fine choose alike.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn take_by_lot(&self, ask: &Ask, tried: &[usize]) -> Result<(usize, InFlight), Nobody> {
+        let draw = || {
+            let eligible = self.eligible(tried, ask.now);
+            let drawn = pick::by_lot(&self.candidates, &eligible.set, ask);
+            drawn.ok_or_else(|| eligible.nobody())
+        };
+        self.take_by(draw, ask.now)
+    }
+
+    fn take_by(
+        &self,
+        choose: impl Fn() -> Result<usize, Nobody>,
+        now: Instant,
+    ) -> Result<(usize, InFlight), Nobody> {
         // Another request may take the last place between the choice and the beginning; then it is chosen again.
         for _ in 0..=self.candidates.len() {
-            let at = self.pick(ask, tried)?;
-            if let Some(in_flight) = self.begin(at, ask.now) {
+            let at = choose()?;
+            if let Some(in_flight) = self.begin(at, now) {
                 return Ok((at, in_flight));
             }
         }

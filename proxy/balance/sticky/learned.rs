@@ -1,24 +1,43 @@
 //! What is remembered of an app's own sessions: which node has them.
 //!
-//! A session is known by a hash of its id, seeded anew for every table, so that nobody finds an id here. How many are
-//! remembered is bounded; the least used give way, and a flood of new ones does not push out the busy. One that was
-//! idle for longer than its time is forgotten. Time is told, never read.
+//! A session is known by a hash of its id, so that nobody finds an id here: seeded anew for every table, or, where all
+//! proxies know of the sessions, the one they have in common. How many are remembered is bounded; the least used give
+//! way, and a flood of new ones does not push out the busy. One that was idle for longer than its time is forgotten.
+//! Time is told, never read.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use super::shared::Names;
+
 /// Parts of the table, each with a lock of its own.
 const PARTS: usize = 8;
 /// How much later a use is noted than it was at the most: every request of a session would write otherwise.
 const NOTED_EVERY: Duration = Duration::from_secs(1);
+/// How long one is believed that others know of, too: it may have moved by another proxy. A quarter of its time, where
+/// that is shorter.
+const BELIEVED: Duration = Duration::from_secs(10);
 
 /// What a session is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Session(u128);
+
+impl Session {
+    /// A number that is the same on all proxies that name it alike: what its lot is drawn by.
+    pub fn lot(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// The whole of what it is known by.
+    pub fn number(self) -> u128 {
+        self.0
+    }
+}
 
 /// Where a session is.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +45,31 @@ struct Place {
     /// Hash of the node's id, [`super::Candidate::hash`].
     node: u64,
     used: Instant,
+    /// When the proxy that asks for it, or Redis, said so last.
+    agreed: Instant,
+}
+
+/// Where a session is, as far as this proxy knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Hash of the node's id, [`super::super::pick::Candidate::hash`].
+    pub node: u64,
+    /// Whether nobody else need be asked.
+    pub is_sure: bool,
+}
+
+/// What sessions are known by.
+#[derive(Debug)]
+enum Naming {
+    /// A hash with this seed.
+    Own(u64),
+    /// Their names in Redis.
+    Shared(Arc<Names>),
 }
 
 /// The sessions of one upstream.
 pub struct Learned {
-    seed: u64,
+    naming: Naming,
     ttl: Duration,
     table: Cache<Session, Place>,
 }
@@ -39,6 +78,15 @@ impl Learned {
     /// An empty table for at most `max` sessions (at least [`Learned::LEAST`]) that may be idle for `ttl`. `seed` is
     /// drawn at random.
     pub fn new(max: usize, ttl: Duration, seed: u64) -> Self {
+        Learned::named(max, ttl, Naming::Own(seed))
+    }
+
+    /// The same for sessions that all proxies know of by these names.
+    pub fn shared(max: usize, ttl: Duration, names: Arc<Names>) -> Self {
+        Learned::named(max, ttl, Naming::Shared(names))
+    }
+
+    fn named(max: usize, ttl: Duration, naming: Naming) -> Self {
         // Each part rounds its share up: what that may add in all is taken off first.
         let capacity = max.max(Self::LEAST) - (PARTS - 1);
         let options = OptionsBuilder::new()
@@ -51,7 +99,7 @@ impl Learned {
             .expect("invariant: both capacities are given");
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
         Learned {
-            seed,
+            naming,
             ttl,
             table: Cache::with_options(options, UnitWeighter, hasher, lifecycle),
         }
@@ -62,11 +110,14 @@ impl Learned {
 
     /// What the session with this id is known by.
     pub fn session(&self, id: &[u8]) -> Session {
-        Session(xxh3_128_with_seed(id, self.seed))
+        Session(match &self.naming {
+            Naming::Own(seed) => xxh3_128_with_seed(id, *seed),
+            Naming::Shared(names) => names.session(id),
+        })
     }
 
-    /// The node that has a session, by the hash of its id.
-    pub fn node(&self, session: Session, now: Instant) -> Option<u64> {
+    /// Where a session is.
+    pub fn find(&self, session: Session, now: Instant) -> Option<Known> {
         let place = self.table.get(&session)?;
         let idle = now.saturating_duration_since(place.used);
         if idle >= self.ttl {
@@ -74,14 +125,24 @@ impl Learned {
             return None;
         }
         if idle >= NOTED_EVERY.min(self.ttl / 4) {
-            self.put(session, place.node, now);
+            self.table.insert(session, Place { used: now, ..place });
         }
-        Some(place.node)
+        let is_sure = match self.naming {
+            Naming::Own(_) => true,
+            Naming::Shared(_) => {
+                now.saturating_duration_since(place.agreed) < BELIEVED.min(self.ttl / 4)
+            }
+        };
+        Some(Known {
+            node: place.node,
+            is_sure,
+        })
     }
 
     /// From now on the session is on this node.
     pub fn put(&self, session: Session, node: u64, now: Instant) {
-        self.table.insert(session, Place { node, used: now });
+        let (used, agreed) = (now, now);
+        self.table.insert(session, Place { node, used, agreed });
     }
 
     /// Number of sessions remembered.
@@ -109,24 +170,51 @@ mod tests {
 
     const TTL: Duration = Duration::from_secs(600);
 
+    fn node(learned: &Learned, session: Session, now: Instant) -> Option<u64> {
+        let known = learned.find(session, now)?;
+        assert!(known.is_sure, "nobody else knows of it");
+        Some(known.node)
+    }
+
+    #[test]
+    fn one_that_others_know_of_is_believed_for_ten_seconds_or_a_quarter_of_its_time() {
+        for (ttl, believed) in [(600, 10_000), (8, 2_000)] {
+            let (ttl, t0) = (Duration::from_secs(ttl), Instant::now());
+            let names = Arc::new(Names::new("tg", "web"));
+            let learned = Learned::shared(1_000, ttl, names.clone());
+            let session = learned.session(b"one");
+            assert_eq!(session, Learned::shared(100, ttl, names).session(b"one"));
+            learned.put(session, 7, t0);
+            let is_sure = |at| {
+                let at = t0 + Duration::from_millis(at);
+                learned.find(session, at).map(|known| known.is_sure)
+            };
+            assert_eq!(is_sure(believed - 1), Some(true), "used, and not asked");
+            assert_eq!(is_sure(believed), Some(false));
+            learned.put(session, 7, t0 + Duration::from_millis(believed));
+            assert_eq!(is_sure(2 * believed - 1), Some(true));
+            assert_eq!(is_sure(2 * believed), Some(false));
+        }
+    }
+
     #[test]
     fn a_session_is_found_until_it_was_idle_for_too_long() {
         let now = Instant::now();
         let learned = Learned::new(1_000, TTL, 1);
         let (one, other) = (learned.session(b"one"), learned.session(b"other"));
-        assert_eq!(learned.node(one, now), None);
+        assert_eq!(node(&learned, one, now), None);
         learned.put(one, 7, now);
-        assert_eq!(learned.node(one, now), Some(7));
-        assert_eq!(learned.node(other, now), None);
+        assert_eq!(node(&learned, one, now), Some(7));
+        assert_eq!(node(&learned, other, now), None);
         let mut at = now;
         for _ in 0..5 {
             at += TTL - Duration::from_secs(1);
-            assert_eq!(learned.node(one, at), Some(7), "used now and then");
+            assert_eq!(node(&learned, one, at), Some(7), "used now and then");
         }
-        assert_eq!(learned.node(one, at + TTL), None);
+        assert_eq!(node(&learned, one, at + TTL), None);
         assert!(learned.is_empty(), "and gone");
         learned.put(one, 8, at);
-        assert_eq!(learned.node(one, at), Some(8), "where it was seen last");
+        assert_eq!(node(&learned, one, at), Some(8), "where it was seen last");
     }
 
     #[test]
@@ -143,13 +231,13 @@ mod tests {
                 let passing = learned.session(format!("passing {i}").as_bytes());
                 learned.put(passing, 2, now);
                 let asked = busy[i % busy.len()];
-                learned.node(asked, now);
+                node(&learned, asked, now);
                 assert!(learned.len() <= max, "{} of {max}", learned.len());
             }
             assert!(learned.len() > max / 2, "{} of {max}", learned.len());
             let stayed = busy
                 .iter()
-                .filter(|s| learned.node(**s, now).is_some())
+                .filter(|s| node(&learned, **s, now).is_some())
                 .count();
             assert!(stayed * 10 >= busy.len() * 9, "{stayed} of {}", busy.len());
         }

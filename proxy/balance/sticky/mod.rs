@@ -1,7 +1,7 @@
 //! Sessions: the requests of one client go to the node that has its session, as long as that node can be used.
 //!
 //! Pure parts: what a cookie is made of (`token`), where it stands among others (`cookies`), what is remembered of the
-//! sessions of an app (`learned`), and when a node keeps the sessions it has (here). Never chooses a node for a new
+//! sessions of an app (`learned`) and told to other proxies (`shared`), and when a node keeps the sessions it has (here). Never chooses a node for a new
 //! session: that is the pool's and its picker's.
 
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ use crate::base::node::Intent;
 pub mod cookies;
 /// What is remembered of an app's own sessions.
 pub mod learned;
+/// Sessions that all proxies know of.
+pub mod shared;
 /// The value of our own cookie.
 pub mod token;
 

@@ -115,6 +115,17 @@ pub struct Learn {
     pub ttl: Duration,
     /// How many are remembered at the most.
     pub max: usize,
+    /// Who knows of them.
+    pub store: Store,
+}
+
+/// Who knows of learned sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// The process that learned them.
+    Memory,
+    /// All proxies, by [`super::Cache::redis`], which there is.
+    Redis,
 }
 
 /// Where a session's id is, in answers and in requests.

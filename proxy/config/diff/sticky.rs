@@ -5,7 +5,7 @@
 use super::Changes;
 use crate::base::units::show_duration;
 use crate::config::checked::{Config, Learn, LearnFrom, Route, Sticky, StickyCookie};
-use crate::config::validate::sticky::{SAME_SITES, SECURES};
+use crate::config::validate::sticky::{SAME_SITES, SECURES, STORES};
 
 pub(super) fn sticky(
     out: &mut Changes,
@@ -71,6 +71,7 @@ fn learn(out: &mut Changes, what: impl Fn(&str) -> String, was: &Learn, is: &Lea
             ("from", place(&l.from)),
             ("ttl", show_duration(l.ttl)),
             ("max", l.max.to_string()),
+            ("store", STORES.word(l.store).into()),
         ]
     };
     for ((key, a), (_, b)) in told(was).into_iter().zip(told(is)) {

@@ -6,7 +6,7 @@ use super::{Writer, quoted, yes_no};
 use crate::base::units::show_duration;
 use crate::config::checked::{LearnFrom, Split, Sticky, StickyCookie, Upstream};
 use crate::config::index::At;
-use crate::config::validate::sticky::{SAME_SITES, SECURES};
+use crate::config::validate::sticky::{SAME_SITES, SECURES, STORES};
 
 pub(super) fn sticky(out: &mut Writer, sticky: Option<&Sticky>, at: &At) {
     let below = at.key("sticky");
@@ -23,7 +23,7 @@ pub(super) fn sticky(out: &mut Writer, sticky: Option<&Sticky>, at: &At) {
             }
             out.value(&below, "ttl", &show_duration(learn.ttl));
             out.value(&below, "max", &learn.max.to_string());
-            out.value(&below, "store", "memory");
+            out.value(&below, "store", STORES.word(learn.store));
             out.close();
             out.close();
         }

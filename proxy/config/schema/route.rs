@@ -80,6 +80,8 @@ pub struct RateLimit {
     pub rate: Option<String>,
     /// So many at once.
     pub burst: Option<String>,
+    /// Who counts.
+    pub scope: Option<String>,
     /// Whether to count only.
     pub dry_run: Option<String>,
 }
@@ -136,5 +138,6 @@ const RATE_LIMIT: Shape = Shape::Map(&[
     Key::new("key", Shape::Word, "key: ip"),
     Key::new("rate", Shape::Word, "rate: 100/s"),
     Key::new("burst", Shape::Word, "burst: 200"),
+    Key::new("scope", Shape::Word, "scope: cluster"),
     Key::new("dry_run", Shape::Word, "dry_run: true"),
 ]);

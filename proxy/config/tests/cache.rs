@@ -135,6 +135,10 @@ fn what_has_no_effect_is_told_of() {
     let unused = "`cache` has no effect: no route stores anything";
     warned(&cached("cache: { memory: 1MiB }", "false"), &[unused]);
     warned(&cached("cache:", "false"), &[]);
+    let redis = "cache: { redis: { url: \"redis://127.0.0.1:6379/0\" } }";
+    warned(&cached(redis, "false"), &[unused]);
+    let limit = "false, rate_limit: { rate: 5/s, scope: cluster }";
+    warned(&cached(redis, limit), &[]);
     let on = |methods: &str| {
         with_routes(&format!(
             "  - {{ match: {{ methods: {methods} }}, upstream: web, cache: true }}\n"

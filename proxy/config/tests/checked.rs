@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::node::Intent;
 use crate::config::checked::{
-    Action, Balance, NodeAddr, PathPattern, Probe, RateKey, RateLimit, Underscores,
+    Action, Balance, NodeAddr, PathPattern, Probe, RateKey, RateLimit, Scope, Underscores,
 };
 use crate::config::schema::shape::{Key, Shape};
 
@@ -316,6 +316,7 @@ fn a_rate_limit_needs_its_rate_only() {
         requests: 100,
         per: Duration::from_secs(1),
         burst: 100,
+        scope: Scope::Local,
         dry_run: false,
     };
     assert_eq!(limit("rate: 100/s"), Some(plain.clone()));
@@ -325,6 +326,7 @@ fn a_rate_limit_needs_its_rate_only() {
         requests: 30,
         per: Duration::from_secs(10),
         burst: 5,
+        scope: Scope::Local,
         dry_run: true,
     };
     assert_eq!(all, Some(expected));

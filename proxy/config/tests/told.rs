@@ -92,6 +92,27 @@ routes: [{ upstream: web, rate_limit: { rate: 100/10s, key: \"header:x-key\", dr
 }
 
 #[test]
+fn what_proxies_do_together_is_told_and_loads_again_as_it_was() {
+    let of = |store: &str, scope: &str| {
+        with(&format!(
+            "cache: {{ redis: {{ url: \"redis://127.0.0.1:6379/0\" }} }}
+upstreams: {{ web: {{ sticky: {{ learn: {{ cookie: sid, store: {store} }} }}, nodes: [10.0.0.1:80] }} }}
+routes: [{{ upstream: web, rate_limit: {{ rate: 5/s, scope: {scope} }} }}]
+"
+        ))
+    };
+    let (own, all) = (of("memory", "local"), of("redis", "cluster"));
+    for loaded in [&own, &all] {
+        let told = effective::effective(loaded).expect("no error");
+        let again = load_text(&told, "told.yaml", &no_env);
+        assert_eq!(good(loaded), good(&again), "{told}");
+    }
+    let changes = diff::diff(good(&own), good(&all));
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
 fn what_is_asked_of_nodes_is_told_without_secrets_and_its_changes_too() {
     let of = |health: &str| {
         with(&format!(

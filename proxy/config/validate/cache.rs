@@ -125,7 +125,8 @@ fn max_object(word: &str, memory: Option<u64>, at: &At, problems: &mut Problems)
 /// A cache that no route uses, or nothing in it to compress.
 pub fn hints(config: &Config, origins: &Origins, problems: &mut Problems) {
     let at = origins.root.key("cache");
-    if at.given() && !at.is_blank() && config.routes.iter().all(|route| route.cache.is_none()) {
+    let stores = config.routes.iter().any(|route| route.cache.is_some());
+    if at.given() && !at.is_blank() && !stores && !config.is_shared() {
         let what = "`cache` has no effect: no route stores anything";
         let help = "add `cache: true` to the routes whose answers may be stored, or remove it";
         problems.push(Problem::warning(at.key_place(), what).help(help));

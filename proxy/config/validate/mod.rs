@@ -46,6 +46,8 @@ mod route;
 mod split;
 /// `sticky:`
 pub mod sticky;
+/// What proxies do together.
+mod together;
 /// Files with a bearer token.
 mod token;
 /// Sections at the top of the file.
@@ -105,6 +107,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         upstreams: origins,
         routes: route_origins,
     };
+    together::check(&config, &origins, problems);
     // On top of errors, guesses about what was meant would only be noise.
     if !problems.any_error() {
         hints::give(&config, &origins, problems);

@@ -7,13 +7,22 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{addr, words};
+use super::addr;
+use super::words::{self, Choices};
 use crate::base::units;
-use crate::config::checked::{RateKey, RateLimit};
+use crate::config::checked::{RateKey, RateLimit, Scope};
 use crate::config::fit::shorten;
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
 use crate::config::schema::route::RateLimit as Keys;
+
+/// `rate_limit.scope`
+pub const SCOPES: Choices<Scope> = Choices {
+    what: "scope of a rate limit",
+    words: &[("local", Scope::Local), ("cluster", Scope::Cluster)],
+    aka: &[("redis", "cluster"), ("global", "cluster")],
+    later: &[],
+};
 
 /// The most requests of a rate and of a burst: a million a second is none.
 const MAX_REQUESTS: u32 = 1_000_000;
@@ -53,6 +62,12 @@ pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Option<Ra
         let help = "write `key: ip`: with `trusted_proxies` it is the address that the proxies in front saw";
         problems.push(Problem::warning(at.key("key").place(), what).help(help));
     }
+    let scope = SCOPES.read(
+        keys.scope.as_deref(),
+        &at.key("scope"),
+        Scope::Local,
+        problems,
+    );
     let dry_run = words::flag(keys.dry_run.as_deref(), &at.key("dry_run"), false, problems);
     let here = at.key("rate");
     let Some(word) = &keys.rate else {
@@ -89,6 +104,7 @@ pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Option<Ra
         requests,
         per,
         burst,
+        scope,
         dry_run,
     })
 }

@@ -11,7 +11,7 @@ use http::HeaderName;
 use super::Origins;
 use super::words::{self, Choices};
 use crate::config::checked::{
-    Config, HostPattern, Learn, LearnFrom, SameSite, Secret, Secure, Sticky, StickyCookie,
+    Config, HostPattern, Learn, LearnFrom, SameSite, Secret, Secure, Sticky, StickyCookie, Store,
 };
 use crate::config::defaults;
 use crate::config::files::RawUpstream;
@@ -50,11 +50,11 @@ pub const SECURES: Choices<Secure> = Choices {
 };
 
 /// `sticky.learn.store`
-const STORES: Choices<()> = Choices {
+pub const STORES: Choices<Store> = Choices {
     what: "store of sessions",
-    words: &[("memory", ())],
+    words: &[("memory", Store::Memory), ("redis", Store::Redis)],
     aka: &[],
-    later: &["redis"],
+    later: &[],
 };
 
 /// The longest name of a cookie.
@@ -300,7 +300,12 @@ fn learn(keys: Option<&schema::Learn>, at: &At, problems: &mut Problems) -> Opti
         return None;
     }
     let keys = keys?;
-    STORES.read(keys.store.as_deref(), &at.key("store"), (), problems);
+    let store = STORES.read(
+        keys.store.as_deref(),
+        &at.key("store"),
+        Store::Memory,
+        problems,
+    );
     let ttl = words::positive(
         keys.ttl.as_deref(),
         &at.key("ttl"),
@@ -331,6 +336,7 @@ fn learn(keys: Option<&schema::Learn>, at: &At, problems: &mut Problems) -> Opti
         from,
         ttl,
         max: max as usize,
+        store,
     })
 }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use http::HeaderMap;
 
 use super::*;
+use crate::config::checked::Scope;
 
 fn limit(requests: u32, per: Duration, burst: u32) -> RateLimit {
     RateLimit {
@@ -12,6 +13,7 @@ fn limit(requests: u32, per: Duration, burst: u32) -> RateLimit {
         requests,
         per,
         burst,
+        scope: Scope::Local,
         dry_run: false,
     }
 }
@@ -131,12 +133,16 @@ fn no_more_clients_are_remembered_than_there_is_room_for_and_a_busy_one_stays() 
 }
 
 #[test]
-fn a_limit_is_kept_when_only_dry_run_changes() {
+fn a_limit_is_kept_when_only_dry_run_or_who_counts_changes() {
     let config = limit(5, ms(1000), 5);
     let (rate, _) = begun(&config);
     assert!(rate.fits(&config));
     assert!(rate.fits(&RateLimit {
         dry_run: true,
+        ..config.clone()
+    }));
+    assert!(rate.fits(&RateLimit {
+        scope: Scope::Cluster,
         ..config.clone()
     }));
     assert!(!rate.fits(&RateLimit {

@@ -34,8 +34,8 @@ pub use lives::STAYS;
 pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
-pub use routes::{RateLimitMetrics, RouteMetrics};
-pub use sticky::StickyMetrics;
+pub use routes::{RateLimitMetrics, RouteMetrics, SharedRateMetrics};
+pub use sticky::{SharedStickyMetrics, StickyMetrics};
 pub use upstreams::{UpstreamGauges, UpstreamMetrics};
 
 use family::{Counters, Families, Gauges, Tell, counter, counters, gauge, gauges};
@@ -212,6 +212,11 @@ impl Metrics {
             .of(route.to_string(), || self.route.rate_limit(route))
     }
 
+    /// The same, where all proxies count together.
+    pub fn shared_rate(&self, route: &str) -> SharedRateMetrics {
+        self.route.shared_rate(route)
+    }
+
     /// The handles of a node; the same ones for the same name, across reloads.
     pub fn node(&self, upstream: &str, id: &str) -> Arc<NodeMetrics> {
         self.nodes.of((upstream.to_string(), id.to_string()), || {
@@ -234,6 +239,11 @@ impl Metrics {
     pub fn sticky(&self, upstream: &str) -> StickyMetrics {
         self.sessions
             .of(upstream.to_string(), || self.sticky.handles(upstream))
+    }
+
+    /// The same, where all proxies know of them.
+    pub fn shared_sticky(&self, upstream: &str) -> SharedStickyMetrics {
+        self.sticky.shared(upstream)
     }
 
     /// The handles of a data port.

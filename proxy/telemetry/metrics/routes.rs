@@ -24,6 +24,7 @@ pub(super) struct RouteFamilies {
     bytes_out: Counters,
     aborts: Counters,
     rate_limited: Counters,
+    shared_rates: Counters,
     slow: Counters,
 }
 
@@ -75,6 +76,12 @@ impl RouteFamilies {
                 "Requests over the rate limit of their route, refused or only counted.",
                 &["route", "outcome"],
             ),
+            shared_rates: counters(
+                f,
+                "rate_limit_shared_total",
+                "Requests on routes whose limit all proxies count together, by who decided what.",
+                &["route", "result"],
+            ),
         }
     }
 
@@ -93,6 +100,7 @@ impl RouteFamilies {
 
     pub(super) fn forget_rate_limit(&self, name: &str) {
         self.rate_limited.remove_under(&[name]);
+        self.shared_rates.remove_under(&[name]);
     }
 
     pub(super) fn durations(&self) -> &Histograms {
@@ -104,6 +112,16 @@ impl RouteFamilies {
         RateLimitMetrics {
             refused: of("refused"),
             dry_run: of("dry_run"),
+        }
+    }
+
+    pub(super) fn shared_rate(&self, name: &str) -> SharedRateMetrics {
+        let of = |result| self.shared_rates.with_label_values(&[name, result]);
+        SharedRateMetrics {
+            admitted: of("admitted"),
+            refused: of("refused"),
+            remembered: of("remembered"),
+            fallback: of("fallback"),
         }
     }
 
@@ -130,6 +148,19 @@ pub struct RateLimitMetrics {
     pub refused: IntCounter,
     /// Requests that would have been.
     pub dry_run: IntCounter,
+}
+
+/// What is counted where all proxies count together for one route.
+#[derive(Debug, Clone)]
+pub struct SharedRateMetrics {
+    /// Redis let the request in.
+    pub admitted: IntCounter,
+    /// Redis said that its client asks too often.
+    pub refused: IntCounter,
+    /// It was refused without asking Redis again: its client has not waited for as long as it was told to.
+    pub remembered: IntCounter,
+    /// Redis did not decide: the proxy's own limit did.
+    pub fallback: IntCounter,
 }
 
 /// Methods with a label of their own; any other counts as `OTHER`.
