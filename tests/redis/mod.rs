@@ -15,6 +15,7 @@ mod faults;
 mod kinds;
 mod peers;
 mod probe;
+mod purged;
 mod purges;
 mod rates;
 mod restart;

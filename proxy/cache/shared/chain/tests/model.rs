@@ -8,7 +8,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use fastrand::Rng;
 
+use self::redis::{Redis, Stored};
 use super::*;
+
+/// What Redis has.
+mod redis;
 
 const URLS: u8 = 4;
 const TAGS: u8 = 2;
@@ -49,79 +53,6 @@ impl What {
 struct Purge {
     what: What,
     time: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Stored {
-    /// An answer: what its fetch knew, and when that really began.
-    Answer(Position, u64),
-    /// The mark of a purge of its URL.
-    Tombstone(u64),
-}
-
-#[derive(Clone, Default)]
-struct Redis {
-    head: Option<Head>,
-    log: Vec<Link>,
-    /// Purges of this stream from its first on, kept or not, that a look-up can see.
-    told: HashSet<u64>,
-    stored: HashMap<u8, Stored>,
-}
-
-impl Redis {
-    fn head(&mut self, rng: &mut Rng) -> Head {
-        if self.head.is_none() {
-            let genesis = Position {
-                n: 0,
-                uid: rng.u64(1..),
-            };
-            self.log.clear();
-            self.told.clear();
-            self.head = Some(Head {
-                last: genesis,
-                epochal: genesis,
-            });
-        }
-        self.head.unwrap()
-    }
-
-    fn publish(&mut self, purge: u64, what: What, rng: &mut Rng) {
-        let mut head = self.head(rng);
-        let at = Position {
-            n: head.last.n + 1,
-            uid: rng.u64(1..),
-        };
-        self.log.push(Link {
-            at,
-            previous: head.last.uid,
-            purge,
-            concern: what.concern(),
-        });
-        head.last = at;
-        match what {
-            What::Url(url) => drop(self.stored.insert(url, Stored::Tombstone(at.n))),
-            What::Tag(_) | What::All => head.epochal = at,
-        }
-        self.head = Some(head);
-        self.told.insert(purge);
-    }
-
-    /// Stores an answer unless it is older than what is there, by what their fetches knew.
-    fn write(&mut self, url: u8, began: Position, time: u64) {
-        let is_older = match self.stored.get(&url) {
-            Some(Stored::Tombstone(n)) => began.n < *n,
-            Some(Stored::Answer(other, _)) => began.n < other.n,
-            None => false,
-        };
-        if !is_older {
-            self.stored.insert(url, Stored::Answer(began, time));
-        }
-    }
-
-    fn links_after(&self, n: u64) -> Vec<Link> {
-        let after = self.log.iter().filter(|link| link.at.n > n);
-        after.copied().collect()
-    }
 }
 
 struct Fetch {

@@ -1,0 +1,85 @@
+//! What was purged at one proxy comes back at none, though answers are kept in Redis.
+
+use serde_json::json;
+
+use super::cluster::{Cluster, reply};
+use crate::support::Gate;
+use crate::support::proxy::{SOON, Tidegate};
+use crate::support::{check, eventually};
+
+const FRESH: &str = "Cache-Control: max-age=600\r\nCache-Tag: shop";
+
+async fn purge(tide: &Tidegate, what: serde_json::Value) {
+    let answer = tide.api("POST", "/api/v1/purge", &what.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// A proxy knows so many purges.
+async fn knows(tide: &Tidegate, n: u64) {
+    eventually("purges", SOON, async || {
+        let view = tide.json("/api/v1/cluster").await;
+        check(view["purges"]["position"] == n, view)
+    })
+    .await;
+}
+
+/// While another proxy fetches an answer, it is purged: nobody gets what that fetch stores.
+async fn beats_a_fetch_in_flight(what: serde_json::Value) {
+    let cluster = Cluster::open(3, "", "true").await;
+    let gate = Gate::closed();
+    let shut = gate.clone();
+    cluster.app.answers(move |seen| match seen.serial {
+        0 => reply(seen, FRESH).when(&shut),
+        _ => reply(seen, FRESH),
+    });
+    let (old, ()) = tokio::join!(cluster.get(1, "/page"), async {
+        cluster.app.holds(1).await;
+        purge(&cluster.tides[0], what).await;
+        for tide in &cluster.tides {
+            knows(tide, 1).await;
+        }
+        gate.open();
+    });
+    assert_eq!(old.status, 200);
+    // Until what it stored could be there: another answer of the same proxy is, which was stored after it.
+    cluster.get(1, "/other").await;
+    eventually("the other answer", SOON, async || {
+        let mut answers = Vec::new();
+        for key in cluster.redis.keys("tg:e:").await {
+            answers.extend(cluster.redis.get(&key).await);
+        }
+        let is_answer = |value: &&Vec<u8>| value.starts_with(b"TGS1E");
+        check(
+            answers.iter().any(|value| is_answer(&value)),
+            "it is not there",
+        )
+    })
+    .await;
+    for tide in 0..3 {
+        let new = cluster.get(tide, "/page").await;
+        assert_ne!(new.body, old.body, "proxy {tide}");
+    }
+}
+
+#[tokio::test]
+async fn a_purge_of_a_url_beats_a_fetch_of_it_in_flight_at_another_proxy() {
+    beats_a_fetch_in_flight(json!({ "url": "http://tide.test/page", "hard": true })).await;
+}
+
+#[tokio::test]
+async fn a_purge_of_a_tag_beats_a_fetch_of_it_in_flight_at_another_proxy() {
+    beats_a_fetch_in_flight(json!({ "tag": "shop", "hard": true })).await;
+}
+
+#[tokio::test]
+async fn what_was_purged_is_not_found_in_redis_by_a_proxy_that_starts_later() {
+    let mut cluster = Cluster::open(2, "", "true").await;
+    cluster.says(FRESH);
+    let old = cluster.get(0, "/page").await;
+    cluster.keeps(1).await;
+    purge(&cluster.tides[1], json!({ "tag": "shop", "hard": true })).await;
+    cluster.join().await;
+    knows(&cluster.tides[2], 1).await;
+    let new = cluster.get(2, "/page").await;
+    assert_ne!(new.body, old.body);
+}
