@@ -75,7 +75,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         name: "zstd",
-        homes: &["transform"],
+        homes: &["transform", "cache/shared"], // values of the second tier are made smaller on their way
         instead: "bodies are coded and decoded by `transform/compress`, which knows the levels and the limits",
     },
     Home {
@@ -178,7 +178,7 @@ const DESERIALIZE: Home = Home {
 };
 
 /// Stores may read the clock: an entry's age is theirs to know.
-const CLOCKS: &[&str] = &["kv", "cache/store"];
+const CLOCKS: &[&str] = &["kv", "cache/store", "cache/shared"]; // leases are waited for, and end by themselves
 
 /// A breach that stays for now.
 struct Exception {

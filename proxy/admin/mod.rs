@@ -20,6 +20,8 @@ mod actions;
 mod cache;
 /// Who is calling.
 mod caller;
+/// Who shares our Redis.
+mod cluster;
 /// Who changed what: said by handlers, written in one place.
 mod deeds;
 /// Who may come in, and do what.
@@ -88,6 +90,7 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(slow::routes())
         .merge(log::routes())
         .merge(cache::routes())
+        .merge(cluster::routes())
         .merge(purge::routes())
         .merge(actions::routes())
         .merge(history::routes())

@@ -34,6 +34,10 @@ pub struct Purged {
     purged: u64,
     /// `soft`: they are stale from now on; `hard`: they are gone.
     mode: &'static str,
+    /// Whether the proxies that share our Redis learn of it now (`sent`), or once Redis is back (`queued`); missing where
+    /// there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<&'static str>,
 }
 
 /// What came of one purge of a list.
@@ -149,7 +153,11 @@ fn one(control: &Control, asked: &Value, (who, deeds): (&str, &Deeds)) -> Result
     let purged = control.purge(&what, hard, who);
     let mode = mode(hard);
     deeds.done("purge", target, "", format!("{purged} answers, {mode}"));
-    Ok(Purged { purged, mode })
+    Ok(Purged {
+        purged,
+        mode,
+        cluster: control.purge_reaches(),
+    })
 }
 
 /// What is named; `None`: nothing, or several things.

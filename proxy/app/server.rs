@@ -24,6 +24,7 @@ use crate::gateway::front::Front;
 use crate::jobs::recompress::Line;
 use crate::live::control::Control;
 use crate::live::doors::OpenPort;
+use crate::live::peers;
 use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::kept::keep_at_most;
@@ -98,6 +99,7 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     main.block_on(async {
         signals.until_stop(&control).await;
         stop(&control, &crowd, &stop_accepting, &mut signals).await;
+        peers::leave(&control).await;
     });
     // What is still in flight is dropped here, and tells so.
     data.shutdown_timeout(Duration::from_millis(200));

@@ -77,6 +77,8 @@ why! {
     // -- what is in the store
     /// It is fresh.
     Fresh = "fresh",
+    /// It was loaded from the tier that proxies share, for this request, and is fresh.
+    Shared = "shared",
     /// Nothing is stored under this key.
     Nothing = "nothing_stored",
     /// What is stored was selected by other request fields (`Vary`).

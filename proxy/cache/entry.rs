@@ -10,12 +10,14 @@ mod body;
 mod form;
 /// Status and fields.
 mod head;
+/// Whether it was used often enough to be shared.
+mod uses;
 
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use std::sync::{Arc, OnceLock};
 
 use super::key::Key;
 use super::policy::life::{Life, Millis};
@@ -26,6 +28,7 @@ use crate::base::coding::Coding;
 pub use body::Body;
 pub use form::Form;
 pub use head::Head;
+pub use uses::Admission;
 
 pub(super) use body::BodyId;
 pub(super) use form::{Forms, with as with_form};
@@ -59,6 +62,8 @@ pub struct Entry {
     held: Option<Held>,
     /// Its body in other codings; almost none has any.
     forms: Option<Arc<Forms>>,
+    /// Its uses are counted until it is shared; almost none's are.
+    admission: OnceLock<Arc<Admission>>,
 }
 
 /// The memory of an entry that may be stored.
@@ -94,6 +99,7 @@ impl Entry {
             judged: AtomicU64::new(begun),
             held: None,
             forms: None,
+            admission: OnceLock::new(),
         }
     }
 
@@ -122,6 +128,17 @@ impl Entry {
             || self.body.is_same(&other.body)
                 && self.head.lines().as_ptr() == other.head.lines().as_ptr()
                 && (self.life, self.begun) == (other.life, other.begun)
+    }
+
+    /// From now on its uses are counted until there were enough to share it with other proxies. Counts once.
+    pub fn waits_for_uses(&self, admission: Arc<Admission>) {
+        // Who was first counts already.
+        let _ = self.admission.set(admission);
+    }
+
+    /// What counts its uses; `None`: nothing does.
+    pub fn admission(&self) -> Option<&Arc<Admission>> {
+        self.admission.get()
     }
 
     /// The forms, to be those of another entry with this body too.

@@ -111,6 +111,27 @@ impl Key {
         Sought::of(target, seed).kept()
     }
 
+    /// The key with these bytes, which came from elsewhere; `None`: they are no key's.
+    pub fn of_bytes(bytes: &[u8], seed: u64) -> Option<Key> {
+        if !matches!(bytes.first(), Some(0 | 1)) {
+            return None;
+        }
+        let (host, rest) = framed(bytes.get(HOST..)?)?;
+        let (path, rest) = framed(rest)?;
+        let (flag, query) = rest.split_first()?;
+        let is_lower = !host.bytes().any(|byte| byte.is_ascii_uppercase());
+        let is_whole = match flag {
+            0 => query.is_empty(),
+            1 => std::str::from_utf8(query).is_ok(),
+            _ => false,
+        };
+        let is_key = is_whole && is_lower && !host.is_empty() && path.starts_with('/');
+        is_key.then(|| Key {
+            hash: xxh3_128_with_seed(bytes, seed),
+            bytes: bytes.into(),
+        })
+    }
+
     /// The same with another hash, as only chance would have it.
     #[cfg(test)]
     pub(super) fn with_hash(&self, hash: u128) -> Key {
@@ -151,6 +172,14 @@ fn part(bytes: &[u8], at: usize) -> (&[u8], usize) {
         .iter()
         .fold(0, |all, byte| all << 8 | usize::from(*byte));
     (&rest[..length], at + 4 + length)
+}
+
+/// The text whose length stands here, and what is behind it; `None`: it is none, or not whole.
+fn framed(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (text, rest) = rest.split_at_checked(length)?;
+    Some((std::str::from_utf8(text).ok()?, rest))
 }
 
 /// Targets are a few kilobytes at most, by `limits.uri_bytes`.

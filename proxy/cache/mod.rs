@@ -13,7 +13,7 @@ pub mod explain;
 pub mod key;
 /// What may be stored, used, merged and invalidated.
 pub mod policy;
-/// What proxies that share a Redis tell each other.
+/// The second tier, which the proxies of a cluster share.
 pub mod shared;
 /// Keeps answers.
 pub mod store;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::kv;
 use crate::live::control::Control;
+use crate::live::peers;
 use crate::live::shared::Shared;
 
 /// Tells of sessions.
@@ -43,9 +44,16 @@ pub async fn run(control: Arc<Control>) {
 }
 
 /// Begins all that runs for one Redis; none of it ends by itself.
-fn begin(tasks: &mut JoinSet<()>, _control: &Arc<Control>, shared: &Arc<Shared>) {
+fn begin(tasks: &mut JoinSet<()>, control: &Arc<Control>, shared: &Arc<Shared>) {
     tasks.spawn(kv::keep(shared.kv.clone()));
     tasks.spawn(sessions::tell(shared.kv.clone(), shared.sessions.clone()));
+    let clock = control.clone();
+    tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
+    let (purges, local) = (shared.purges.clone(), control.clone());
+    tasks.spawn(async move { purges.publish(&*local).await });
+    let (purges, local) = (shared.purges.clone(), control.clone());
+    tasks.spawn(async move { purges.follow(&local).await });
+    tasks.spawn(peers::keep(control.clone(), shared.clone()));
 }
 
 fn is_same(one: Option<&Arc<Shared>>, other: Option<&Arc<Shared>>) -> bool {

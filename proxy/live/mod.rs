@@ -14,6 +14,8 @@ pub mod hold;
 pub mod lifecycle;
 /// What the operator changed at run time.
 pub mod overlay;
+/// Who else shares our Redis.
+pub mod peers;
 /// What waits to be compressed better.
 pub mod recompress;
 /// What proxies share by Redis.

@@ -6,8 +6,12 @@
 
 use std::sync::Arc;
 
+use super::peers::Peers;
 use super::snapshot::Snapshot;
 use crate::balance::sticky::shared::Outbox;
+use crate::cache::policy::life::Millis;
+use crate::cache::shared::entries::Entries;
+use crate::cache::shared::purges::Purges;
 use crate::config::checked::{Config, Redis};
 use crate::kv::{Address, Kv};
 
@@ -22,6 +26,12 @@ pub struct Shared {
     pub id: Arc<str>,
     /// Sessions that Redis is to be told of.
     pub sessions: Arc<Outbox>,
+    /// Answers that are kept for each other.
+    pub entries: Arc<Entries>,
+    /// Purges that all of them carry out.
+    pub purges: Arc<Purges>,
+    /// Who else is there.
+    pub peers: Peers,
 }
 
 impl Shared {
@@ -33,15 +43,34 @@ impl Shared {
         let same = before.filter(|b| *b.kv.address() == address && *b.prefix == *redis.prefix);
         if let Some(same) = same {
             same.kv.set_limit(redis.timeout);
+            let (history, ttl_max) = bounds(redis);
+            same.purges.set_bounds(history, ttl_max);
             return Some(same.clone());
         }
+        let kv = Arc::new(Kv::new(address, redis.timeout));
+        let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
+        let (history, ttl_max) = bounds(redis);
+        let (prefix, seed) = (&redis.prefix, fastrand::u64(..));
+        let purges = Purges::new(kv.clone(), prefix, seed, history, ttl_max);
+        let purges = Arc::new(purges);
+        let entries = Entries::new(kv.clone(), purges.clone(), prefix, id.clone());
         Some(Arc::new(Shared {
-            kv: Arc::new(Kv::new(address, redis.timeout)),
+            peers: Peers::new(prefix),
+            purges,
+            kv,
             prefix: redis.prefix.as_str().into(),
-            id: format!("{:016x}", fastrand::u64(..)).into(),
             sessions: Arc::default(),
+            id,
+            entries: Arc::new(entries),
         }))
     }
+}
+
+/// Purges that are remembered, and for how many milliseconds Redis keeps an answer at the most.
+fn bounds(redis: &Redis) -> (usize, Millis) {
+    let history = usize::try_from(redis.purge_history).unwrap_or(usize::MAX);
+    let ttl_max = Millis::try_from(redis.ttl_max.as_millis()).unwrap_or(Millis::MAX);
+    (history, ttl_max)
 }
 
 /// Where Redis is.

@@ -19,6 +19,7 @@ mod prelude;
 mod pseudo;
 mod range;
 mod seeds;
+mod shared;
 mod tags;
 
 pub use seeds::seeds;
@@ -80,6 +81,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "coded",
         run: coded::run,
+    },
+    Target {
+        name: "shared",
+        run: shared::run,
     },
 ];
 
@@ -184,6 +189,11 @@ mod tests {
     #[test]
     fn coded_bodies_are_whole_or_broken() {
         holds("coded");
+    }
+
+    #[test]
+    fn values_of_the_shared_tier_are_answers_that_were_written_or_none() {
+        holds("shared");
     }
 
     #[test]

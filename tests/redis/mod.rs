@@ -8,11 +8,16 @@ use crate::support::proxy::Tidegate;
 use crate::support::redis::Redis;
 use crate::support::{check, eventually};
 
+mod cluster;
+mod corrupt;
+mod entries;
 mod faults;
 mod kinds;
 mod rates;
+mod restart;
 mod seam;
 mod sessions;
+mod together;
 
 /// How long a proxy may take to find out that Redis is back.
 const RECOVERY: Duration = Duration::from_secs(10);

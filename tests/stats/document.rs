@@ -76,6 +76,7 @@ const READS: &[Row] = &[
         404,
     ),
     ("get", "/api/v1/cache", "/api/v1/cache", "", 200),
+    ("get", "/api/v1/cluster", "/api/v1/cluster", "", 200),
     (
         "get",
         "/api/v1/cache/explain",

@@ -240,6 +240,7 @@ pub fn span(millis: u64) -> String {
 pub fn because(why: Why) -> &'static str {
     match why {
         Why::Fresh => "it is fresh",
+        Why::Shared => "it is fresh, and came from the tier that proxies share",
         Why::Nothing => "nothing is stored under this key",
         Why::OtherVariant => "what is stored is for other request fields (Vary)",
         Why::Expired => "it is older than its freshness lifetime",

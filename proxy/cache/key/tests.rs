@@ -105,3 +105,36 @@ proptest! {
         prop_assert_eq!(key.query(), query.as_deref());
     }
 }
+
+#[test]
+fn what_came_from_elsewhere_is_a_key_only_if_it_has_the_form_of_one() {
+    let sent = key("https", "shop.example", "/a", Some("b=c"));
+    assert_eq!(Key::of_bytes(sent.bytes(), 7), Some(sent.clone()));
+    assert_ne!(Key::of_bytes(sent.bytes(), 8), Some(sent.clone()));
+    let plain = key("http", "a", "/", None);
+    assert_eq!(Key::of_bytes(plain.bytes(), 7), Some(plain.clone()));
+    for end in 0..plain.bytes().len() {
+        assert_eq!(Key::of_bytes(&plain.bytes()[..end], 7), None, "{end}");
+    }
+    let with = |at: usize, byte: u8| {
+        let mut bytes = plain.bytes().to_vec();
+        bytes[at] = byte;
+        Key::of_bytes(&bytes, 7)
+    };
+    assert_eq!(with(0, 2), None, "a scheme that is none");
+    assert_eq!(with(1, 0xff), None, "longer than all of it");
+    assert_eq!(with(HOST + 4, b'A'), None, "nobody asks for it so");
+    assert_eq!(with(HOST + 4, 0xff), None, "no text");
+    let more = [plain.bytes(), b"x"].concat();
+    assert_eq!(Key::of_bytes(&more, 7), None, "a query where there is none");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_key_or_none_and_a_key_reads_back(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        if let Some(key) = Key::of_bytes(&bytes, 7) {
+            prop_assert_eq!(key.bytes(), &bytes);
+            let _ = (key.to_string(), key.query());
+        }
+    }
+}

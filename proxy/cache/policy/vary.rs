@@ -19,13 +19,15 @@ use crate::base::fields::Fields;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection(Option<Arc<[Selected]>>);
 
+/// One field that selected an answer.
 #[derive(Debug)]
-struct Selected {
-    name: HeaderName,
-    /// In its one form; `None`: the request had no such field.
-    value: Option<Box<[u8]>>,
+pub struct Selected {
+    /// Its name.
+    pub name: HeaderName,
+    /// Its value in its one form; `None`: the request had no such field.
+    pub value: Option<Box<[u8]>>,
     /// Of `Accept-Language`: the language of the answer, for who prefers it to all others.
-    language: Option<Box<[u8]>>,
+    pub language: Option<Box<[u8]>>,
 }
 
 impl PartialEq for Selected {
@@ -121,6 +123,38 @@ impl Selection {
     pub fn told(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         let fields = self.fields().iter();
         fields.map(|field| (field.name.as_str(), field.value.as_deref()))
+    }
+
+    /// What answers that vary by these fields are selected by for a request.
+    pub fn by(names: &[HeaderName], request: &HeaderMap) -> Selection {
+        let selected = |name: &HeaderName| Selected::of(name.clone(), request, None);
+        Selection::of_parts(names.iter().map(selected).collect())
+    }
+
+    /// One of these fields, in the order of their names.
+    pub fn of_parts(fields: Vec<Selected>) -> Selection {
+        Selection((!fields.is_empty()).then(|| fields.into()))
+    }
+
+    /// What selects, field by field.
+    pub fn parts(&self) -> &[Selected] {
+        self.fields()
+    }
+
+    /// The same for the same fields with the same values, on every machine; `None`: nothing selects.
+    pub fn hash(&self) -> Option<u128> {
+        let mut all = Vec::new();
+        for field in self.fields() {
+            // Each behind its length, so that no two selections make the same bytes; a name's is never that of no value.
+            let value = field.value.as_deref();
+            let length = value.map_or(u64::MAX, |value| value.len() as u64);
+            let name = field.name.as_str().as_bytes();
+            all.extend_from_slice(&(name.len() as u64).to_le_bytes());
+            all.extend_from_slice(name);
+            all.extend_from_slice(&length.to_le_bytes());
+            all.extend_from_slice(value.unwrap_or_default());
+        }
+        (!all.is_empty()).then(|| xxhash_rust::xxh3::xxh3_128(&all))
     }
 
     /// Whether every request is.

@@ -233,13 +233,12 @@ impl Chain {
         };
         self.loose.remove(link.purge);
         self.is_joined |= self.past.as_ref().is_some_and(|past| past.has(link.at));
-        let begun = match known.concern {
-            Concern::Url(_) => None,
-            Concern::Epochal => {
-                self.epochal = link.at;
-                Some(known.begun)
-            }
-        };
+        // One that was too much to tell one by one is more to others than it is here.
+        let is_epochal = link.concern == Concern::Epochal;
+        if is_epochal {
+            self.epochal = link.at;
+        }
+        let begun = is_epochal.then_some(known.begun);
         let cell = Cell {
             uid: link.at.uid,
             concern: known.concern,

@@ -30,6 +30,23 @@ pub struct Begun {
     pub length: Option<u64>,
 }
 
+/// An answer that another proxy fetched.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What decides how long it may be used.
+    pub life: Life,
+    /// Its head.
+    pub head: Head,
+    /// Its body.
+    pub body: Bytes,
+    /// Which requests it is for.
+    pub selection: Selection,
+    /// Hashes of its tags, as [`super::Store::tags_of`] makes them.
+    pub tags: Box<[u64]>,
+    /// The [`super::Store::sequence`] that it counts as begun at: no purge after that is known to its answer.
+    pub begun: u64,
+}
+
 /// How far a fetch is.
 #[derive(Debug, Clone)]
 pub enum State {
@@ -37,6 +54,8 @@ pub enum State {
     Streaming(Arc<Begun>),
     /// A stored answer was confirmed; it is this one.
     Stored(Arc<Entry>),
+    /// An answer was put into the store from elsewhere; whether it is for this request is to be seen there.
+    LookAgain,
     /// There is an answer, but for nobody else.
     GaveUp(Why),
     /// There is no answer.
@@ -164,6 +183,42 @@ impl Filler {
     /// A stored answer was confirmed (304) and is for the readers too, if they are among its requests.
     pub fn confirmed(self, entry: Arc<Entry>) {
         self.feed.end(End::Stored(entry));
+    }
+
+    /// Puts an answer into the store that was fetched by another proxy, if it was not purged meanwhile and there is room.
+    /// Not the end: who waits is to be told by [`Filler::look_again`], and without an entry it is to be fetched.
+    ///
+    /// # Errors
+    /// Why it is not stored.
+    pub fn adopt(&self, found: Loaded) -> Result<Arc<Entry>, Why> {
+        let core = &self.feed.core;
+        let Loaded {
+            life,
+            head,
+            body,
+            selection,
+            tags,
+            begun,
+        } = found;
+        if body.len() as u64 > core.max_object() {
+            return Err(Why::TooLarge);
+        }
+        let parts = (Arc::clone(&self.feed.flight.key), selection, tags, begun);
+        let entry = Arc::new(pack::adopted(core, parts, (&head, life), &body)?);
+        let put = Arc::clone(&entry);
+        // What happened since this fetch began, and to the answer since it was fetched elsewhere.
+        let is_purged = || {
+            let Flight { key, .. } = &*self.feed.flight;
+            self.feed.flight.is_purged()
+                || core.epochs.judge(key, Some(&entry.tags), begun) == Verdict::Gone
+        };
+        core.shelf.put(put, || !is_purged())?;
+        Ok(entry)
+    }
+
+    /// An answer was put into the store: who waits for this fetch looks there.
+    pub fn look_again(self) {
+        self.feed.end(End::Adopted);
     }
 
     /// What is fetched was purged meanwhile: it will not be stored, and nobody else joins.

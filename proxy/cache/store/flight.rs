@@ -104,6 +104,8 @@ pub(super) enum End {
     Whole,
     /// A stored answer was confirmed.
     Stored(Arc<Entry>),
+    /// The answer was put into the store from elsewhere: who waits looks there.
+    Adopted,
     /// It is for nobody else.
     GaveUp(Why),
     /// It failed.
@@ -249,6 +251,7 @@ impl Flow {
         match (&self.begun, &self.end) {
             (Some(begun), _) => Some(State::Streaming(Arc::clone(begun))),
             (None, Some(End::Stored(entry))) => Some(State::Stored(Arc::clone(entry))),
+            (None, Some(End::Adopted)) => Some(State::LookAgain),
             (None, Some(End::GaveUp(why))) => Some(State::GaveUp(*why)),
             (None, Some(End::Failed(why))) => Some(State::Failed(*why)),
             (None, Some(End::Whole)) => Some(State::Failed(Why::Failed)),
@@ -275,6 +278,7 @@ impl Flow {
             _ if position < self.written => Some(Err(Why::Failed)), // it came too late for that
             None => None,
             Some(End::Whole | End::Stored(_)) => Some(Ok(None)),
+            Some(End::Adopted) => Some(Err(Why::Failed)), // there never was anything to read
             Some(End::GaveUp(why) | End::Failed(why)) => Some(Err(*why)),
         };
         (next, false)

@@ -36,6 +36,8 @@ mod shelf;
 mod slot;
 /// What the store says of itself.
 pub mod stats;
+/// Carries purges out.
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache as Quick, DefaultLifecycle};
+use smallvec::SmallVec;
 
 use self::core::Core;
 use self::feed::{Feed, Part};
@@ -58,12 +61,13 @@ use self::stats::Gone;
 use super::entry::{Entry, Head};
 use super::key::{Key, Sought, Target};
 use super::policy::life::{Life, Millis};
+use super::policy::tags::tags;
 use super::policy::vary::Selection;
 use crate::base::coding::Coding;
 use crate::base::fields::Fields;
 use crate::config::checked::Cache;
 
-pub use fill::{Begun, Filler, Reader, State};
+pub use fill::{Begun, Filler, Loaded, Reader, State};
 pub use make::{Deriving, DerivingStored, Maker};
 pub use purge::Purge;
 pub use stats::Stats;
@@ -113,6 +117,11 @@ impl Store {
     /// Goes on with other rules, and with all that still fits. A smaller `memory` evicts at once.
     pub fn set_rules(&self, rules: &Cache) {
         self.core.set_rules(rules);
+    }
+
+    /// What the hashes of its keys are made with.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The key of a target.
@@ -340,39 +349,23 @@ impl Store {
         self.core.shelf.discard(entry, Gone::Replaced);
     }
 
-    /// Purges: hard removes, soft makes stale from `now` on. From when this is called on nobody is given what it
-    /// concerns; the time it takes to return is that of a walk over all that is stored, so it is called off the
-    /// threads that serve requests. Returns how many entries it concerned.
-    pub fn purge(&self, what: &Purge, hard: bool, now: Millis) -> u64 {
-        let tag = |name: &[u8]| self.tag_hash(name);
-        let number = self.core.epochs.note(what, hard, now, tag);
-        if let Purge::Url(key) = what {
-            self.core.registry.purge(key);
-            return match hard {
-                true => self.core.shelf.remove(key) as u64,
-                false => (self.core.shelf).each_of(key, |e| e.expire_by(now, number)) as u64,
-            };
-        }
-        self.walk(number)
-    }
-
-    /// Judges all that is stored and removes what may not be used. Returns how many entries this purge concerned.
-    fn walk(&self, number: u64) -> u64 {
-        let core = &self.core;
-        let mut concerned = 0;
-        core.shelf.for_each(|entry| {
-            if !core.epochs.spares(entry) {
-                concerned += u64::from(core.shelf.discard(entry, Gone::Purged));
-            } else if entry.expired_by() >= number {
-                concerned += 1;
-            }
-        });
-        concerned
-    }
-
     /// The hash of a tag, as entries keep it.
     pub fn tag_hash(&self, tag: &[u8]) -> u64 {
         xxhash_rust::xxh3::xxh3_64_with_seed(tag, self.seed)
+    }
+
+    /// The hashes of the tags of an answer with these fields, in order, each once.
+    pub fn tags_of(&self, answer: &HeaderMap) -> Box<[u64]> {
+        let all = tags(answer).map(|tag| self.tag_hash(tag));
+        let mut all: SmallVec<[u64; 8]> = all.collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_vec().into()
+    }
+
+    /// Whether an answer under this key with these tags, begun after so many purges, may be used as it is.
+    pub fn is_spared(&self, key: &Key, tags: &[u64], begun: u64) -> bool {
+        self.core.epochs.judge(key, Some(tags), begun) == Verdict::Spared
     }
 
     /// What it holds and what it did.

@@ -63,6 +63,23 @@ pub(super) fn whole(
     entry(core, parts, what, (head_weight, body_weight))
 }
 
+/// An entry of a body that came in one piece, in memory of the right size.
+///
+/// # Errors
+/// [`Why::NoRoom`].
+pub(super) fn adopted(
+    core: &Core,
+    parts: Parts,
+    (head, life): (&Head, Life),
+    body: &Bytes,
+) -> Result<Entry, Why> {
+    let body = std::slice::from_ref(body);
+    if head.lines().len() + body[0].len() <= BLOCK {
+        return whole(core, parts, (head, life), body);
+    }
+    whole(core, parts, (head, life), &blocks(core, body)?)
+}
+
 /// An entry with the body of another one.
 ///
 /// # Errors
@@ -106,6 +123,9 @@ pub(super) fn with_forms(core: &Core, old: &Entry, forms: Box<[Form]>) -> Result
     let what = (old.life, old.head.clone(), old.body.clone());
     let weights = (old.head_weight(), old.body_weight());
     let new = entry(core, parts, what, weights)?;
+    if let Some(admission) = old.admission() {
+        new.waits_for_uses(Arc::clone(admission));
+    }
     Ok(new.beside(Some(Arc::new(Forms::new(forms, own, bytes)))))
 }
 

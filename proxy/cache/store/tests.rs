@@ -1,5 +1,6 @@
 //! Stories of the store: what is kept, what is shared, what is purged, and how much memory all of it takes.
 
+mod adopted;
 mod crowds;
 mod fills;
 mod forms;

@@ -10,6 +10,7 @@ use http::{Method, header};
 use super::super::conn::Conn;
 use super::super::encode::asks::{AsPlain, Wants};
 use super::super::lookup::asked::{self, Asker};
+use super::super::lookup::shared;
 use super::super::lookup::told;
 use super::super::{accept, faults, split};
 use super::Moment;
@@ -155,6 +156,7 @@ fn decide_by(
     };
     // From here on it is answered here.
     answer.is_used(control, now, at, &entry);
+    shared::used(now, &entry);
     let sent = answer.sent(asked.method == Method::HEAD);
     let when = At {
         now: moment.now,

@@ -55,8 +55,9 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
             host: ctx.host(),
             headers: &HeaderMap::new(),
         };
-        let (key, _) = ctx.control.key_of(&ctx.snapshot, &ask);
-        ctx.control.cache.invalidate(&key);
+        let (key, route) = ctx.control.key_of(&ctx.snapshot, &ask);
+        let rules = route.and_then(|at| ctx.snapshot.config.routes[at].cache.as_ref());
+        ctx.control.invalidate(key, rules.is_some());
     }
 }
 

@@ -9,7 +9,7 @@ use pingora::http::ResponseHeader;
 
 use super::fetch::Fetch;
 use super::keep::plan;
-use super::shape::{apart, dated, hashes, is_framing, kept_head, received};
+use super::shape::{apart, dated, is_framing, kept_head, received};
 use super::told;
 use crate::cache::entry::{Entry, Head};
 use crate::cache::policy::condition::Validators;
@@ -96,7 +96,7 @@ pub fn confirm(
     };
     fetch.keeps_apart(apart(head, &plan));
     let kept = kept_head(status, all, &plan);
-    let tags = hashes(cache, &both);
+    let tags = cache.tags_of(&both);
     cache.renew(
         entry,
         (plan.life, kept),

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderName, HeaderValue, Method, Version, header};
@@ -22,12 +23,14 @@ use super::super::conn::Conn;
 use super::super::ctx::{Ctx, Head};
 use super::asked::Asked;
 use super::keep;
+use super::shared::{self, Before, Reads};
 use crate::base::cached::Why;
 use crate::base::reason::End;
 use crate::cache::entry::Entry;
 use crate::cache::policy::condition::Validators;
 use crate::cache::policy::life::Millis;
 use crate::cache::policy::validate::conditions;
+use crate::cache::shared::lease::Lease;
 use crate::cache::store::Filler;
 use crate::cache::unkeyed;
 use crate::config::checked::Action;
@@ -50,8 +53,10 @@ pub struct Fetch {
     pub request: RequestHeader,
     /// What its answer is stored under.
     pub asked: Asked,
-    /// When it began.
-    pub began: Millis,
+    /// What it asks the second tier before a node.
+    pub reads: Reads,
+    /// When it began, or went to the nodes, where something came before.
+    began: AtomicU64,
     /// How many purges there had been then.
     pub sequence: u64,
     conn: Arc<Conn>,
@@ -121,7 +126,7 @@ pub fn begin(
     asked: Asked,
     filler: Filler,
     confirms: Option<Arc<Entry>>,
-    waits: bool,
+    (waits, reads): (bool, Reads),
 ) -> Option<mpsc::Receiver<Handoff>> {
     let (Some(route), Some(conn)) = (ctx.route, &ctx.conn) else {
         return None;
@@ -142,7 +147,8 @@ pub fn begin(
         waits,
         confirms,
         asked,
-        began: ctx.control.clock.now(),
+        reads,
+        began: AtomicU64::new(ctx.control.clock.now()),
         sequence: ctx.control.cache.sequence(),
         conn,
         at: ctx.at,
@@ -171,13 +177,30 @@ pub fn begin(
     session.subrequest_spawner = Some(spawner);
     let (hand_over, handed) = mpsc::channel(4);
     tokio::spawn(async move {
-        let kept = keep::keep(&fetch, filler, handle, hand_over);
+        let way = match shared::before(&fetch, &filler).await {
+            Before::Node(way) => way,
+            Before::There => return filler.look_again(),
+            Before::NotStorable(millis) => {
+                return shared::is_not_storable(&fetch, filler, millis);
+            }
+        };
+        let renewed = way.lease.as_ref().map(Lease::renewed);
+        let kept = keep::keep(&fetch, (filler, way), handle, hand_over);
         tokio::select! {
             _ = async { tokio::join!(prepared.run(), kept) } => {}
             () = is_cut(&fetch) => {}
+            () = holds(renewed) => {}
         }
     });
     Some(handed)
+}
+
+/// Keeps a lease for as long as it is waited for; never ends.
+async fn holds(renewed: Option<impl Future<Output = ()>>) {
+    if let Some(renewed) = renewed {
+        renewed.await;
+    }
+    std::future::pending().await
 }
 
 /// Waits until the drain of the fetch's node is over, which then fails.
@@ -257,6 +280,21 @@ fn request(
 }
 
 impl Fetch {
+    /// When it went to the nodes.
+    pub fn began(&self) -> Millis {
+        self.began.load(Relaxed)
+    }
+
+    /// What came before is over: the nodes are asked now.
+    pub fn goes_out(&self) {
+        self.began.store(self.control.clock.now(), Relaxed);
+    }
+
+    /// When it must be over.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// What it has to tell so far.
     pub fn told(&self) -> Told {
         self.told.lock().clone()

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::confirm::{confirm, is_about};
 use super::fetch::{Fetch, Handoff, Rest};
 use super::shape::{apart, shape};
+use super::shared::{self, Way};
 use super::smaller::{self, Smaller};
 use super::{asked, told};
 use crate::base::cached::Why;
@@ -27,7 +28,7 @@ use crate::cache::store::Filler;
 use crate::config::checked::RouteCache;
 
 /// How long requests for what turned out not to be storable go their own way.
-const MARKED: u64 = 60_000;
+pub const MARKED: u64 = 60_000;
 /// How often a fetch whose beginner has left looks whether anybody else waits for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The same after an answer that says that something is wrong for a moment.
@@ -36,7 +37,7 @@ const MARKED_BRIEFLY: u64 = 1_000;
 /// Takes the answer of a fetch where it belongs.
 pub async fn keep(
     fetch: &Arc<Fetch>,
-    filler: Filler,
+    (filler, way): (Filler, Way),
     mut handle: SubrequestHandle,
     hand_over: mpsc::Sender<Handoff>,
 ) {
@@ -67,6 +68,13 @@ pub async fn keep(
     }
     match decide(fetch, &head) {
         Fate::Confirmed(entry) => {
+            match fetch.not_stored() {
+                None => way.confirmed(fetch, &entry),
+                Some(_) => {
+                    shared::is_over(fetch);
+                    way.not_storable(0);
+                }
+            }
             filler.confirmed(entry);
             finish_reading(&mut handle).await;
         }
@@ -74,14 +82,14 @@ pub async fn keep(
             filler.give_up(Why::Status);
             finish_reading(&mut handle).await;
         }
-        Fate::Kept(kept) => store(fetch, filler, *kept, handle).await,
+        Fate::Kept(kept) => store(fetch, (filler, way), *kept, handle).await,
         Fate::Trouble => {
             hands_over(head, handle).await;
             filler.fails(Why::StaleIfError);
         }
         Fate::NotKept(why) => {
             fetch.is_not_stored(why);
-            not_kept(fetch, head.status, why);
+            not_kept(fetch, way, head.status, why);
             hands_over(head, handle).await;
             filler.give_up(why);
         }
@@ -220,7 +228,8 @@ pub fn plan(
         target: target.map_or("/", |target| target.as_str()),
         selecting: &fetch.snapshot.selecting,
     };
-    storable(&asked, &Answer { status, headers }, rules, fetch.began, now)
+    let began = fetch.began();
+    storable(&asked, &Answer { status, headers }, rules, began, now)
 }
 
 /// Reads the end of an answer that has no body.
@@ -233,7 +242,12 @@ async fn finish_reading(handle: &mut SubrequestHandle) {
 }
 
 /// Puts the body into the store, piece by piece, for everybody who reads along.
-async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: SubrequestHandle) {
+async fn store(
+    fetch: &Fetch,
+    (mut filler, mut way): (Filler, Way),
+    kept: Kept,
+    mut handle: SubrequestHandle,
+) {
     let Kept {
         plan,
         head,
@@ -243,6 +257,7 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
     } = kept;
     // How much is left of it is known when it is over.
     let announced = length.filter(|_| smaller.is_none());
+    way.begins(fetch, &plan.life, length);
     filler.begins((head, plan.life), plan.selection, tags, announced);
     let cache = &fetch.control.cache;
     cache.unmark(&fetch.asked.key);
@@ -278,14 +293,20 @@ async fn store(fetch: &Fetch, mut filler: Filler, kept: Kept, mut handle: Subreq
         filler.write(rest).await;
     }
     match filler.finish() {
-        Ok(_) => told::stored(fetch),
-        Err(why) => told::not_stored(fetch, why),
+        Ok(entry) => {
+            told::stored(fetch);
+            way.stored(fetch, &entry);
+        }
+        Err(why) => {
+            told::not_stored(fetch, why);
+            way.not_stored();
+        }
     }
 }
 
 /// An answer turned out not to be for the store: the next requests do not wait for each other, and what was stored is
 /// over, unless a node is only in trouble.
-fn not_kept(fetch: &Fetch, status: StatusCode, why: Why) {
+fn not_kept(fetch: &Fetch, way: Way, status: StatusCode, why: Why) {
     told::not_stored(fetch, why);
     let cache = &fetch.control.cache;
     let now = fetch.control.clock.now();
@@ -294,11 +315,13 @@ fn not_kept(fetch: &Fetch, status: StatusCode, why: Why) {
     if matches!(why, Why::Authorization | Why::RequestNoStore) {
         return;
     }
-    let until = now + if briefly { MARKED_BRIEFLY } else { MARKED };
-    cache.mark(&fetch.asked.key, until);
+    let millis = if briefly { MARKED_BRIEFLY } else { MARKED };
+    cache.mark(&fetch.asked.key, now + millis);
+    way.not_storable(millis);
     // What is fresh stays in use, whatever is said to one of many.
     let is_over = |entry: &&Arc<Entry>| now >= entry.life.fresh_until(entry.expired_at());
     if let Some(entry) = fetch.confirms.as_ref().filter(|_| !briefly).filter(is_over) {
         cache.discard(entry);
+        shared::is_over(fetch);
     }
 }

@@ -5,7 +5,7 @@
 //! | fresh, or as stale as the client takes it | sent |
 //! | stale, inside `stale-while-revalidate` | sent, and fetched behind the answer |
 //! | stale, with a validator | a node is asked whether it is still right |
-//! | nothing that can be used | fetched, by one request for all who want it |
+//! | nothing that can be used | fetched, by one request for all who want it; the second tier is asked before a node |
 //! | any of the last two, `only-if-cached` | 504 |
 //! | nothing, for HEAD or a part from the middle | handed on as it is: a fetch would be for all of it |
 //! | no business of the cache, or lately not storable | handed on, each request by itself |
@@ -43,16 +43,18 @@ mod pass;
 pub mod purge;
 mod serve;
 mod shape;
+pub mod shared;
 mod smaller;
 pub mod status;
 pub mod told;
 mod wait;
 
 use asked::Asked;
+use shared::Reads;
 use wait::Step;
 
-/// How often a request asks the store anew, when what it waited for was of no use to it.
-const TRIES: u32 = 3;
+/// How often a request asks the store anew, when what it waited for was of no use to it, or came from the second tier.
+const TRIES: u32 = 4;
 
 /// What the cache did with a request.
 #[derive(Debug, Default)]
@@ -75,6 +77,8 @@ pub struct Cached {
     pub node_said: Option<u16>,
     /// `Cache-Status` names the key.
     pub show_key: bool,
+    /// What is in the store was looked for in the second tier, and came from there.
+    loaded: Option<bool>,
     /// What is stored, for a request that is handed on, should the nodes fail it.
     spare: Option<Box<(Stored, Asked)>>,
 }
@@ -146,6 +150,7 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         let stored = match look(session, ctx, &asked).await? {
             Looked::Answered => return Ok(true),
             Looked::Direct => return Ok(false),
+            Looked::Again => continue,
             Looked::Fetch(stored) => stored,
         };
         let step = wait::join(session, ctx, rules, &asked, stored, hint.as_ref()).await?;
@@ -158,6 +163,7 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         match step {
             Step::Answered | Step::Direct => return Ok(false),
             Step::Again => {}
+            Step::Loaded => ctx.cached.loaded = Some(true),
             Step::Variant(wanted) => hint = Some(wanted),
         }
     }
@@ -181,6 +187,8 @@ pub async fn rescues(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
 enum Looked {
     Answered,
     Direct,
+    /// Something was put into the store since.
+    Again,
     /// It is fetched; what is stored may be confirmed, or used when that fails.
     Fetch(Option<Stored>),
 }
@@ -195,7 +203,11 @@ async fn look(session: &mut Session, ctx: &mut Ctx, asked: &Asked) -> Result<Loo
         None => Why::Nothing,
         Some((entry, expired_at)) => match reuse(&entry.life, &asked.wish, *expired_at, now) {
             Use::Fresh => {
-                return stored(session, ctx, entry, *expired_at, (Outcome::Hit, Why::Fresh)).await;
+                let why = match ctx.cached.loaded {
+                    Some(true) => Why::Shared,
+                    _ => Why::Fresh,
+                };
+                return stored(session, ctx, entry, *expired_at, (Outcome::Hit, why)).await;
             }
             Use::Stale(why) => {
                 return stored(session, ctx, entry, *expired_at, (Outcome::Stale, why)).await;
@@ -209,17 +221,29 @@ async fn look(session: &mut Session, ctx: &mut Ctx, asked: &Asked) -> Result<Loo
         },
     };
     ctx.cached.did(Outcome::Miss, why);
+    let is_marked = found.entry.is_none() && cache.is_marked(&asked.key, now);
+    let is_part = found.entry.is_none() && asked.is_part;
+    if (asked.is_head || is_part || asked.wish.only_if_cached)
+        && !is_marked
+        && ctx.cached.loaded.is_none()
+    {
+        let is_there = shared::load(session, ctx, asked).await;
+        ctx.cached.loaded = Some(is_there);
+        if is_there {
+            return Ok(Looked::Again);
+        }
+    }
     if asked.wish.only_if_cached {
         refuse_to_fetch(session, ctx).await?;
         return Ok(Looked::Answered);
     }
     let direct = if asked.is_head {
         Some(Why::Head)
-    } else if found.entry.is_none() && asked.is_part {
+    } else if is_part {
         Some(Why::Range)
     } else if asked.wish.no_store {
         Some(Why::RequestNoStore)
-    } else if found.entry.is_none() && cache.is_marked(&asked.key, now) {
+    } else if is_marked {
         Some(Why::HitForMiss)
     } else {
         None
@@ -250,6 +274,7 @@ async fn stored(
     ctx.cached.did(outcome, why);
     let now = ctx.control.clock.now();
     ctx.cached.ttl = Some(seconds_left(entry.life.fresh_until(expired_at), now));
+    shared::used(&ctx.snapshot, entry);
     serve::stored(session, ctx, entry).await?;
     Ok(Looked::Answered)
 }
@@ -272,6 +297,7 @@ fn refresh(session: &mut Session, ctx: &mut Ctx, asked: &Asked, entry: &Arc<Entr
             return filler.confirmed(new);
         }
         let asked = asked.clone();
-        fetch::begin(session, ctx, asked, filler, Some(entry.clone()), false);
+        let how = (false, Reads::Leases);
+        fetch::begin(session, ctx, asked, filler, Some(entry.clone()), how);
     }
 }

@@ -57,7 +57,10 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     ctx.route = route;
     let who = ctx.client.to_string();
     let purged = ctx.control.purge(&Purge::Url(key), hard, &who);
-    let said = json!({ "purged": purged, "mode": mode(hard) });
+    let mut said = json!({ "purged": purged, "mode": mode(hard) });
+    if let Some(word) = ctx.control.purge_reaches() {
+        said["cluster"] = json!(word);
+    }
     answer::json(session, &said).await?;
     Ok(true)
 }

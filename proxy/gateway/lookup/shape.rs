@@ -4,15 +4,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
-use smallvec::SmallVec;
 
 use crate::cache::entry::Head;
 use crate::cache::policy::life::Millis;
 use crate::cache::policy::merge::is_of_one_connection;
 use crate::cache::policy::store::Plan;
-use crate::cache::policy::tags::tags;
 use crate::cache::store::Store;
 
 /// The head and the tags that are stored of an answer.
@@ -23,7 +21,7 @@ pub fn shape(
     now: Millis,
 ) -> (Head, Box<[u64]>) {
     let head = kept_head(answer.status, dated(answer, &received(now)), plan);
-    (head, hashes(cache, &answer.headers))
+    (head, cache.tags_of(&answer.headers))
 }
 
 /// What only who asked is given of an answer that is stored.
@@ -85,12 +83,4 @@ pub fn kept_head<'a>(
 pub fn is_framing(name: &[u8]) -> bool {
     const FRAMING: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"age"];
     FRAMING.iter().any(|other| name.eq_ignore_ascii_case(other))
-}
-
-pub fn hashes(cache: &Store, headers: &HeaderMap) -> Box<[u64]> {
-    let all = tags(headers).map(|tag| cache.tag_hash(tag));
-    let mut all: SmallVec<[u64; 8]> = all.collect();
-    all.sort_unstable();
-    all.dedup();
-    all.into_vec().into()
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, Result};
@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 use super::super::ctx::Ctx;
 use super::asked::Asked;
 use super::fetch::{self, Handoff};
+use super::shared::{Reads, is_own};
 use super::{Stored, keep, offer, pass, seconds_left, serve};
 use crate::base::cached::{Outcome, Why};
 use crate::cache::entry::Entry;
@@ -31,6 +32,8 @@ pub enum Step {
     Direct,
     /// What was waited for failed.
     Again,
+    /// What was waited for was put into the store by the second tier.
+    Loaded,
     /// It was for others; where answers vary so, the request wants this one.
     Variant(Selection),
 }
@@ -50,12 +53,7 @@ pub async fn join(
     let cache = ctx.control.cache.clone();
     let headers = &session.req_header().headers;
     // Who shows who they are probably gets what is for them alone.
-    let (snapshot, wish) = (&ctx.snapshot, &asked.wish);
-    let is_own = headers.contains_key(header::AUTHORIZATION)
-        // Or goes elsewhere, or wants to know for itself.
-        || snapshot.selecting.iter().any(|name| headers.contains_key(name))
-        || wish.no_cache
-        || wish.max_age == Some(0)
+    let is_own = is_own(headers, asked, &ctx.snapshot)
         || stored.as_ref().is_some_and(|(entry, _)| !is_shared(entry));
     if is_own && stored.is_none() && offer::has_terms(headers) {
         return Ok(Step::Direct); // a fetch would be for all of it, and probably for nobody else
@@ -72,7 +70,13 @@ pub async fn join(
             }
             let reader = filler.reader();
             let confirms = stored.as_ref().map(|(entry, _)| entry.clone());
-            let handed = fetch::begin(session, ctx, asked.clone(), filler, confirms, true);
+            let reads = match () {
+                () if is_own => Reads::Nothing,
+                () if rules.wait.is_zero() => Reads::Answers,
+                () => Reads::Leases,
+            };
+            let how = (true, reads);
+            let handed = fetch::begin(session, ctx, asked.clone(), filler, confirms, how);
             lead(session, ctx, asked, stored, reader, handed).await
         }
         Joined::Follow(reader) => {
@@ -229,6 +233,7 @@ async fn take(
             super::stored(session, ctx, &entry, None, (outcome, why)).await?;
             Ok(Step::Answered)
         }
+        State::LookAgain => Ok(Step::Loaded),
         State::GaveUp(why) => {
             ctx.cached.not_stored = Some(why);
             Ok(Step::Direct)

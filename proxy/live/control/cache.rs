@@ -129,33 +129,6 @@ impl Control {
         })
     }
 
-    /// Purges: `hard` removes, else what is stored is stale from now on. Returns how many answers it
-    /// concerned. Nobody is given what it concerns from when this is called; it walks over all that is stored before
-    /// it returns.
-    pub fn purge(&self, what: &Purge, hard: bool, who: &str) -> u64 {
-        let purged = self.cache.purge(what, hard, self.clock.now());
-        self.metrics.cache.purged(kind(what), hard);
-        let mode = mode(hard);
-        // What is named may hold anything: it is shown escaped.
-        let what = match what {
-            Purge::Url(key) => {
-                self.cache.unmark(key); // what was not storable may be now
-                format!("the url {:?}", key.to_string())
-            }
-            Purge::Tag(tag) => format!("the tag {:?}", String::from_utf8_lossy(tag)),
-            Purge::Prefix { host, path } => {
-                let host = host.as_deref().unwrap_or("every host");
-                format!("the prefix {path:?} of {host}")
-            }
-            Purge::Host(host) => format!("the host {host:?}"),
-            Purge::All => "everything".into(),
-        };
-        let said = format!("{who} purged {what} ({mode}): {purged} answers");
-        tracing::info!("{said}");
-        self.note_purge(said);
-        purged
-    }
-
     /// What the cache holds and did.
     pub fn cache_stats(&self) -> CacheStats {
         let count = |outcome| (outcome, self.metrics.cache.requests(outcome));
@@ -273,25 +246,6 @@ fn ask<'a>(site: &'a Site, headers: &'a HeaderMap) -> Ask<'a> {
         },
         host: &site.host,
         headers,
-    }
-}
-
-/// The word of the metric for what is purged.
-fn kind(what: &Purge) -> &'static str {
-    match what {
-        Purge::Url(_) => "url",
-        Purge::Tag(_) => "tag",
-        Purge::Prefix { .. } => "prefix",
-        Purge::Host(_) => "host",
-        Purge::All => "all",
-    }
-}
-
-/// The word for how it is purged.
-pub fn mode(hard: bool) -> &'static str {
-    match hard {
-        true => "hard",
-        false => "soft",
     }
 }
 

@@ -39,6 +39,7 @@ mod cache;
 mod events;
 mod names;
 mod nodes;
+mod purges;
 mod reads;
 mod runtime;
 mod save;
@@ -46,8 +47,9 @@ mod target;
 mod told;
 mod words;
 
-pub use cache::{Ask, CacheStats, Explained, Variant, mode};
+pub use cache::{Ask, CacheStats, Explained, Variant};
 pub use names::NameState;
+pub use purges::mode;
 pub use runtime::{Asked, Verb};
 pub use save::{Saved, Unsaved};
 pub use target::{PurgeWhat, Unclear};

@@ -11,7 +11,15 @@ extern crate self as tidegate;
 pub mod base;
 #[path = "../../../proxy/cache"]
 pub mod cache {
+    pub mod entry {
+        pub mod head;
+        pub use head::Head;
+    }
     pub mod policy;
+    pub mod shared {
+        pub mod chain;
+        pub mod codec;
+    }
     pub mod unkeyed;
 }
 #[path = "../../../proxy/config"]
