@@ -13,11 +13,11 @@ mod head;
 /// Whether it was used often enough to be shared.
 mod uses;
 
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, OnceLock};
 
 use super::key::Key;
 use super::policy::life::{Life, Millis};
@@ -28,10 +28,10 @@ use crate::base::coding::Coding;
 pub use body::Body;
 pub use form::Form;
 pub use head::Head;
-pub use uses::Admission;
 
 pub(super) use body::BodyId;
 pub(super) use form::{Forms, with as with_form};
+pub(super) use uses::Uses;
 
 /// Not purged.
 const NEVER: u64 = u64::MAX;
@@ -62,8 +62,6 @@ pub struct Entry {
     held: Option<Held>,
     /// Its body in other codings; almost none has any.
     forms: Option<Arc<Forms>>,
-    /// Its uses are counted until it is shared; almost none's are.
-    admission: OnceLock<Arc<Admission>>,
 }
 
 /// The memory of an entry that may be stored.
@@ -71,8 +69,10 @@ pub struct Entry {
 pub(super) struct Held {
     /// Of the entry itself and its key.
     pub(super) own: Charge,
+    /// How many uses it waits for.
+    pub(super) uses: Uses,
     /// Bytes of its head, where they are not in the memory of its body.
-    pub(super) head: u64,
+    pub(super) head: u32,
     /// Bytes of its body, which entries that were confirmed share.
     pub(super) body: u64,
 }
@@ -99,7 +99,6 @@ impl Entry {
             judged: AtomicU64::new(begun),
             held: None,
             forms: None,
-            admission: OnceLock::new(),
         }
     }
 
@@ -130,15 +129,21 @@ impl Entry {
                 && (self.life, self.begun) == (other.life, other.begun)
     }
 
-    /// From now on its uses are counted until there were enough to share it with other proxies. Counts once.
-    pub fn waits_for_uses(&self, admission: Arc<Admission>) {
-        // Who was first counts already.
-        let _ = self.admission.set(admission);
+    /// After so many uses it is given to other proxies. Until then they are counted.
+    pub fn waits_for(&self, uses: u32) {
+        if let Some(held) = &self.held {
+            held.uses.wait_for(uses);
+        }
     }
 
-    /// What counts its uses; `None`: nothing does.
-    pub fn admission(&self) -> Option<&Arc<Admission>> {
-        self.admission.get()
+    /// How many uses it still waits for; 0: none.
+    pub fn uses_left(&self) -> u32 {
+        self.held.as_ref().map_or(0, |held| held.uses.left())
+    }
+
+    /// It is used. `true`, once: that was the last use that it waited for.
+    pub fn is_due(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.uses.is_due())
     }
 
     /// The forms, to be those of another entry with this body too.
@@ -161,12 +166,14 @@ impl Entry {
     /// Bytes it takes, all in all.
     pub(super) fn weight(&self) -> u64 {
         let held = self.held.as_ref();
-        held.map_or(0, |held| held.own.bytes() + held.head + held.body) + self.forms_weight()
+        held.map_or(0, |held| {
+            held.own.bytes() + u64::from(held.head) + held.body
+        }) + self.forms_weight()
     }
 
     /// Bytes its head takes, where they are not in the memory of its body.
     pub(super) fn head_weight(&self) -> u64 {
-        self.held.as_ref().map_or(0, |held| held.head)
+        self.held.as_ref().map_or(0, |held| held.head.into())
     }
 
     /// Bytes its body takes.

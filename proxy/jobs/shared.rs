@@ -46,14 +46,14 @@ pub async fn run(control: Arc<Control>) {
 /// Begins all that runs for one Redis; none of it ends by itself.
 fn begin(tasks: &mut JoinSet<()>, control: &Arc<Control>, shared: &Arc<Shared>) {
     tasks.spawn(kv::keep(shared.kv.clone()));
-    tasks.spawn(sessions::tell(shared.kv.clone(), shared.sessions.clone()));
-    let clock = control.clone();
-    tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
     let (purges, local) = (shared.purges.clone(), control.clone());
     tasks.spawn(async move { purges.publish(&*local).await });
     let (purges, local) = (shared.purges.clone(), control.clone());
     tasks.spawn(async move { purges.follow(&local).await });
     tasks.spawn(peers::keep(control.clone(), shared.clone()));
+    let clock = control.clone();
+    tasks.spawn(shared.entries.clone().write(move || clock.clock.now()));
+    tasks.spawn(sessions::tell(shared.kv.clone(), shared.sessions.clone()));
 }
 
 fn is_same(one: Option<&Arc<Shared>>, other: Option<&Arc<Shared>>) -> bool {

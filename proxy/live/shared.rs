@@ -24,14 +24,14 @@ pub struct Shared {
     pub prefix: Arc<str>,
     /// What others know this process by: 16 hexadecimal digits drawn at random.
     pub id: Arc<str>,
-    /// Sessions that Redis is to be told of.
-    pub sessions: Arc<Outbox>,
-    /// Answers that are kept for each other.
-    pub entries: Arc<Entries>,
     /// Purges that all of them carry out.
     pub purges: Arc<Purges>,
     /// Who else is there.
     pub peers: Peers,
+    /// Answers that are kept for each other.
+    pub entries: Arc<Entries>,
+    /// Sessions that Redis is to be told of.
+    pub sessions: Arc<Outbox>,
 }
 
 impl Shared {
@@ -48,20 +48,19 @@ impl Shared {
             return Some(same.clone());
         }
         let kv = Arc::new(Kv::new(address, redis.timeout));
-        let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
         let (history, ttl_max) = bounds(redis);
         let (prefix, seed) = (&redis.prefix, fastrand::u64(..));
-        let purges = Purges::new(kv.clone(), prefix, seed, history, ttl_max);
-        let purges = Arc::new(purges);
+        let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
+        let purges = Arc::new(Purges::new(kv.clone(), prefix, seed, history, ttl_max));
         let entries = Entries::new(kv.clone(), purges.clone(), prefix, id.clone());
         Some(Arc::new(Shared {
-            peers: Peers::new(prefix),
-            purges,
             kv,
-            prefix: redis.prefix.as_str().into(),
-            sessions: Arc::default(),
+            prefix: prefix.as_str().into(),
             id,
+            purges,
+            peers: Peers::new(prefix),
             entries: Arc::new(entries),
+            sessions: Arc::default(),
         }))
     }
 }

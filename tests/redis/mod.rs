@@ -13,6 +13,8 @@ mod corrupt;
 mod entries;
 mod faults;
 mod kinds;
+mod peers;
+mod purges;
 mod rates;
 mod restart;
 mod seam;
@@ -25,7 +27,7 @@ const RECOVERY: Duration = Duration::from_secs(10);
 /// Lines of the log that say how Redis is.
 fn told(tide: &Tidegate) -> Vec<String> {
     let log = tide.process().output().err;
-    let about = |line: &&String| line.contains("redis redis");
+    let about = |line: &&String| line.contains(" INFO redis r") || line.contains(" WARN redis r");
     log.iter().filter(about).cloned().collect()
 }
 

@@ -1,40 +1,31 @@
-//! How often an answer has to be used before other proxies are given it.
+//! How often an answer still has to be used before other proxies are given it.
 //!
 //! Costs a hit nothing but a look once there were enough: a number that nobody writes any more.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::cache::shared::chain::Position;
+/// Uses that an answer waits for; none at first.
+#[derive(Debug, Default)]
+pub(in crate::cache) struct Uses(AtomicU32);
 
-/// Counts the uses of an answer until there were enough.
-#[derive(Debug)]
-pub struct Admission {
-    left: AtomicU32,
-    /// Which purges its fetch knew of.
-    pub position: Position,
-}
-
-impl Admission {
-    /// So many uses are to come.
-    pub fn after(uses: u32, position: Position) -> Admission {
-        Admission {
-            left: AtomicU32::new(uses),
-            position,
-        }
+impl Uses {
+    /// It waits for so many.
+    pub(super) fn wait_for(&self, uses: u32) {
+        self.0.store(uses, Relaxed);
     }
 
-    /// Uses that are to come; 0: there were enough.
-    pub fn left(&self) -> u32 {
-        self.left.load(Relaxed)
+    /// How many are to come.
+    pub(super) fn left(&self) -> u32 {
+        self.0.load(Relaxed)
     }
 
-    /// It is used. `true`, once: that was the last that was missing.
-    pub fn is_due(&self) -> bool {
+    /// There is one more. `true`, once: that was the last.
+    pub(super) fn is_due(&self) -> bool {
         if self.left() == 0 {
             return false;
         }
         let fewer = |left: u32| left.checked_sub(1);
-        self.left.fetch_update(Relaxed, Relaxed, fewer) == Ok(1)
+        self.0.fetch_update(Relaxed, Relaxed, fewer) == Ok(1)
     }
 }
 
@@ -43,10 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_due_with_the_last_use_that_was_missing_and_never_again() {
-        let admission = Admission::after(2, Position { n: 0, uid: 0 });
-        let due: Vec<bool> = (0..5).map(|_| admission.is_due()).collect();
+    fn it_is_due_with_the_last_use_that_it_waits_for_and_never_again() {
+        let uses = Uses::default();
+        assert!(!uses.is_due(), "it waits for none");
+        uses.wait_for(2);
+        let due: Vec<bool> = (0..5).map(|_| uses.is_due()).collect();
         assert_eq!(due, [false, true, false, false, false]);
-        assert_eq!(admission.left(), 0);
+        assert_eq!(uses.left(), 0);
     }
 }

@@ -20,7 +20,7 @@ use super::purges::Purges;
 use super::queue::{Job, Note, Queue};
 use super::scripts::Scripts;
 use super::stats::{Dropped, Refused, Stats, count};
-use crate::cache::entry::{Admission, Entry, Head};
+use crate::cache::entry::{Entry, Head};
 use crate::cache::key::Key;
 use crate::cache::policy::life::Millis;
 use crate::cache::policy::vary::Selection;
@@ -297,19 +297,22 @@ impl Entries {
         };
         let uses = rules.min_uses.saturating_sub(1);
         if uses > 0 && lease.is_none() {
-            return entry.waits_for_uses(Arc::new(Admission::after(uses, position)));
+            return entry.waits_for(uses);
         }
         self.enqueue(entry, position, lease, rules);
     }
 
-    /// An answer was used.
-    pub fn used(&self, entry: &Arc<Entry>, rules: &checked::Redis) {
-        if let Some(admission) = entry.admission().filter(|admission| admission.is_due()) {
-            self.enqueue(entry, admission.position, None, rules);
+    /// An answer was used that waited for that.
+    pub fn is_due(&self, entry: &Arc<Entry>, (rules, store): (&checked::Redis, &Store)) {
+        // What no purge up to here concerns may as well have been fetched now. In this order: one that comes between is
+        // not known to it.
+        let position = self.position();
+        if let Some(position) = position.filter(|_| store.is_current(entry)) {
+            self.enqueue(entry, position, None, rules);
         }
     }
 
-    /// The same answer was confirmed by a node: used as often as it was, it is written anew.
+    /// The same answer was confirmed by a node. It waits for no more uses than it did before.
     pub fn confirmed(
         self: &Arc<Self>,
         (old, new): (&Entry, &Arc<Entry>),
@@ -318,17 +321,11 @@ impl Entries {
         (rules, store): (&checked::Redis, &Store),
         now: Millis,
     ) {
-        let left = old.admission().map_or(0, |admission| admission.left());
-        match position.filter(|_| left > 0 && is_for_others(new, rules, store, now)) {
-            Some(position) => new.waits_for_uses(Arc::new(Admission::after(left, position))),
-            None => {
-                let rules = checked::Redis {
-                    min_uses: 1,
-                    ..rules.clone()
-                };
-                self.offer(new, position, lease, (&rules, store), now);
-            }
-        }
+        let rules = &checked::Redis {
+            min_uses: old.uses_left().saturating_add(1),
+            ..rules.clone()
+        };
+        self.offer(new, position, lease, (rules, store), now);
     }
 
     fn enqueue(

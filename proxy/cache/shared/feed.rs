@@ -51,7 +51,7 @@ impl Purges {
             {
                 reader.is_deaf = true;
                 tracing::warn!(
-                    "purges of other proxies are not heard: redis {}: {fault}. It is tried again; what they purge meanwhile \
+                    "purges of other proxies are not heard from Redis at {}: {fault}. It is tried again; what they purge meanwhile \
                      takes effect here after that",
                     self.kv.address()
                 );
@@ -82,6 +82,7 @@ impl Purges {
         local: &Arc<impl Local>,
         reader: &mut Reader,
     ) -> Result<bool, Fault> {
+        let told = self.outbox.lock().count();
         let head = self.head(link).await?;
         if self.chain.read().is_other(&head) {
             self.read_again(link, head, local, reader).await?;
@@ -89,7 +90,7 @@ impl Purges {
         let last = self.chain.read().last();
         set(&self.stats().position, last.n);
         if self.position() == Some(head.last) {
-            self.all_is_read(local, reader);
+            self.all_is_read(told, local, reader);
         }
         let Some(reply) = self.news(link, last.n).await? else {
             return Ok(false);
@@ -204,13 +205,13 @@ impl Purges {
         if has_missed && (begun || stale > 0) {
             add(&self.stats().missed, 1);
             let said = format!(
-                "purges of other proxies may have been missed while redis {redis} was not heard: {stale} stored answers \
+                "purges of other proxies may have been missed while Redis at {redis} was not heard: {stale} stored answers \
                  are stale now and are validated before they are used; caught up with {heard} purges of others"
             );
             local.note(said, true);
         } else if !begun {
             tracing::info!(
-                "purges are shared by redis {redis}: caught up with {heard} purges of others"
+                "purges are shared by Redis at {redis}: caught up with {heard} purges of others"
             );
         } else if way == Way::GoOn {
             let said = format!(
@@ -219,14 +220,14 @@ impl Purges {
             local.note(said, false);
         } else {
             let said = format!(
-                "redis {redis} has forgotten purges: none was missed here, caught up with {heard} purges of others"
+                "Redis at {redis} has forgotten purges: none was missed here, caught up with {heard} purges of others"
             );
             local.note(said, false);
         }
     }
 
-    /// Nothing is left to read.
-    fn all_is_read(&self, local: &Arc<impl Local>, reader: &mut Reader) {
+    /// Nothing is left to read; by then so many of our purges had been told.
+    fn all_is_read(&self, count: u64, local: &Arc<impl Local>, reader: &mut Reader) {
         set(&self.stats().in_step, 1);
         if std::mem::take(&mut reader.is_deaf) {
             let heard = reader.since;
@@ -244,11 +245,11 @@ impl Purges {
         let again = self
             .outbox
             .lock()
-            .again(since, |purge| chain.is_loose(purge));
+            .again(since, count, |purge| chain.is_loose(purge));
         drop(chain);
         if again > 0 {
             add(&self.stats().again, again);
-            tracing::info!("redis lost {again} purges of ours: they are told again");
+            tracing::info!("Redis lost {again} purges of ours: they are told again");
             self.news.notify_one();
         }
     }

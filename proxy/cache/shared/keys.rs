@@ -45,6 +45,11 @@ impl Keys {
     pub fn head(&self) -> String {
         format!("{}:{{feed}}:head", self.prefix)
     }
+
+    /// The stream of purges.
+    pub fn log(&self) -> String {
+        format!("{}:{{feed}}:log", self.prefix)
+    }
 }
 
 /// What a URL is found by, wherever it is asked for. The hash in memory is the process's own; this one is not.

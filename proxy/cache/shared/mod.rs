@@ -1,4 +1,4 @@
-//! What the proxies that share a Redis tell each other of their caches: answers, and what was purged.
+//! What proxies that share a Redis keep there for each other, and tell each other.
 //!
 //! | to understand | read |
 //! |---|---|
@@ -9,12 +9,12 @@
 //! | how an answer gets there, behind the requests | `writer`, `queue` |
 //! | which purges are known, and what that says of an answer another proxy stored | `chain` |
 //! | how a purge is written | `record` |
-//! | the stream of purges, and the scripts that change it | `stream` |
+//! | the stream of purges in Redis, and the scripts that change it | `stream` |
 //! | how our purges get there | `outbox`, `publish` |
 //! | how those of others take effect here | `feed` |
 //!
 //! It may only ever spare a fetch. Whatever fails, is late, or is not what it should be is a miss, and nobody waits
-//! longer than the file says.
+//! longer than the file says. A purge takes effect here whatever becomes of Redis.
 
 /// Which purges are known, in which order.
 pub mod chain;
@@ -34,7 +34,7 @@ pub mod outbox;
 mod publish;
 /// Purges that all proxies carry out.
 pub mod purges;
-/// What was told and heard.
+/// What was told of purges and heard of them.
 pub mod purges_stats;
 /// Answers that wait to be written.
 mod queue;

@@ -19,8 +19,20 @@ pub const KEPT: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct Outbox {
     waiting: VecDeque<Arc<Record>>,
-    /// Told before, each with when it took effect.
-    told: VecDeque<(Arc<Record>, Millis)>,
+    /// Told before.
+    told: VecDeque<ToldOnce>,
+    /// How many were told so far.
+    count: u64,
+}
+
+/// A purge that was told.
+#[derive(Debug)]
+struct ToldOnce {
+    record: Arc<Record>,
+    /// When.
+    at: Millis,
+    /// How many had been told by then.
+    count: u64,
 }
 
 /// What came of a new purge.
@@ -67,24 +79,38 @@ impl Outbox {
             return;
         }
         self.waiting.pop_front();
-        self.told.push_back((record.clone(), now));
+        self.count += 1;
+        self.told.push_back(ToldOnce {
+            record: record.clone(),
+            at: now,
+            count: self.count,
+        });
         while self.told.len() > KEPT {
             self.told.pop_front();
         }
     }
 
-    /// Tells those again that are `lost`, if they took effect after `since`. Returns how many.
-    pub fn again(&mut self, since: Millis, lost: impl Fn(u64) -> bool) -> usize {
-        self.told.retain(|(_, at)| *at >= since);
-        let (lost, stay): (VecDeque<_>, _) =
-            { self.told.drain(..) }.partition(|(record, _)| lost(record.purge));
-        self.told = stay;
+    /// How many were told so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Tells those again that are `lost`, if they were told after `since` and among the first `count`. Returns how many.
+    pub fn again(&mut self, since: Millis, count: u64, lost: impl Fn(u64) -> bool) -> usize {
+        self.told.retain(|told| told.at >= since);
+        let is_lost = |told: &ToldOnce| told.count <= count && lost(told.record.purge);
         let room = WAITING - self.waiting.len();
-        let again = lost.len().min(room);
-        for (record, _) in lost.into_iter().take(again) {
-            self.waiting.push_back(record);
-        }
-        again
+        let mut again = Vec::new();
+        self.told.retain(|told| {
+            let goes = again.len() < room && is_lost(told);
+            if goes {
+                again.push(told.record.clone());
+            }
+            !goes
+        });
+        let many = again.len();
+        self.waiting.extend(again);
+        many
     }
 }
 
@@ -146,10 +172,11 @@ mod tests {
             let first = outbox.first(1);
             outbox.told(&first[0], 10 * n);
         }
-        assert_eq!(outbox.again(10, |purge| purge != 2), 2);
+        assert_eq!(outbox.again(10, 9, |purge| purge != 2), 2);
         let again: Vec<u64> = outbox.first(9).iter().map(|r| r.purge).collect();
         assert_eq!(again, [1, 3]);
-        assert_eq!(outbox.again(10, |_| true), 1, "each is told again once");
+        assert_eq!(outbox.again(10, 2, |_| true), 0, "it may be on its way");
+        assert_eq!(outbox.again(10, 9, |_| true), 1, "each is told again once");
     }
 
     #[test]
@@ -160,7 +187,7 @@ mod tests {
             let first = outbox.first(1);
             outbox.told(&first[0], 0);
         }
-        assert_eq!(outbox.again(0, |_| true), KEPT);
+        assert_eq!(outbox.again(0, u64::MAX, |_| true), KEPT);
         assert_eq!(outbox.first(1)[0].purge, 10);
     }
 }

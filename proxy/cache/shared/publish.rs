@@ -80,14 +80,14 @@ impl Purges {
             Err(Fault::Refused(words)) if !*was_refused => {
                 *was_refused = true;
                 tracing::warn!(
-                    "redis {} takes no purges: {words}. {queued} wait; they are in effect here, and other proxies learn of \
+                    "Redis at {} takes no purges: {words}. {queued} wait; they are in effect here, and other proxies learn of \
                      them when it takes them (it has to be Redis 7 or Valkey, and no replica)",
                     self.kv.address()
                 );
             }
             Ok(()) if *was_refused => {
                 *was_refused = false;
-                tracing::info!("redis {} takes purges again", self.kv.address());
+                tracing::info!("Redis at {} takes purges again", self.kv.address());
             }
             _ => {}
         }

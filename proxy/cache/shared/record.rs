@@ -3,9 +3,8 @@
 //! Version, kind, mode, the purge's own number, and its parts behind their lengths. A key travels as its bytes; its hash
 //! is each process's own. Whoever reads believes nothing: what is not whole, too long or of another version is `None`.
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use super::chain::Concern;
+use super::keys::url_hash;
 use crate::cache::key::Key;
 use crate::cache::store::Purge;
 
@@ -34,7 +33,7 @@ impl Deed {
     /// What it may concern, as the chain has to know.
     pub fn concern(&self) -> Concern {
         match self.url() {
-            Some(key) => Concern::Url(xxh3_128(key.bytes())),
+            Some(key) => Concern::Url(url_hash(key)),
             None => Concern::Epochal,
         }
     }

@@ -6,6 +6,8 @@
 use bytes::Bytes;
 
 use super::chain::{Concern, Head, Link, Position};
+use super::codec::{MAGIC, PURGED};
+use super::keys::Keys;
 use super::record::Record;
 use crate::kv::{Command, Reply, Script};
 
@@ -13,8 +15,6 @@ use crate::kv::{Command, Reply, Script};
 pub const PAGE: usize = 512;
 /// Milliseconds that a reading waits for news.
 pub const BLOCK: u64 = 1_000;
-/// What the values of stored answers begin with, and the kind of one that says that its URL was purged.
-const PURGED: &[u8] = b"TGS1T";
 
 /// Puts a purge on the stream, and its mark where the answers of its URL are. A full Redis takes it too: a purge that is
 /// not told is worse than an answer that is evicted.
@@ -78,7 +78,7 @@ return head
 /// The stream of a cluster of proxies.
 #[derive(Debug)]
 pub(super) struct Stream {
-    prefix: Box<str>,
+    keys: Keys,
     head: String,
     log: String,
     publish: Script,
@@ -98,18 +98,15 @@ pub(super) struct Told {
 
 impl Stream {
     pub(super) fn new(prefix: &str) -> Stream {
+        let keys = Keys::new(prefix);
         Stream {
-            prefix: prefix.into(),
-            head: format!("{prefix}:{{feed}}:head"),
-            log: format!("{prefix}:{{feed}}:log"),
+            head: keys.head(),
+            log: keys.log(),
+            keys,
             publish: Script::new(PUBLISH),
             mark: Script::new(MARK),
             begin: Script::new(BEGIN),
         }
-    }
-
-    fn place(&self, url: u128) -> String {
-        format!("{}:e:{{{url:032x}}}", self.prefix)
     }
 
     /// Tells a purge. `uids`: of its place, and of the first place should the stream begin with it. `marks`: for so many
@@ -123,7 +120,7 @@ impl Stream {
     ) -> Command {
         let concern = record.deed.concern();
         let place = match concern {
-            Concern::Url(url) if marks > 0 => Some(self.place(url)),
+            Concern::Url(url) if marks > 0 => Some(self.keys.place(url)),
             _ => None,
         };
         let [uid, first] = uids.map(hex);
@@ -136,15 +133,17 @@ impl Stream {
         let keys: Vec<&[u8]> = keys.iter().flatten().map(|key| key.as_bytes()).collect();
         let (history, marks) = (history.to_string(), marks.to_string());
         let args = [&uid, &first, kind].map(str::as_bytes);
-        let more = [&bytes, history.as_bytes(), PURGED, marks.as_bytes()];
+        let mark = mark_front();
+        let more = [&bytes, history.as_bytes(), &mark, marks.as_bytes()];
         Command::script(&self.publish, &keys, &[&args[..], &more[..]].concat())
     }
 
     /// Leaves a mark where the answers of a URL are, on whatever node that is.
     pub(super) fn mark(&self, url: u128, n: i64, millis: u64) -> Command {
         let (n, millis) = (n.to_string(), millis.to_string());
-        let args = [n.as_bytes(), PURGED, millis.as_bytes()];
-        Command::script(&self.mark, &[self.place(url).as_bytes()], &args)
+        let mark = mark_front();
+        let args = [n.as_bytes(), &mark, millis.as_bytes()];
+        Command::script(&self.mark, &[self.keys.place(url).as_bytes()], &args)
     }
 
     /// Asks how far the chain goes.
@@ -171,6 +170,11 @@ impl Stream {
         let range = range.arg(format!("{n}-0")).arg("+");
         range.arg("COUNT").arg(most)
     }
+}
+
+/// What a value begins with that says that its URL was purged.
+fn mark_front() -> Vec<u8> {
+    [&MAGIC[..], &[PURGED]].concat()
 }
 
 fn hex(uid: u64) -> String {

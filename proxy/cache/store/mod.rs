@@ -363,6 +363,12 @@ impl Store {
         all.into_vec().into()
     }
 
+    /// Whether this answer is stored, and no purge there has been concerns it.
+    pub fn is_current(&self, entry: &Entry) -> bool {
+        let stored = self.core.shelf.same(entry);
+        stored.is_some_and(|entry| self.core.epochs.spares(&entry) && entry.expired_at().is_none())
+    }
+
     /// Whether an answer under this key with these tags, begun after so many purges, may be used as it is.
     pub fn is_spared(&self, key: &Key, tags: &[u64], begun: u64) -> bool {
         self.core.epochs.judge(key, Some(tags), begun) == Verdict::Spared

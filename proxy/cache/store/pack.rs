@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::core::Core;
 use super::room::{allocated, charged, cost};
 use crate::base::cached::Why;
-use crate::cache::entry::{Body, Entry, Form, Forms, Head, Held};
+use crate::cache::entry::{Body, Entry, Form, Forms, Head, Held, Uses};
 use crate::cache::key::Key;
 use crate::cache::policy::life::Life;
 use crate::cache::policy::vary::Selection;
@@ -123,9 +123,7 @@ pub(super) fn with_forms(core: &Core, old: &Entry, forms: Box<[Form]>) -> Result
     let what = (old.life, old.head.clone(), old.body.clone());
     let weights = (old.head_weight(), old.body_weight());
     let new = entry(core, parts, what, weights)?;
-    if let Some(admission) = old.admission() {
-        new.waits_for_uses(Arc::clone(admission));
-    }
+    new.waits_for(old.uses_left());
     Ok(new.beside(Some(Arc::new(Forms::new(forms, own, bytes)))))
 }
 
@@ -195,7 +193,13 @@ fn entry(
             PLACE + allocated(selection.size())
         };
     let own = core.take(own).ok_or(Why::NoRoom)?;
-    let held = Held { own, head, body };
+    let held = Held {
+        own,
+        uses: Uses::default(),
+        // Heads are some kilobytes: no node is let send one that is larger.
+        head: u32::try_from(head).unwrap_or(u32::MAX),
+        body,
+    };
     Ok(Entry::new(key, what, selection, tags, begun).holding(held))
 }
 

@@ -156,7 +156,7 @@ fn decide_by(
     };
     // From here on it is answered here.
     answer.is_used(control, now, at, &entry);
-    shared::used(now, &entry);
+    shared::used(control, now, &entry);
     let sent = answer.sent(asked.method == Method::HEAD);
     let when = At {
         now: moment.now,

@@ -274,7 +274,7 @@ async fn stored(
     ctx.cached.did(outcome, why);
     let now = ctx.control.clock.now();
     ctx.cached.ttl = Some(seconds_left(entry.life.fresh_until(expired_at), now));
-    shared::used(&ctx.snapshot, entry);
+    shared::used(&ctx.control, &ctx.snapshot, entry);
     serve::stored(session, ctx, entry).await?;
     Ok(Looked::Answered)
 }

@@ -23,6 +23,7 @@ use crate::cache::shared::lease::{Lease, Turn, Word};
 use crate::cache::shared::stats::Refused;
 use crate::cache::store::{Filler, Loaded};
 use crate::config::checked::Redis;
+use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
 
 /// Of two answers that are both fresh the other one has to be so this much longer, in milliseconds, to be taken: less may
@@ -247,12 +248,12 @@ pub fn is_not_storable(fetch: &Fetch, filler: Filler, millis: u64) {
     filler.give_up(Why::HitForMiss);
 }
 
-/// A stored answer was used.
-pub fn used(snapshot: &Snapshot, entry: &Arc<Entry>) {
-    // Almost none has anything to count.
-    if entry.admission().is_some()
+/// A stored answer is used.
+pub fn used(control: &Control, snapshot: &Snapshot, entry: &Arc<Entry>) {
+    // Almost none waits for that.
+    if entry.is_due()
         && let Some((entries, rules)) = tier(snapshot)
     {
-        entries.used(entry, rules);
+        entries.is_due(entry, (rules, &control.cache));
     }
 }
