@@ -4,7 +4,7 @@
 //! Two laws. No look-up uses an answer whose fetch began before a purge of it that its proxy knows, or that is on the
 //! stream as Redis has it in that moment. And once all have read everything, every purge of one that lives took effect everywhere.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use fastrand::Rng;
 
