@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{RECOVERY, shared_at, told};
 use crate::support::origin::Origin;
 use crate::support::proxy::{Tidegate, complete};
-use crate::support::redis::{Redis, cluster};
+use crate::support::redis::Redis;
 use crate::support::tls::{Authority, TlsDoor};
 use crate::support::{check, eventually};
 
@@ -97,14 +97,6 @@ async fn tls_is_spoken_with_who_is_trusted_and_with_nobody_else() {
     tide.apply(&shared_at(&url, ", ca: ca.pem", &nodes)).await;
     says(&tide, "is used").await;
     assert!(connections(&redis).await > 0);
-}
-
-#[tokio::test]
-async fn a_cluster_of_three_is_used_as_one() {
-    let nodes = cluster(3).await;
-    let app = Origin::start("app-1").await;
-    let tide = proxy(&nodes[0].url(), ", cluster: true", &app, &[]).await;
-    says(&tide, "is used").await;
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod rates;
 mod restart;
 mod seam;
 mod sessions;
+mod sharded;
 mod together;
 mod told;
 
