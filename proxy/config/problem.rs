@@ -68,6 +68,14 @@ impl Place {
             before: 0,
         }
     }
+
+    /// The same without the line that stands there, which may hold a secret.
+    pub fn without_text(&self) -> Place {
+        Place {
+            text: "".into(),
+            ..self.clone()
+        }
+    }
 }
 
 /// One thing the configuration has to say.
@@ -106,14 +114,9 @@ impl Problem {
     pub fn told_to_all(&self) -> String {
         let bare = |place: &Place| {
             let text = place.text.to_ascii_lowercase();
-            let may_be_one = SECRETS.iter().any(|part| text.contains(part));
-            Place {
-                text: if may_be_one {
-                    "".into()
-                } else {
-                    place.text.clone()
-                },
-                ..place.clone()
+            match SECRETS.iter().any(|part| text.contains(part)) {
+                true => place.without_text(),
+                false => place.clone(),
             }
         };
         let shown = Problem {

@@ -26,13 +26,13 @@ const OLDEST: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Uses before an answer goes there.
 const USES: RangeInclusive<u32> = 1..=1_000;
 /// Purges that are kept there.
-const HISTORY: RangeInclusive<u32> = 256..=1_000_000;
+const HISTORY: RangeInclusive<u32> = 256..=262_144;
 /// The least room for what waits: an answer or two.
 const MIN_QUEUE: u64 = 64 * 1024;
 /// Bytes of the prefix.
 const PREFIX: usize = 64;
 /// The largest body: Redis serves nobody else while it moves one.
-const LARGEST: u64 = 64 * 1024 * 1024;
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// Reads `redis:`, beside the files it names and the largest object of the cache. `None`: there is none, or what is
 /// wrong was told.
@@ -119,15 +119,26 @@ fn url(word: Option<&str>, redis: &At, problems: &mut Problems) -> Option<String
         }
         return None; // or it is of the wrong kind, which is told
     };
+    // A password may be anywhere in what is not understood: neither its words nor its line are repeated then.
+    let place = match word.contains(['@', '?']) {
+        true => at.place().without_text(),
+        false => at.place(),
+    };
+    let shown = match word.contains(['@', '?']) {
+        true => "this".into(),
+        false => format!("\"{}\"", shorten(word)),
+    };
     let refuse = |what: String, help: &str, problems: &mut Problems| {
-        problems.push(Problem::error(at.place(), what).help(help));
+        problems.push(Problem::error(place.clone(), what).help(help));
         None
     };
     let Ok(url) = Url::parse(word) else {
-        let what = format!("\"{}\" is not the address of a Redis", shorten(word));
-        return refuse(what, HELP, problems);
+        return refuse(
+            format!("{shown} is not the address of a Redis"),
+            HELP,
+            problems,
+        );
     };
-    // Its words are not repeated: a password may be among them.
     if url.password().is_some() {
         let what = "a password in the address is shown wherever the address is".into();
         let help = "write `password_file: FILE` in its place; the file holds the password alone, and is read again when it changes";
@@ -140,8 +151,11 @@ fn url(word: Option<&str>, redis: &At, problems: &mut Problems) -> Option<String
     let database = url.path().trim_start_matches('/');
     let is_number = database.is_empty() || database.parse::<u16>().is_ok();
     if url.host_str().is_none_or(str::is_empty) || !is_number || url.query().is_some() {
-        let what = format!("\"{}\" is not the address of a Redis", shorten(word));
-        return refuse(what, HELP, problems);
+        return refuse(
+            format!("{shown} is not the address of a Redis"),
+            HELP,
+            problems,
+        );
     }
     Some(word.into())
 }
