@@ -4,6 +4,7 @@
 //! a request waits for. Follows the generations: what one that names another Redis needs is begun, the rest ends.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -12,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::kv::{self, Kv};
 use crate::live::control::Control;
 use crate::live::peers;
-use crate::live::shared::Shared;
+use crate::live::shared::{Shared, address};
 
 /// Tells of sessions.
 mod sessions;
@@ -23,11 +24,23 @@ pub async fn run(control: Arc<Control>) {
     let mut in_use: Option<Arc<Shared>> = None;
     let mut tasks = JoinSet::new();
     loop {
-        let wanted = control.hold.load().shared.clone();
-        if !is_same(in_use.as_ref(), wanted.as_ref()) {
+        let snapshot = control.hold.load();
+        let wanted = snapshot.shared.clone();
+        let redis = snapshot.config.cache.redis.as_ref();
+        let moved = wanted.as_ref().zip(redis).is_some_and(|(shared, redis)| {
+            shared.set_rules(redis);
+            *shared.kv.address() != address(redis)
+        });
+        if moved || !is_same(in_use.as_ref(), wanted.as_ref()) {
             // What runs for another Redis ends here.
-            tasks = JoinSet::new();
-            if let Some(shared) = &wanted {
+            tasks.shutdown().await;
+            if let Some(old) = in_use.filter(|old| !is_same(Some(old), wanted.as_ref())) {
+                says_what_is_lost(&old);
+            }
+            if let (Some(shared), Some(redis)) = (&wanted, redis) {
+                if moved {
+                    shared.kv.moves_to(address(redis));
+                }
                 begin(&mut tasks, &control, shared);
             }
             in_use = wanted;
@@ -39,9 +52,24 @@ pub async fn run(control: Arc<Control>) {
                     tracing::error!("what is shared by Redis failed: {fault}; it is started again");
                 }
                 tokio::time::sleep(super::PAUSE_AFTER_FAULT).await;
-                in_use = None;
+                tasks.shutdown().await;
+                if let Some(shared) = &in_use {
+                    begin(&mut tasks, &control, shared);
+                }
             }
         }
+    }
+}
+
+/// The file names no Redis any more, or another prefix: what waits to be told there never will be.
+fn says_what_is_lost(old: &Shared) {
+    let waiting = old.purges.stats().queued.load(Relaxed);
+    if waiting > 0 {
+        tracing::warn!(
+            "{waiting} purges were never told to the proxies that share the prefix \"{}\" in Redis: purge there what they \
+             were about, on any of them",
+            old.prefix
+        );
     }
 }
 
@@ -66,7 +94,7 @@ async fn tell(control: Arc<Control>, kv: Arc<Kv>) {
     // Ends with the handle, which this task holds itself: never.
     while state.changed().await.is_ok() {
         let is = state.borrow_and_update().clone();
-        control.note_redis(kv.address(), &is);
+        control.note_redis(&kv.address(), &is);
     }
 }
 

@@ -29,8 +29,8 @@ impl Script {
 #[derive(Clone)]
 pub struct Command {
     pub(super) cmd: Cmd,
-    /// The same with the script's text in place of its hash, should Redis not know that.
-    pub(super) whole: Option<Arc<Cmd>>,
+    /// The script's text, should Redis not know its hash.
+    text: Option<&'static str>,
 }
 
 impl Command {
@@ -38,24 +38,36 @@ impl Command {
     pub fn new(name: &str) -> Command {
         Command {
             cmd: redis::cmd(name),
-            whole: None,
+            text: None,
         }
     }
 
     /// Runs a script with these keys and arguments.
     pub fn script(script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Command {
-        let with = |name: &str, what: &str| {
-            let mut cmd = redis::cmd(name);
-            cmd.arg(what).arg(keys.len());
-            keys.iter().chain(args).for_each(|arg| {
-                cmd.arg(*arg);
-            });
-            cmd
-        };
+        let size = keys.iter().chain(args).map(|arg| arg.len()).sum::<usize>();
+        let mut cmd = Cmd::with_capacity(keys.len() + args.len() + 3, size + 64);
+        cmd.arg("EVALSHA")
+            .arg(script.script.get_hash())
+            .arg(keys.len());
+        keys.iter().chain(args).for_each(|arg| {
+            cmd.arg(*arg);
+        });
         Command {
-            cmd: with("EVALSHA", script.script.get_hash()),
-            whole: Some(Arc::new(with("EVAL", script.text))),
+            cmd,
+            text: Some(script.text),
         }
+    }
+
+    /// The same with the script's text in place of its hash; `None`: it runs none.
+    pub(super) fn whole(&self) -> Option<Cmd> {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(self.text?);
+        self.cmd.args_iter().skip(2).for_each(|arg| {
+            if let redis::Arg::Simple(bytes) = arg {
+                cmd.arg(bytes);
+            }
+        });
+        Some(cmd)
     }
 
     /// The same with one more argument: bytes, text or a number.

@@ -175,8 +175,10 @@ impl Conn {
         let cmds: Vec<&redis::Cmd> = commands.iter().map(|command| &command.cmd).collect();
         let mut replies = self.send(&cmds).await?;
         for (reply, command) in replies.iter_mut().zip(commands) {
-            if let Some(whole) = command.whole.as_ref().filter(|_| is_unknown_script(reply)) {
-                let again = self.send(&[whole]).await?;
+            if is_unknown_script(reply)
+                && let Some(whole) = command.whole()
+            {
+                let again = self.send(&[&whole]).await?;
                 *reply = again.into_iter().next().unwrap_or(Reply::Nil);
             }
         }

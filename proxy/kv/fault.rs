@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::stats::Op;
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -30,21 +32,23 @@ impl Fault {
         }
     }
 
-    /// Whether it says that the next operation would fail too. A Redis that is full, or a replica, refuses writes at once
-    /// and answers reads as ever.
-    pub(super) fn counts(&self) -> bool {
+    /// Whether it says that the next operation would fail too. An error that only this one operation gets (a right that is
+    /// missing, a Redis that is full) comes at once, and keeps nobody waiting. Whether it answers at all is what the probe
+    /// asks: that nothing but an error comes back always counts.
+    pub(super) fn counts(&self, op: Op) -> bool {
         match self {
             Fault::Away | Fault::Open => false,
             Fault::Timeout | Fault::Broken(_) => true,
-            Fault::Refused(words) => !refuses_writes(words),
+            Fault::Refused(words) => op == Op::Probe || serves_nobody(words),
         }
     }
 }
 
-/// Whether an error says that writes alone are refused.
-pub(super) fn refuses_writes(words: &str) -> bool {
-    const CODES: [&str; 4] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS"];
-    CODES.iter().any(|code| words.starts_with(code))
+/// Whether an error says that nobody is served at the moment.
+fn serves_nobody(words: &str) -> bool {
+    const CODES: [&str; 5] = ["LOADING", "BUSY", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN"];
+    let code = words.split(' ').next().unwrap_or_default();
+    CODES.contains(&code)
 }
 
 impl fmt::Display for Fault {

@@ -28,11 +28,16 @@ pub async fn keep(kv: Arc<Kv>) {
             Ok(()) => {
                 pause = FIRST_PAUSE;
                 until_lost(&kv).await;
-                let was_open = kv.breaker.lock().is_open();
-                *kv.conn.lock() = None;
-                if was_open {
-                    tell(&kv, down("it failed five times within ten seconds"));
-                    let pause = kv.breaker.lock().pause();
+                let pause = {
+                    let breaker = kv.breaker.lock();
+                    breaker.is_open().then(|| breaker.pause())
+                };
+                if let Some(pause) = pause {
+                    let last = kv.fault.lock().as_ref().map(ToString::to_string);
+                    let last = last.unwrap_or_default();
+                    let why =
+                        format!("it failed five times within ten seconds; the last time {last}");
+                    tell(&kv, down(&why));
                     sleep(Duration::from_millis(pause)).await;
                 }
             }
@@ -59,7 +64,7 @@ async fn until_lost(kv: &Kv) {
 
 /// Connects and asks whether it answers in time; if so, everybody may ask from now on.
 async fn open(kv: &Kv) -> Result<(), Fault> {
-    let conn = kv.address.connect(PATIENCE).await?;
+    let conn = kv.address().connect(PATIENCE).await?;
     let ping = [Command::new("PING")];
     let begun = std::time::Instant::now();
     let answered = timeout(kv.limit(), conn.run(&ping)).await;
@@ -67,7 +72,7 @@ async fn open(kv: &Kv) -> Result<(), Fault> {
     let answered = answered.and_then(super::command::not_only_errors);
     kv.stats.note(Op::Probe, &ping, &answered, begun.elapsed());
     answered?;
-    *kv.conn.lock() = Some(conn);
+    kv.install(Some(conn));
     kv.breaker.lock().close(kv.now());
     tell(kv, State::Up);
     Ok(())
@@ -77,22 +82,26 @@ fn down(why: &str) -> State {
     State::Down(why.into())
 }
 
-/// Says how Redis is, in one line for each change.
+/// Says how Redis is, in one line for each change. A reason that is another one by now is only shown.
 fn tell(kv: &Kv, is: State) {
-    let changed = kv.state.send_if_modified(|was| {
-        let changed = was.is_up() != is.is_up() || *was == State::Unknown;
+    let mut changed = false;
+    kv.state.send_if_modified(|was| {
+        changed = was.is_up() != is.is_up() || *was == State::Unknown;
+        if *was == is {
+            return false;
+        }
+        was.clone_from(&is);
         if changed {
-            was.clone_from(&is);
             *kv.since.lock() = std::time::Instant::now();
         }
         changed
     });
+    let address = kv.address();
     match is {
         State::Down(why) if changed => tracing::warn!(
-            "redis {} is not used: {why}. Requests are served without it; it is tried again each second",
-            kv.address
+            "redis {address} is not used: {why}. Requests are served without it; it is tried again each second"
         ),
-        State::Up if changed => tracing::info!("redis {} is used", kv.address),
+        State::Up if changed => tracing::info!("redis {address} is used"),
         _ => {}
     }
 }

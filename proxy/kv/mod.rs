@@ -65,17 +65,27 @@ impl State {
     }
 }
 
+/// The connection in use.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Which it is: what happens on an earlier one says nothing of it.
+    number: u64,
+    conn: Option<Conn>,
+}
+
 /// A handle on Redis, shared by all who ask.
 #[derive(Debug)]
 pub struct Kv {
-    address: Address,
+    address: Mutex<Arc<Address>>,
     /// Microseconds that an operation on a request's way may take.
     limit: AtomicU64,
     begun: Instant,
-    conn: Mutex<Option<Conn>>,
+    conn: Mutex<Slot>,
     breaker: Mutex<Breaker>,
     /// For `keep`: the connection is of no use any more.
     lost: Notify,
+    /// What counted against it last.
+    fault: Mutex<Option<Fault>>,
     state: watch::Sender<State>,
     /// When that changed last.
     since: Mutex<Instant>,
@@ -88,12 +98,13 @@ impl Kv {
     /// request's way may take.
     pub fn new(address: Address, limit: Duration) -> Kv {
         Kv {
-            address,
+            address: Mutex::new(Arc::new(address)),
             limit: AtomicU64::new(micros(limit)),
             begun: Instant::now(),
-            conn: Mutex::new(None),
+            conn: Mutex::default(),
             breaker: Mutex::default(),
             lost: Notify::new(),
+            fault: Mutex::default(),
             state: watch::Sender::new(State::Unknown),
             since: Mutex::new(Instant::now()),
             stats: Stats::default(),
@@ -102,8 +113,17 @@ impl Kv {
     }
 
     /// Where it is.
-    pub fn address(&self) -> &Address {
-        &self.address
+    pub fn address(&self) -> Arc<Address> {
+        self.address.lock().clone()
+    }
+
+    /// From now on it is elsewhere, or wants another password. To be called while nobody keeps the connection: nothing is
+    /// asked until somebody does again.
+    pub fn moves_to(&self, address: Address) {
+        *self.address.lock() = Arc::new(address);
+        self.install(None);
+        *self.breaker.lock() = Breaker::default();
+        self.state.send_replace(State::Unknown);
     }
 
     /// How long an operation on a request's way may take from now on.
@@ -168,8 +188,43 @@ impl Kv {
     /// # Errors
     /// When it cannot connect within a second.
     pub async fn dial(&self) -> Result<Link, Fault> {
-        let conn = self.address.connect(PATIENCE).await?;
+        let conn = self.address().connect(PATIENCE).await?;
         Ok(Link::new(conn))
+    }
+
+    /// Asks behind the requests on a connection of its own, which is made where `link` has none: what is large holds up
+    /// nobody else. Its faults say nothing of how others fare.
+    ///
+    /// # Errors
+    /// As [`Kv::ask`].
+    pub async fn ask_aside(
+        &self,
+        link: &mut Option<Link>,
+        op: Op,
+        commands: &[Command],
+    ) -> Result<Vec<Reply>, Fault> {
+        let begun = Instant::now();
+        let done = match self.conn().1 {
+            Ok(_) => self.ask_link(link, commands).await,
+            Err(fault) => Err(fault),
+        };
+        if !matches!(done, Ok(_) | Err(Fault::Refused(_))) {
+            *link = None;
+        }
+        self.stats.note(op, commands, &done, begun.elapsed());
+        done
+    }
+
+    async fn ask_link(
+        &self,
+        link: &mut Option<Link>,
+        commands: &[Command],
+    ) -> Result<Vec<Reply>, Fault> {
+        let link = match link {
+            Some(link) => link,
+            None => link.insert(self.dial().await?),
+        };
+        link.ask(commands, PATIENCE).await
     }
 
     async fn ask_within(
@@ -179,7 +234,8 @@ impl Kv {
         limit: Duration,
     ) -> Result<Vec<Reply>, Fault> {
         let begun = Instant::now();
-        let done = match self.conn() {
+        let (number, conn) = self.conn();
+        let done = match conn {
             Ok(conn) => match timeout(limit, conn.run(commands)).await {
                 Ok(done) => done.and_then(command::not_only_errors),
                 Err(_) => Err(Fault::Timeout),
@@ -188,28 +244,41 @@ impl Kv {
         };
         self.stats.note(op, commands, &done, begun.elapsed());
         if let Err(fault) = &done {
-            self.failed(fault);
+            self.failed(op, fault, number);
         }
         done
     }
 
-    /// The connection, unless nothing is to be asked now.
-    fn conn(&self) -> Result<Conn, Fault> {
-        if self.breaker.lock().is_open() {
-            return Err(Fault::Open);
-        }
-        self.conn.lock().clone().ok_or(Fault::Away)
+    /// The connection and its number, unless nothing is to be asked now.
+    fn conn(&self) -> (u64, Result<Conn, Fault>) {
+        let is_open = self.breaker.lock().is_open();
+        let slot = self.conn.lock();
+        let conn = match is_open {
+            true => Err(Fault::Open),
+            false => slot.conn.clone().ok_or(Fault::Away),
+        };
+        (slot.number, conn)
     }
 
-    /// What a fault means for those who come next.
-    fn failed(&self, fault: &Fault) {
-        if !fault.counts() {
+    /// This connection is used from now on, or none.
+    fn install(&self, conn: Option<Conn>) {
+        let mut slot = self.conn.lock();
+        slot.number += 1;
+        slot.conn = conn;
+    }
+
+    /// What a fault on the connection with this number means for those who come next.
+    fn failed(&self, op: Op, fault: &Fault, number: u64) {
+        // Of what was begun on an earlier connection everybody knows.
+        if !fault.counts(op) || self.conn.lock().number != number {
             return;
         }
+        *self.fault.lock() = Some(fault.clone());
         let opened = self.breaker.lock().failed(self.now());
-        // Of a connection that is gone nobody else need find out.
-        let is_gone = matches!(fault, Fault::Broken(_));
+        // Of a connection that is gone nobody else need find out. That to a cluster is several, and mends itself.
+        let is_gone = matches!(fault, Fault::Broken(_)) && !self.address().cluster;
         if opened || is_gone {
+            self.install(None);
             self.lost.notify_one();
         }
     }

@@ -1,8 +1,8 @@
 //! What this proxy shares with others by Redis, in the generations that name the same one.
 //!
-//! Lives on over reloads as long as Redis, the password, the prefix and the authorities stay the same: connection,
-//! queues and what is known of purges are not begun anew because a route changed. What the file says in numbers is read
-//! from the configuration each time.
+//! Lives on over reloads as long as the prefix stays the same: queues and what is known of purges are not begun anew because
+//! a route changed, and go along when Redis moves or gets another password. `jobs/shared` brings what the file says to what
+//! runs, after the swap: building a generation changes nothing here.
 
 use std::sync::Arc;
 
@@ -35,19 +35,14 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What the configuration says is shared: that of the generation before, where it is with the same Redis.
+    /// What the configuration says is shared: that of the generation before, where keys begin alike.
     pub fn of(config: &Config, previous: Option<&Snapshot>) -> Option<Arc<Shared>> {
         let redis = config.cache.redis.as_ref()?;
-        let address = address(redis);
         let before = previous.and_then(|before| before.shared.as_ref());
-        let same = before.filter(|b| *b.kv.address() == address && *b.prefix == *redis.prefix);
-        if let Some(same) = same {
-            same.kv.set_limit(redis.timeout);
-            let (history, ttl_max) = bounds(redis);
-            same.purges.set_bounds(history, ttl_max);
+        if let Some(same) = before.filter(|before| *before.prefix == *redis.prefix) {
             return Some(same.clone());
         }
-        let kv = Arc::new(Kv::new(address, redis.timeout));
+        let kv = Arc::new(Kv::new(address(redis), redis.timeout));
         let (history, ttl_max) = bounds(redis);
         let (prefix, seed) = (&redis.prefix, fastrand::u64(..));
         let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
@@ -62,6 +57,13 @@ impl Shared {
             entries: Arc::new(entries),
             sessions: Arc::default(),
         }))
+    }
+
+    /// Brings the numbers of the file to what runs.
+    pub fn set_rules(&self, redis: &Redis) {
+        self.kv.set_limit(redis.timeout);
+        let (history, ttl_max) = bounds(redis);
+        self.purges.set_bounds(history, ttl_max);
     }
 }
 
