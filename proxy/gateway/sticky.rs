@@ -87,6 +87,7 @@ pub async fn asks_others(ctx: &mut Ctx) {
         return;
     };
     let Ok(found) = others.ask(id).await else {
+        ctx.session.is_sure = true; // as sure as it gets: a request asks once
         return;
     };
     let now = Instant::now();

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -272,7 +272,7 @@ impl Others {
 
     /// Redis will be told that the session is on this node. Nobody waits for it.
     pub fn tell(&self, session: Session, node: u64, news: News) {
-        let told = (self.names).told(session.number(), node, news, self.ttl);
+        let told = (self.names).told(session.number(), node, news, self.ttl, Instant::now());
         if !self.outbox.push(told) {
             self.metrics.dropped.inc();
         }

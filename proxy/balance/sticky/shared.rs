@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use ring::hmac;
@@ -55,8 +55,10 @@ impl Names {
     }
 
     /// What is told of a session that is on `node`, and is forgotten when it was not told again for `ttl`.
-    pub fn told(&self, session: u128, node: u64, news: News, ttl: Duration) -> Told {
+    /// `now` is when that was found out.
+    pub fn told(&self, session: u128, node: u64, news: News, ttl: Duration, now: Instant) -> Told {
         Told {
+            since: now,
             key: self.key(session).into(),
             node,
             news,
@@ -112,20 +114,25 @@ pub struct Told {
     node: u64,
     news: News,
     millis: u64,
+    since: Instant,
 }
 
+/// News that waited for longer, as while Redis was away, contradict nobody: others may know better by now.
+const NEW: Duration = Duration::from_secs(5);
+
 impl Told {
-    /// Adds what is said to `commands`.
-    pub fn say(&self, commands: &mut Vec<Command>) {
+    /// Adds what is said at `now` to `commands`.
+    pub fn say(&self, commands: &mut Vec<Command>, now: Instant) {
         let key = &*self.key;
         let set = Command::new("SET")
             .arg(key)
             .arg(format!("{:016x}", self.node))
             .arg("PX")
             .arg(self.millis);
+        let is_new = now.saturating_duration_since(self.since) < NEW;
         match self.news {
-            News::Moved => commands.push(set),
-            News::Stays => {
+            News::Moved if is_new => commands.push(set),
+            News::Moved | News::Stays => {
                 commands.push(set.arg("NX"));
                 commands.push(Command::new("PEXPIRE").arg(key).arg(self.millis));
             }
@@ -225,7 +232,8 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_gives_way_and_what_was_not_told_keeps_its_place() {
         let (names, outbox) = (Names::new("tg", "web"), Outbox::default());
-        let told = |n: usize| names.told(n as u128, n as u64, News::Moved, TTL);
+        let now = Instant::now();
+        let told = |n: usize| names.told(n as u128, n as u64, News::Moved, TTL, now);
         for n in 0..MAX_WAITING {
             assert!(outbox.push(told(n)));
         }
@@ -245,11 +253,19 @@ mod tests {
     #[test]
     fn who_moved_says_so_and_who_stays_contradicts_nobody() {
         let names = Names::new("tg", "web");
-        let said = |news| {
+        let now = Instant::now();
+        let said = |news, later| {
             let mut commands = Vec::new();
-            names.told(1, 2, news, TTL).say(&mut commands);
+            names
+                .told(1, 2, news, TTL, now)
+                .say(&mut commands, now + later);
             commands.len()
         };
-        assert_eq!((said(News::Moved), said(News::Stays)), (1, 2));
+        let at_once = Duration::ZERO;
+        assert_eq!(
+            (said(News::Moved, at_once), said(News::Stays, at_once)),
+            (1, 2)
+        );
+        assert_eq!(said(News::Moved, NEW), 2, "others may know better by now");
     }
 }

@@ -144,6 +144,9 @@ impl Entries {
     /// When Redis does not answer in time.
     pub async fn look(&self, ask: &Ask<'_>) -> Result<Looked, Fault> {
         let (_, looked) = self.look_behind(Op::Read, Vec::new(), ask).await?;
+        if looked.found.is_none() {
+            count(&self.stats.missed);
+        }
         Ok(looked)
     }
 
@@ -176,9 +179,6 @@ impl Entries {
                     }
                 }
             }
-        }
-        if looked.found.is_none() {
-            count(&self.stats.missed);
         }
         Ok((replies, looked))
     }
@@ -307,8 +307,9 @@ impl Entries {
         // What no purge up to here concerns may as well have been fetched now. In this order: one that comes between is
         // not known to it.
         let position = self.position();
-        if let Some(position) = position.filter(|_| store.is_current(entry)) {
-            self.enqueue(entry, position, None, rules);
+        match position.filter(|_| self.is_up() && store.is_current(entry)) {
+            Some(position) => self.enqueue(entry, position, None, rules),
+            None => entry.waits_for(1), // the next use may be at a better time
         }
     }
 

@@ -17,7 +17,7 @@ use super::scripts::Put;
 use super::stats::{Dropped, count};
 use crate::cache::entry::Entry;
 use crate::cache::policy::life::Millis;
-use crate::kv::{Command, Op, Reply};
+use crate::kv::{Command, Link, Op, Reply};
 
 /// What of a stored answer is written.
 pub(super) fn answer(entry: &Entry) -> Answer<'_> {
@@ -33,6 +33,7 @@ pub(super) fn answer(entry: &Entry) -> Answer<'_> {
 impl Entries {
     /// Writes what is offered, for as long as it runs.
     pub async fn write(self: Arc<Self>, now: impl Fn() -> Millis + Clone + Send + 'static) {
+        let mut link = None;
         loop {
             self.queue().news().await;
             let (notes, jobs) = self.queue().take(self.stats());
@@ -42,7 +43,7 @@ impl Entries {
             }
             self.tell(&notes).await;
             if !jobs.is_empty() {
-                self.write_some(jobs, now.clone()).await;
+                self.write_some(jobs, &mut link, now.clone()).await;
             }
         }
     }
@@ -59,7 +60,12 @@ impl Entries {
         }
     }
 
-    async fn write_some(&self, jobs: Vec<Job>, now: impl Fn() -> Millis + Send + 'static) {
+    async fn write_some(
+        &self,
+        jobs: Vec<Job>,
+        link: &mut Option<Link>,
+        now: impl Fn() -> Millis + Send + 'static,
+    ) {
         let many = jobs.len();
         let encoded = spawn_blocking(move || {
             let all = jobs.into_iter().map(|job| {
@@ -92,7 +98,7 @@ impl Entries {
         let replies = match commands.is_empty() {
             true => Vec::new(),
             false => {
-                let asked = self.kv().ask_patiently(Op::Write, &commands).await;
+                let asked = self.kv().ask_aside(link, Op::Write, &commands).await;
                 asked.unwrap_or_default()
             }
         };

@@ -120,6 +120,8 @@ pub async fn before(fetch: &Fetch, filler: &Filler) -> Before {
         },
         Turn::Alone => alone(fetch, entries, None),
         Turn::Mine(lease) => alone(fetch, entries, Some(lease)),
+        // What is here may do where a node is in trouble: that is for who asks it to find out.
+        Turn::NotStorable(_) if fetch.confirms.is_some() => alone(fetch, entries, None),
         Turn::NotStorable(millis) => Before::NotStorable(millis),
     }
 }

@@ -4,7 +4,7 @@
 //! Never tells one thing again and again: what Redis refuses is given up, and found out anew when somebody asks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::balance::sticky::shared::Outbox;
 use crate::kv::{Fault, Kv, Op, State};
@@ -20,7 +20,8 @@ pub(super) async fn tell(kv: Arc<Kv>, outbox: Arc<Outbox>) {
         let _ = state.wait_for(State::is_up).await;
         let few = outbox.next().await;
         let mut commands = Vec::with_capacity(2 * few.len());
-        few.iter().for_each(|told| told.say(&mut commands));
+        let now = Instant::now();
+        few.iter().for_each(|told| told.say(&mut commands, now));
         match kv.ask_patiently(Op::Session, &commands).await {
             Ok(_) => {}
             Err(Fault::Refused(why)) => {
