@@ -94,6 +94,15 @@ async fn in_step(tide: &Tidegate) {
     .await;
 }
 
+/// A proxy has found out that Redis is away.
+async fn is_away(tide: &Tidegate) {
+    eventually("redis is away", RECOVERY, async || {
+        let view = tide.json("/api/v1/cluster").await;
+        check(view["redis"]["state"] == "down", view)
+    })
+    .await;
+}
+
 /// A proxy has heard so many purges of others.
 async fn heard(tide: &Tidegate, n: u64) {
     eventually("purges of others", RECOVERY, async || {
@@ -265,11 +274,7 @@ async fn while_redis_is_away_a_purge_takes_effect_here_at_once_and_there_when_it
     let mut cluster = Cluster::of(2).await;
     cluster.fill().await;
     cluster.redis.kill().await;
-    eventually("redis is away", RECOVERY, async || {
-        let view = cluster.tides[0].json("/api/v1/cluster").await;
-        check(view["redis"]["state"] == "down", view)
-    })
-    .await;
+    is_away(&cluster.tides[0]).await;
     let said = purge(&cluster.tides[0], &json!({ "tag": "p/a/2" })).await;
     assert_eq!(
         (&said["purged"], &said["cluster"]),
@@ -283,6 +288,30 @@ async fn while_redis_is_away_a_purge_takes_effect_here_at_once_and_there_when_it
     is_purged(&cluster.tides[1], STORED[1]).await;
     let rest = touched(&cluster.tides[1]).await;
     assert!(rest.is_empty(), "nothing else was touched: {rest:?}");
+}
+
+#[tokio::test]
+async fn what_waited_is_told_as_soon_as_redis_is_used_again() {
+    let mut cluster = Cluster::of(1).await;
+    cluster.redis.kill().await;
+    is_away(&cluster.tides[0]).await;
+    for n in 0..3 {
+        purge(&cluster.tides[0], &json!({ "tag": format!("t{n}") })).await;
+    }
+    cluster.redis.restart().await;
+    let tide = &cluster.tides[0];
+    eventually("redis is used", RECOVERY, async || {
+        let times = tide.log().matches("is used").count();
+        check(times == 2, times.to_string())
+    })
+    .await;
+    let begun = Instant::now();
+    eventually("they are told", RECOVERY, async || {
+        let told = cluster.redis.ask(&["XLEN", "tg:{feed}:log"]).await;
+        check(told == ["3"], told.join(" "))
+    })
+    .await;
+    assert!(begun.elapsed() < HEARD, "{:?}", begun.elapsed());
 }
 
 /// After this happened to Redis, a purge still takes effect at the other proxy, and nothing else is touched.

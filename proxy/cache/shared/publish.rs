@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::chain::Concern;
 use super::purges::{Local, Purges};
 use super::purges_stats::{add, set};
 use super::record::Record;
-use crate::kv::{Fault, Op, Reply};
+use crate::kv::{Fault, Op, Reply, State};
 
 /// Purges that are told in one round trip.
 const AT_ONCE: usize = 64;
-/// Until it is tried again to tell what Redis did not take.
+/// Until it is tried again to tell what a Redis did not take that is there.
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Purges {
@@ -33,8 +33,12 @@ impl Purges {
             }
             let done = self.publish_some(&some, local).await;
             self.tell_change(&mut is_refused, &done);
-            if done.is_err() && state.wait_for(kv_is_up).await.is_ok() {
-                sleep(PAUSE).await;
+            if done.is_err() {
+                // Where it is there and did not take it, a moment; where it is away, until it is back and no longer.
+                if state.borrow_and_update().is_up() {
+                    let _ = timeout(PAUSE, state.changed()).await;
+                }
+                let _ = state.wait_for(State::is_up).await;
             }
         }
     }
@@ -92,8 +96,4 @@ impl Purges {
             _ => {}
         }
     }
-}
-
-fn kv_is_up(state: &crate::kv::State) -> bool {
-    state.is_up()
 }
