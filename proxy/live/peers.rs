@@ -241,13 +241,27 @@ pub async fn leave(control: &Control) {
     let Some(shared) = control.hold.load().shared.clone() else {
         return;
     };
-    if !shared.kv.is_up() {
-        return;
+    let is_up = shared.kv.is_up();
+    if is_up {
+        let _ = timeout(LAST_WORDS, shared.purges.all_told()).await;
     }
-    if timeout(LAST_WORDS, shared.purges.all_told()).await.is_err() {
-        tracing::warn!("purges were not told to the other proxies in time");
+    let waiting = shared.purges.waiting();
+    if waiting > 0 {
+        let why = if is_up {
+            "did not take them in time"
+        } else {
+            "is away"
+        };
+        tracing::warn!(
+            "{waiting} purges were never told to the other proxies, since Redis at {} {why}, and are lost as this one ends: \
+             what they were about is still used by the others, and stays until its time is over. Purge it again on any of \
+             them, or everything if you do not know what it was",
+            shared.kv.address()
+        );
     }
-    let _ = shared.peers.leave(&shared).await;
+    if is_up {
+        let _ = shared.peers.leave(&shared).await;
+    }
 }
 
 /// What this machine is called.

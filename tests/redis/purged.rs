@@ -1,5 +1,6 @@
 //! What was purged at one proxy comes back at none, though answers are kept in Redis.
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::cluster::{Cluster, reply};
@@ -21,6 +22,25 @@ async fn knows(tide: &Tidegate, n: u64) {
         check(view["purges"]["position"] == n, view)
     })
     .await;
+}
+
+#[tokio::test]
+async fn purges_that_a_proxy_takes_with_it_since_redis_is_away_are_said_to_be_lost() {
+    let cluster = Cluster::open(1, "", "true").await;
+    cluster.redis.kill().await;
+    let tide = &cluster.tides[0];
+    eventually("redis is away", SOON, async || {
+        let view = tide.json("/api/v1/cluster").await;
+        check(view["redis"]["state"] == "down", view)
+    })
+    .await;
+    purge(tide, json!({ "tag": "shop" })).await;
+    purge(tide, json!({ "url": "http://tide.test/page" })).await;
+    tide.signal(Signal::SIGTERM);
+    assert_eq!(tide.ended(SOON).await, 0);
+    let log = tide.log();
+    let lost = "2 purges were never told to the other proxies, since Redis at redis://";
+    assert!(log.contains(lost) && log.contains("is away"), "{log}");
 }
 
 /// While another proxy fetches an answer, it is purged: nobody gets what that fetch stores.

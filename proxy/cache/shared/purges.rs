@@ -133,6 +133,11 @@ impl Purges {
         self.news.notify_one();
     }
 
+    /// How many of our purges nobody was told of yet.
+    pub fn waiting(&self) -> usize {
+        self.outbox.lock().waiting()
+    }
+
     /// Waits until all of our purges are told.
     pub async fn all_told(&self) {
         loop {
