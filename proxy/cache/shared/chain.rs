@@ -274,11 +274,15 @@ impl Chain {
     pub fn restart(&mut self, begin: Position, now: Millis) {
         let old = std::mem::replace(&mut self.ring, Ring::new(begin));
         self.is_settled = false;
-        for (purge, known) in &self.known {
+        for purge in self.order.iter().rev() {
+            let Some(known) = self.known.get(purge) else {
+                continue;
+            };
             let until = known.at.saturating_add(self.keep);
-            if until > now {
-                self.loose.add(*purge, *known, until, self.most);
+            if until <= now {
+                break; // nor can what came before it
             }
+            self.loose.add(*purge, *known, until, self.most);
         }
         // One that was never settled says nothing of what we have seen.
         let past = self.past.get_or_insert(old);
@@ -348,6 +352,8 @@ impl Chain {
 struct Loose {
     /// Each with the time after which it can concern nothing any more.
     all: HashMap<u64, (Known, Millis)>,
+    /// The same by that time.
+    ends: BTreeSet<(Millis, u64)>,
     /// Those that concern more than a URL, by the store's sequence before them.
     epochal: BTreeSet<(u64, u64)>,
     /// The others.
@@ -358,13 +364,16 @@ struct Loose {
 
 impl Loose {
     fn add(&mut self, purge: u64, known: Known, until: Millis, most: usize) {
+        // As it was added it is found again.
+        if self.all.contains_key(&purge) {
+            return;
+        }
         if self.all.len() >= most.saturating_add(LOOSE) {
             self.bars_all = self.bars_all.max(Some(until));
             return;
         }
-        if self.all.insert(purge, (known, until)).is_some() {
-            return;
-        }
+        self.all.insert(purge, (known, until));
+        self.ends.insert((until, purge));
         match known.concern {
             Concern::Url(url) => *self.urls.entry(url).or_default() += 1,
             Concern::Epochal => drop(self.epochal.insert((known.begun, purge))),
@@ -372,9 +381,10 @@ impl Loose {
     }
 
     fn remove(&mut self, purge: u64) {
-        let Some((known, _)) = self.all.remove(&purge) else {
+        let Some((known, until)) = self.all.remove(&purge) else {
             return;
         };
+        self.ends.remove(&(until, purge));
         match known.concern {
             Concern::Epochal => drop(self.epochal.remove(&(known.begun, purge))),
             Concern::Url(url) => {
@@ -390,9 +400,9 @@ impl Loose {
 
     fn forget(&mut self, now: Millis) {
         self.bars_all = self.bars_all.filter(|until| *until > now);
-        let over = |(_, (_, until)): &(&u64, &(Known, Millis))| *until <= now;
-        let gone: Vec<u64> = (self.all.iter().filter(over)).map(|(id, _)| *id).collect();
-        gone.into_iter().for_each(|purge| self.remove(purge));
+        while let Some((_, purge)) = self.ends.first().filter(|(until, _)| *until <= now) {
+            self.remove(*purge);
+        }
     }
 
     fn bars(&self, url: u128) -> bool {

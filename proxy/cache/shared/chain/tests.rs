@@ -199,6 +199,19 @@ fn what_redis_forgot_concerns_answers_until_it_is_told_again_or_can_concern_none
 }
 
 #[test]
+fn a_purge_that_is_lost_twice_before_it_has_a_place_again_is_loose_once() {
+    let mut chain = settled();
+    let lost = link(1, Concern::Epochal);
+    chain.begin(lost.purge, lost.concern, 10, 0);
+    chain.began_at(lost.purge, 12);
+    chain.restart(GENESIS, 0);
+    assert!(chain.place(&lost) && chain.settle(&head(1, 1)));
+    assert_eq!(chain.begun(7, at(1), &head(1, 1), 30), Ok(30));
+    chain.forget(KEEP);
+    assert_eq!(chain.begun(7, at(0), &head(1, 1), 30), Ok(12));
+}
+
+#[test]
 fn a_head_that_tells_of_more_than_the_stream_has_settles_nothing() {
     let mut chain = Chain::new(4, KEEP);
     chain.restart(GENESIS, 0);
