@@ -258,6 +258,11 @@ impl Chain {
         !self.is_settled || head.last.n < last.n || (head.last.n == last.n && head.last != last)
     }
 
+    /// Whether this head tells of purges that are not known here yet.
+    pub fn is_behind(&self, head: &Head) -> bool {
+        head.last.n > self.ring.last().n
+    }
+
     /// How to go on. `first`: the first purge on the stream; `there`: the uid of the place on the stream with the number
     /// of our last one.
     pub fn way(&self, head: &Head, first: Option<&Link>, there: Option<u64>) -> Way {
@@ -318,7 +323,7 @@ impl Chain {
 
     /// The store's sequence at which the fetch of an answer counts as begun that another proxy, or this one, stored in
     /// Redis. `url` is the hash of its key, `began` what its fetch knew, `head` what Redis had in the same moment as
-    /// the answer, `sequence` the store's by now.
+    /// the answer, `sequence` the store's by now. Where marks cannot be relied on, nobody who [`Chain::is_behind`] may ask.
     ///
     /// # Errors
     /// When the answer must not be used.
@@ -329,9 +334,8 @@ impl Chain {
         head: &Head,
         sequence: u64,
     ) -> Result<u64, Unusable> {
-        let last = self.ring.last();
         // Ahead of us there may be purges of URLs: each left its mark where the answer was.
-        let is_known = match head.last.n > last.n {
+        let is_known = match self.is_behind(head) {
             true => head.epochal == self.epochal,
             false => self.ring.has(head.last),
         };

@@ -6,7 +6,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -82,7 +82,7 @@ impl Purges {
         local: &Arc<impl Local>,
         reader: &mut Reader,
     ) -> Result<bool, Fault> {
-        let told = self.outbox.lock().count();
+        let (told, now) = (self.outbox.lock().count(), Instant::now());
         let head = self.head(link).await?;
         if self.chain.read().is_other(&head) {
             self.read_again(link, head, local, reader).await?;
@@ -90,6 +90,7 @@ impl Purges {
         let last = self.chain.read().last();
         set(&self.stats().position, last.n);
         if self.position() == Some(head.last) {
+            self.has_heard(now);
             self.all_is_read(told, local, reader);
         }
         let Some(reply) = self.news(link, last.n).await? else {
@@ -102,6 +103,10 @@ impl Purges {
             return Ok(true);
         }
         self.take(entries, local, reader).await?;
+        // Where news never end, too.
+        if self.position().is_some_and(|at| at.n >= head.last.n) {
+            self.has_heard(now);
+        }
         Ok(true)
     }
 
@@ -241,7 +246,7 @@ impl Purges {
         let mut chain = self.chain.write();
         chain.forget(now);
         // What was told, has no place and is on no stream was lost with the Redis that took it.
-        let since = now.saturating_sub(self.marks());
+        let since = now.saturating_sub(self.keep());
         let again = self
             .outbox
             .lock()

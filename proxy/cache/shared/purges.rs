@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -21,6 +22,11 @@ use crate::kv::Kv;
 
 /// How much longer than an answer may be kept in Redis a purge is remembered that Redis forgot: fetches take time, too.
 const MORE: Millis = 60_000;
+/// Milliseconds that the mark of a purged URL stays. It is for proxies that have not read the purge yet, and keeps answers
+/// away that were on their way; who has read it knows without a mark. As many as clients write to URLs, so many there are.
+const MARKED: Millis = 120_000;
+/// For so long after it had read all there was a proxy may rely on the marks of what came since: half as long as they stay.
+const RELIES: Duration = Duration::from_secs(60);
 
 /// Where purges take effect: the proxy, as far as a purge needs it.
 pub trait Local: Send + Sync + 'static {
@@ -57,6 +63,8 @@ pub struct Purges {
     /// Places that are kept.
     history: AtomicU64,
     ttl_max: AtomicU64,
+    /// When all there was had been read.
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Purges {
@@ -76,6 +84,7 @@ impl Purges {
             drawn: AtomicU64::new(0),
             history: AtomicU64::new(history as u64),
             ttl_max: AtomicU64::new(ttl_max),
+            heard: Mutex::new(None),
         }
     }
 
@@ -101,12 +110,30 @@ impl Purges {
     /// its key that is the same everywhere; `began`: what its fetch knew; `head`: what Redis had under the chain's head
     /// in the same moment; `sequence`: the store's, read before this is called. `None`: it must not be used.
     pub fn begun(&self, url: u128, began: Position, head: &[u8], sequence: u64) -> Option<u64> {
-        let head = Head::parse(head).ok_or(Unusable::Behind);
-        let begun = head.and_then(|head| self.chain.read().begun(url, began, &head, sequence));
+        let judge = |head: Head| {
+            let chain = self.chain.read();
+            match chain.is_behind(&head) && !self.has_marks() {
+                true => Err(Unusable::Behind),
+                false => chain.begun(url, began, &head, sequence),
+            }
+        };
+        let begun = Head::parse(head).ok_or(Unusable::Behind).and_then(judge);
         if begun == Err(Unusable::Behind) {
             self.woken.notify_one();
         }
         begun.ok()
+    }
+
+    /// Whether each purge of a URL that is not known here has its mark. Not in a cluster of Redis, where it is set after
+    /// the head went on; and not for longer than marks stay.
+    fn has_marks(&self) -> bool {
+        let heard = *self.heard.lock();
+        !self.kv.address().cluster && heard.is_some_and(|heard| heard.elapsed() < RELIES)
+    }
+
+    /// All that had been told by then is known.
+    pub(super) fn has_heard(&self, by: Instant) {
+        *self.heard.lock() = Some(by);
     }
 
     /// A purge is about to take effect here, which concerns what this says. To be told before the store is. Returns what
@@ -159,8 +186,67 @@ impl Purges {
         usize::try_from(self.history.load(Relaxed)).unwrap_or(usize::MAX)
     }
 
-    /// Milliseconds that the mark of a purged URL stays: longer than any answer that was on its way.
-    pub(super) fn marks(&self) -> Millis {
+    /// Milliseconds that a purge is remembered which Redis forgot.
+    pub(super) fn keep(&self) -> Millis {
         self.ttl_max.load(Relaxed).saturating_add(MORE)
+    }
+
+    /// Milliseconds that the mark of a purged URL stays.
+    pub(super) fn marks(&self) -> Millis {
+        self.keep().min(MARKED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::Address;
+
+    /// In step with a stream on which nothing was purged yet.
+    fn purges(cluster: bool) -> Purges {
+        let address = Address {
+            url: "redis://127.0.0.1:1".into(),
+            password: None,
+            ca: None,
+            cluster,
+        };
+        let kv = Arc::new(Kv::new(address, Duration::from_millis(20)));
+        let purges = Purges::new(kv, "tg", 1, 256, 60_000);
+        let genesis = Position { n: 0, uid: 9 };
+        let head = Head {
+            last: genesis,
+            epochal: genesis,
+        };
+        purges.chain.write().restart(genesis, 0);
+        assert!(purges.chain.write().settle(&head));
+        purges
+    }
+
+    /// What is said of an answer beside a head that is as far as we are, and beside one that is a purge of a URL ahead.
+    fn judged(purges: &Purges) -> [Option<u64>; 2] {
+        let genesis = Position { n: 0, uid: 9 };
+        let heads: [&[u8]; 2] = [b"0:9:0:9", b"1:a:0:9"];
+        heads.map(|head| purges.begun(7, genesis, head, 30))
+    }
+
+    #[test]
+    fn marks_of_what_is_not_known_yet_count_where_they_are_set_with_the_head() {
+        let one = purges(false);
+        one.has_heard(Instant::now());
+        assert_eq!(judged(&one), [Some(30), Some(30)]);
+        let cluster = purges(true);
+        cluster.has_heard(Instant::now());
+        assert_eq!(judged(&cluster), [Some(30), None]);
+    }
+
+    #[test]
+    fn who_has_heard_nothing_for_long_relies_on_no_mark_that_may_be_gone() {
+        let deaf = purges(false);
+        assert_eq!(judged(&deaf), [Some(30), None]);
+        let then = Instant::now().checked_sub(RELIES).unwrap();
+        deaf.has_heard(then);
+        assert_eq!(judged(&deaf), [Some(30), None]);
+        let marked = Duration::from_millis(deaf.marks());
+        assert!(RELIES * 2 <= marked, "a mark outlives that");
     }
 }

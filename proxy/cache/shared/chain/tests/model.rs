@@ -16,6 +16,10 @@ mod redis;
 
 const URLS: u8 = 4;
 const TAGS: u8 = 2;
+/// Steps that a mark stays.
+const MARKED: u64 = 120;
+/// Steps after it had read all that a proxy relies on marks.
+const RELIES: u64 = 60;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum What {
@@ -94,6 +98,8 @@ struct Proxy {
     hand: Hand,
     /// The stream is read again up to this head.
     reading: Option<Head>,
+    /// When all there was had been read.
+    heard: Option<u64>,
 }
 
 impl Proxy {
@@ -110,6 +116,7 @@ impl Proxy {
             looks: Vec::new(),
             hand: Hand::Nothing,
             reading: None,
+            heard: None,
         }
     }
 
@@ -185,6 +192,7 @@ impl Proxy {
         } else if head.last.n > last.n {
             self.chain.lose(); // nothing came, and there is something
         } else {
+            self.heard = Some(world.time);
             // All is read, and what is still loose is not on it.
             for purge in &self.own {
                 if self.chain.is_loose(*purge) && !self.outbox.contains(purge) {
@@ -195,7 +203,11 @@ impl Proxy {
     }
 
     /// A look-up ends: whether its answer is used.
-    fn uses(&self, look: &Look) -> bool {
+    fn uses(&self, look: &Look, time: u64) -> bool {
+        let has_marks = self.heard.is_some_and(|heard| time - heard < RELIES);
+        if self.chain.is_behind(&look.head) && !has_marks {
+            return false;
+        }
         let (began, _) = look.answer;
         let url = u128::from(look.url);
         let begun = self.chain.begun(url, began, &look.head, self.sequence());
@@ -237,7 +249,7 @@ impl World {
             }
             _ => {
                 let url = rng.u8(..URLS);
-                if let Some(Stored::Tombstone(_)) = self.redis.stored.remove(&url) {
+                if let Some(Stored::Tombstone(..)) = self.redis.stored.remove(&url) {
                     // Those who have not read that far cannot know.
                     let purges = &self.purges;
                     let is_it = |id: &u64| purges[*id as usize].what == What::Url(url);
@@ -251,6 +263,7 @@ impl World {
 fn step(world: &mut World, proxy: &mut Proxy, rng: &mut Rng) {
     world.time += 1;
     let time = world.time;
+    world.redis.forget_marks_before(time.saturating_sub(MARKED));
     match rng.u8(..40) {
         0 => {
             let (id, what) = (world.purges.len() as u64, What::any(rng));
@@ -271,7 +284,9 @@ fn step(world: &mut World, proxy: &mut Proxy, rng: &mut Rng) {
         }
         4..=6 => {
             if let Some(id) = proxy.outbox.front().copied() {
-                world.redis.publish(id, world.purges[id as usize].what, rng);
+                world
+                    .redis
+                    .publish(id, world.purges[id as usize].what, time, rng);
                 // Sometimes the answer is lost, and it is told twice.
                 if rng.u8(..8) > 0 {
                     proxy.outbox.pop_front();
@@ -308,7 +323,7 @@ fn step(world: &mut World, proxy: &mut Proxy, rng: &mut Rng) {
         _ => {
             if !proxy.looks.is_empty() {
                 let look = proxy.looks.swap_remove(rng.usize(..proxy.looks.len()));
-                let is_used = proxy.uses(&look);
+                let is_used = proxy.uses(&look, time);
                 world.looked += 1;
                 world.used += usize::from(is_used);
                 for (id, purge) in (0..).zip(&world.purges) {
@@ -373,7 +388,9 @@ fn run(seed: u64, trouble: u32) -> (usize, usize) {
             }
             proxy.read(&mut world, rng);
             if let Some(id) = proxy.outbox.pop_front() {
-                world.redis.publish(id, world.purges[id as usize].what, rng);
+                world
+                    .redis
+                    .publish(id, world.purges[id as usize].what, world.time, rng);
             }
         }
         world.time += 1;

@@ -11,8 +11,8 @@ use super::What;
 pub(super) enum Stored {
     /// An answer: what its fetch knew, and when that really began.
     Answer(Position, u64),
-    /// The mark of a purge of its URL.
-    Tombstone(u64),
+    /// The mark of a purge of its URL, and when it was left.
+    Tombstone(u64, u64),
 }
 
 #[derive(Clone, Default)]
@@ -41,7 +41,7 @@ impl Redis {
         self.head.unwrap()
     }
 
-    pub(super) fn publish(&mut self, purge: u64, what: What, rng: &mut Rng) {
+    pub(super) fn publish(&mut self, purge: u64, what: What, time: u64, rng: &mut Rng) {
         let mut head = self.head(rng);
         let at = Position {
             n: head.last.n + 1,
@@ -55,7 +55,7 @@ impl Redis {
         });
         head.last = at;
         match what {
-            What::Url(url) => drop(self.stored.insert(url, Stored::Tombstone(at.n))),
+            What::Url(url) => drop(self.stored.insert(url, Stored::Tombstone(at.n, time))),
             What::Tag(_) | What::All => head.epochal = at,
         }
         self.head = Some(head);
@@ -65,13 +65,19 @@ impl Redis {
     /// Stores an answer unless it is older than what is there, by what their fetches knew.
     pub(super) fn write(&mut self, url: u8, began: Position, time: u64) {
         let is_older = match self.stored.get(&url) {
-            Some(Stored::Tombstone(n)) => began.n < *n,
+            Some(Stored::Tombstone(n, _)) => began.n < *n,
             Some(Stored::Answer(other, _)) => began.n < other.n,
             None => false,
         };
         if !is_older {
             self.stored.insert(url, Stored::Answer(began, time));
         }
+    }
+
+    /// Marks do not stay.
+    pub(super) fn forget_marks_before(&mut self, time: u64) {
+        let stays = |stored: &Stored| !matches!(stored, Stored::Tombstone(_, left) if *left < time);
+        self.stored.retain(|_, stored| stays(stored));
     }
 
     pub(super) fn links_after(&self, n: u64) -> Vec<Link> {
