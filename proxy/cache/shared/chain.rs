@@ -106,6 +106,8 @@ struct Known {
     begun: u64,
     /// When that was.
     at: Millis,
+    /// The stream on which it has a place.
+    stream: Option<u64>,
 }
 
 /// How to go on with a stream that was lost sight of.
@@ -135,6 +137,10 @@ pub struct Chain {
     keep: Millis,
     is_settled: bool,
     ring: Ring,
+    /// Which stream this is.
+    stream: u64,
+    /// Its first purge is the first of all.
+    is_new: bool,
     /// The last purge on the chain that concerns more than a URL.
     epochal: Position,
     /// The chain that was followed before a restart, until it is settled whether something was missed.
@@ -156,6 +162,8 @@ impl Chain {
             keep,
             is_settled: false,
             ring: Ring::new(nowhere),
+            stream: 0,
+            is_new: false,
             epochal: nowhere,
             past: None,
             is_joined: false,
@@ -190,9 +198,20 @@ impl Chain {
         self.known.contains_key(&purge)
     }
 
-    /// Whether this purge waits for a place on the chain.
-    pub fn is_loose(&self, purge: u64) -> bool {
-        self.loose.all.contains_key(&purge)
+    /// Which stream this is: how many were begun to be read before it.
+    pub fn stream(&self) -> u64 {
+        self.stream
+    }
+
+    /// Whether this stream began anew: nobody can tell from it what was purged before.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Whether this purge has a place on this stream, as far as that is remembered.
+    pub fn is_placed(&self, purge: u64) -> bool {
+        let known = self.known.get(&purge);
+        known.is_some_and(|known| known.stream == Some(self.stream))
     }
 
     /// A purge is about to take effect here: our own, or one that was just read. To be told before the store is;
@@ -202,6 +221,7 @@ impl Chain {
             concern,
             begun: sequence,
             at: now,
+            stream: None,
         };
         if self.known.insert(purge, known).is_none() {
             self.order.push_back(purge);
@@ -222,15 +242,24 @@ impl Chain {
         }
     }
 
+    /// It took effect and will never be told, since another one, of the same URL at least, took effect before and will be
+    /// told from now on.
+    pub fn withdraw(&mut self, purge: u64) {
+        self.known.remove(&purge); // its number goes when its turn comes
+        self.loose.remove(purge);
+    }
+
     /// Puts a purge that took effect here on its place, behind the last one. `false`: it does not follow that, or has not
     /// taken effect; the chain is lost sight of then.
     #[must_use]
     pub fn place(&mut self, link: &Link) -> bool {
-        let known = self.known.get(&link.purge).copied();
-        let (Some(known), true) = (known, self.ring.last() == link.before()) else {
+        let follows = self.ring.last() == link.before();
+        let Some(known) = self.known.get_mut(&link.purge).filter(|_| follows) else {
             self.lose();
             return false;
         };
+        known.stream = Some(self.stream);
+        let known = *known;
         self.loose.remove(link.purge);
         self.is_joined |= self.past.as_ref().is_some_and(|past| past.has(link.at));
         // One that was too much to tell one by one is more to others than it is here.
@@ -279,6 +308,8 @@ impl Chain {
     pub fn restart(&mut self, begin: Position, now: Millis) {
         let old = std::mem::replace(&mut self.ring, Ring::new(begin));
         self.is_settled = false;
+        self.stream += 1;
+        self.is_new = begin.n == 0;
         for purge in self.order.iter().rev() {
             let Some(known) = self.known.get(purge) else {
                 continue;

@@ -12,9 +12,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::chain::{Head, Way};
+use super::outbox::kept::Lost;
 use super::purges::{Local, Purges};
 use super::purges_stats::{add, set};
 use super::stream::{BLOCK, PAGE, Told, entries_of, head_of, told};
+use crate::cache::policy::life::Millis;
 use crate::kv::{Command, Fault, Link, Op, Reply};
 
 /// How long an answer may take that waits for nothing.
@@ -33,6 +35,8 @@ struct Reader {
     is_begun: bool,
     /// Purges of others that took effect since something was said.
     since: usize,
+    /// From then on we tell those of others again, too, that Redis forgot.
+    others_from: Millis,
 }
 
 impl Purges {
@@ -205,6 +209,7 @@ impl Purges {
             return;
         }
         reader.is_begun = true;
+        reader.others_from = local.now().saturating_add(self.patience());
         reader.is_deaf = false;
         let redis = self.kv.address();
         if has_missed && (begun || stale > 0) {
@@ -245,16 +250,23 @@ impl Purges {
         let now = local.now();
         let mut chain = self.chain.write();
         chain.forget(now);
-        // What was told, has no place and is on no stream was lost with the Redis that took it.
+        // What was told, has no place and is on no stream was lost with the Redis that took it. Where the stream began
+        // anew nobody doubts what is stored, so each purge goes there that anybody knows; else whoever missed one does.
         let since = now.saturating_sub(self.keep());
-        let again = self
-            .outbox
-            .lock()
-            .again(since, count, |purge| chain.is_loose(purge));
+        let lost = Lost {
+            stream: chain.stream(),
+            since: if chain.is_new() { 0 } else { since },
+            told: count,
+            others: now >= reader.others_from,
+        };
+        let mut outbox = self.outbox.lock();
+        let again = outbox.again(lost, since, |purge| chain.is_placed(purge));
+        set(&self.stats().queued, outbox.waiting() as u64);
+        drop(outbox);
         drop(chain);
         if again > 0 {
             add(&self.stats().again, again);
-            tracing::info!("Redis lost {again} purges of ours: they are told again");
+            tracing::info!("Redis lost {again} purges: they are told again");
             self.news.notify_one();
         }
     }
@@ -322,6 +334,9 @@ impl Purges {
         let mut chain = self.chain.write();
         let _ = all.iter().all(|told| chain.place(&told.link)); // one that does not follow loses the chain
         set(&self.stats().position, chain.last().n);
+        let mut outbox = self.outbox.lock();
+        let records = all.iter().filter_map(|told| told.record.as_ref());
+        records.for_each(|record| outbox.heard(record, local.now()));
         (new.len(), time)
     }
 

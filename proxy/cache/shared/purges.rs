@@ -147,15 +147,21 @@ impl Purges {
 
     /// It took effect; the others are told.
     pub fn tell(&self, record: Record) {
+        let purge = record.purge;
         let mut outbox = self.outbox.lock();
         let put = outbox.put(record);
         set(&self.stats.queued, outbox.waiting() as u64);
         drop(outbox);
-        if let Put::Folded(many) = put {
-            add(&self.stats.folded, many);
-            tracing::warn!(
-                "{many} purges waited to be told to the other proxies: they will be told to purge everything instead"
-            );
+        match put {
+            Put::Waits => {}
+            // The one that says it too took effect before and is told after.
+            Put::Said => self.chain.write().withdraw(purge),
+            Put::Folded(many) => {
+                add(&self.stats.folded, many);
+                tracing::warn!(
+                    "{many} purges waited to be told to the other proxies: they will be told to purge everything instead"
+                );
+            }
         }
         self.news.notify_one();
     }
@@ -189,6 +195,12 @@ impl Purges {
     /// Milliseconds that a purge is remembered which Redis forgot.
     pub(super) fn keep(&self) -> Millis {
         self.ttl_max.load(Relaxed).saturating_add(MORE)
+    }
+
+    /// Milliseconds that others have to tell again what Redis forgot of theirs, before we do. Not the same everywhere, so
+    /// that one does it and the others see that.
+    pub(super) fn patience(&self) -> Millis {
+        2_000 + self.seed % 4 * 1_000
     }
 
     /// Milliseconds that the mark of a purged URL stays.

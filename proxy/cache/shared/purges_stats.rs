@@ -13,7 +13,7 @@ pub struct PurgesStats {
     pub queued: AtomicU64,
     /// Purges of ours that were told as one of everything, since too many waited.
     pub folded: AtomicU64,
-    /// Purges of ours that were told again, since Redis had forgotten them.
+    /// Purges that were told again, since Redis had forgotten them: ours, and those of others whose proxies have ended.
     pub again: AtomicU64,
     /// Entries of the stream that were not understood; each makes everything stale.
     pub foreign: AtomicU64,

@@ -54,6 +54,17 @@ impl Deed {
     pub fn is_hard_purge(&self) -> bool {
         matches!(self, Deed::Purge { hard: true, .. })
     }
+
+    /// Whether whoever carries out this one need not carry out that one, of the same URL and no later. A write removes as
+    /// a hard purge does; what somebody asked for is told by a word of its own.
+    pub fn says(&self, other: &Deed) -> bool {
+        match (self, other) {
+            (Deed::Invalidate(_), Deed::Invalidate(_)) => true,
+            (Deed::Invalidate(_), Deed::Purge { .. }) => false,
+            (Deed::Purge { hard, .. }, Deed::Invalidate(_)) => *hard,
+            (Deed::Purge { hard, .. }, Deed::Purge { hard: other, .. }) => *hard || !*other,
+        }
+    }
 }
 
 /// A purge as it is told.

@@ -190,7 +190,7 @@ fn what_redis_forgot_concerns_answers_until_it_is_told_again_or_can_concern_none
     };
     chain.restart(fresh, 1);
     assert!(chain.settle(&empty));
-    assert!(chain.is_loose(1_001));
+    assert!(!chain.is_placed(1_001) && chain.is_new());
     assert_eq!(chain.begun(7, fresh, &empty, 30), Ok(10));
     chain.forget(KEEP - 1);
     assert_eq!(chain.begun(7, fresh, &empty, 30), Ok(10));
@@ -209,6 +209,18 @@ fn a_purge_that_is_lost_twice_before_it_has_a_place_again_is_loose_once() {
     assert_eq!(chain.begun(7, at(1), &head(1, 1), 30), Ok(30));
     chain.forget(KEEP);
     assert_eq!(chain.begun(7, at(0), &head(1, 1), 30), Ok(12));
+}
+
+#[test]
+fn one_that_another_one_says_concerns_nothing_by_itself() {
+    let mut chain = settled();
+    chain.begin(1_001, Concern::Url(7), 10, 0);
+    chain.begin(1_002, Concern::Url(7), 11, 0);
+    chain.withdraw(1_002);
+    let begun = |chain: &Chain, n| chain.begun(7, at(n), &head(n, 0), 30);
+    assert_eq!(begun(&chain, 0), Err(Unusable::Past));
+    assert!(chain.place(&link(1, Concern::Url(7))));
+    assert_eq!(begun(&chain, 1), Ok(30));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! what it likes.
 //!
 //! Two laws. No look-up uses an answer whose fetch began before a purge of it that its proxy knows, or that is on the
-//! stream as Redis has it in that moment. And once all have read everything, every purge of one that lives took effect everywhere.
+//! stream as Redis has it in that moment. And once all have read everything, every purge that one of those keeps who live
+//! took effect everywhere, whoever purged.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -10,12 +11,15 @@ use fastrand::Rng;
 
 use self::redis::{Redis, Stored};
 use super::*;
+use crate::cache::shared::outbox::kept::{Kept, Lost};
 
 /// What Redis has.
 mod redis;
 
 const URLS: u8 = 4;
 const TAGS: u8 = 2;
+/// More purges than there are.
+const EVERY: usize = 10_000;
 /// Steps that a mark stays.
 const MARKED: u64 = 120;
 /// Steps after it had read all that a proxy relies on marks.
@@ -92,7 +96,8 @@ struct Proxy {
     /// Told to the chain and not yet to the store.
     begun: Vec<u64>,
     outbox: VecDeque<u64>,
-    own: Vec<u64>,
+    /// The last purges that it knows, its own and others'.
+    kept: Kept<u64>,
     fetches: Vec<Fetch>,
     looks: Vec<Look>,
     hand: Hand,
@@ -103,7 +108,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn new(time: u64) -> Proxy {
+    fn new(time: u64, keeps: usize) -> Proxy {
         Proxy {
             chain: Chain::new(12, Millis::MAX),
             store: Vec::new(),
@@ -111,7 +116,7 @@ impl Proxy {
             all_at: time,
             begun: Vec::new(),
             outbox: VecDeque::new(),
-            own: Vec::new(),
+            kept: Kept::new(keeps),
             fetches: Vec::new(),
             looks: Vec::new(),
             hand: Hand::Nothing,
@@ -156,6 +161,9 @@ impl Proxy {
                 if !links.iter().all(|link| self.chain.place(link)) {
                     self.reading = None;
                 }
+                for link in &links {
+                    self.kept.keep(link.purge, link.purge, 0, None);
+                }
             }
             Hand::Nothing => self.look_at_head(world, rng),
         }
@@ -193,12 +201,16 @@ impl Proxy {
             self.chain.lose(); // nothing came, and there is something
         } else {
             self.heard = Some(world.time);
-            // All is read, and what is still loose is not on it.
-            for purge in &self.own {
-                if self.chain.is_loose(*purge) && !self.outbox.contains(purge) {
-                    self.outbox.push_back(*purge);
-                }
-            }
+            // All is read, and what has no place is not on it.
+            let lost = Lost {
+                stream: self.chain.stream(),
+                since: 0,
+                told: u64::MAX,
+                others: rng.bool(),
+            };
+            let is_placed = |purge| self.chain.is_placed(purge);
+            self.outbox
+                .extend(self.kept.take(lost, usize::MAX, is_placed));
         }
     }
 
@@ -224,8 +236,6 @@ struct World {
     purges: Vec<Purge>,
     redis: Redis,
     saved: VecDeque<Redis>,
-    /// Purges that only a proxy knew which has ended.
-    dead: HashSet<u64>,
     used: usize,
     looked: usize,
 }
@@ -279,7 +289,6 @@ fn step(world: &mut World, proxy: &mut Proxy, rng: &mut Rng) {
                 proxy.takes_effect(world.purges[id as usize].what);
                 proxy.applied.insert(id);
                 proxy.outbox.push_back(id);
-                proxy.own.push(id);
             }
         }
         4..=6 => {
@@ -290,6 +299,7 @@ fn step(world: &mut World, proxy: &mut Proxy, rng: &mut Rng) {
                 // Sometimes the answer is lost, and it is told twice.
                 if rng.u8(..8) > 0 {
                     proxy.outbox.pop_front();
+                    proxy.kept.keep(id, id, 0, Some(0));
                 }
             }
         }
@@ -343,18 +353,18 @@ fn step(world: &mut World, proxy: &mut Proxy, rng: &mut Rng) {
 }
 
 /// Returns how many look-ups there were and how many used what they found.
-fn run(seed: u64, trouble: u32) -> (usize, usize) {
+/// Each proxy keeps so many purges at the most.
+fn run(seed: u64, trouble: u32, keeps: usize) -> (usize, usize) {
     let rng = &mut Rng::with_seed(seed);
     let mut world = World {
         time: 0,
         purges: Vec::new(),
         redis: Redis::default(),
         saved: VecDeque::new(),
-        dead: HashSet::new(),
         used: 0,
         looked: 0,
     };
-    let mut proxies: Vec<Proxy> = (0..3).map(|_| Proxy::new(0)).collect();
+    let mut proxies: Vec<Proxy> = (0..3).map(|_| Proxy::new(0, keeps)).collect();
     // One of them may be stopped for a while.
     let mut stopped = None;
     for _ in 0..1_500 {
@@ -370,8 +380,7 @@ fn run(seed: u64, trouble: u32) -> (usize, usize) {
         }
         let at = rng.usize(..3);
         if rng.u32(..1_000) < trouble {
-            let old = std::mem::replace(&mut proxies[at], Proxy::new(world.time));
-            world.dead.extend(old.begun.into_iter().chain(old.own));
+            proxies[at] = Proxy::new(world.time, keeps);
         } else if stopped != Some(at) {
             step(&mut world, &mut proxies[at], rng);
         }
@@ -384,13 +393,13 @@ fn run(seed: u64, trouble: u32) -> (usize, usize) {
                 proxy.takes_effect(world.purges[id as usize].what);
                 proxy.applied.insert(id);
                 proxy.outbox.push_back(id);
-                proxy.own.push(id);
             }
             proxy.read(&mut world, rng);
             if let Some(id) = proxy.outbox.pop_front() {
                 world
                     .redis
                     .publish(id, world.purges[id as usize].what, world.time, rng);
+                proxy.kept.keep(id, id, 0, Some(0));
             }
         }
         world.time += 1;
@@ -403,8 +412,10 @@ fn run(seed: u64, trouble: u32) -> (usize, usize) {
         );
         for (id, purge) in (0..).zip(&world.purges) {
             let is_known = proxy.applied.contains(&id) || proxy.all_at >= purge.time;
-            let is_done = is_known || world.dead.contains(&id);
-            assert!(is_done, "purge {id} is lost");
+            let is_kept = proxies.iter().any(|other| other.kept.has(id));
+            assert!(is_known || !is_kept, "purge {id} is lost ({seed})");
+            let can_be_lost = keeps < EVERY || !proxy.applied.contains(&id);
+            assert!(can_be_lost || proxy.kept.has(id), "{id} is kept ({seed})");
         }
     }
     (world.looked, world.used)
@@ -413,13 +424,14 @@ fn run(seed: u64, trouble: u32) -> (usize, usize) {
 #[test]
 fn no_purge_that_can_be_known_is_missed_and_none_is_lost_whatever_redis_forgets() {
     for seed in 0..400 {
-        run(seed, 4);
+        run(seed, 4, EVERY);
+        run(seed, 4, 6);
     }
 }
 
 #[test]
 fn without_trouble_much_of_what_is_found_is_used() {
-    let all = (0..50).map(|seed| run(seed, 0));
+    let all = (0..50).map(|seed| run(seed, 0, EVERY));
     let (looked, used) = all.fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     assert!(used * 8 > looked, "{used} of {looked}");
 }
