@@ -396,6 +396,28 @@ async fn what_redis_forgot_before_a_proxy_heard_it_is_told_again() {
 }
 
 #[tokio::test]
+async fn what_redis_forgot_is_told_by_another_one_that_knew_it_when_who_purged_has_ended() {
+    let cluster = Cluster::of(3).await;
+    cluster.fill().await;
+    let [gone, knew, deaf] = &cluster.tides[..] else {
+        unreachable!("three were begun");
+    };
+    deaf.signal(Signal::SIGSTOP);
+    // The first one is the answer to what it waits for.
+    for tag in ["t", "p/a/2"] {
+        purge(gone, &json!({ "tag": tag })).await;
+    }
+    heard(knew, 2).await;
+    gone.signal(Signal::SIGKILL);
+    cluster.redis.ask(&["FLUSHALL"]).await;
+    deaf.signal(Signal::SIGCONT);
+    is_purged(deaf, STORED[1]).await;
+    assert_eq!(purges(knew).await["again"], 2);
+    let rest = touched(deaf).await;
+    assert!(rest.is_empty(), "nothing else was touched: {rest:?}");
+}
+
+#[tokio::test]
 async fn a_proxy_that_was_away_longer_than_purges_are_kept_doubts_all_that_it_stored() {
     let cluster = Cluster::of(2).await;
     cluster.fill().await;
