@@ -21,9 +21,9 @@ const TAGS: u8 = 2;
 /// More purges than there are.
 const EVERY: usize = 10_000;
 /// Steps that a mark stays.
-const MARKED: u64 = 120;
+const MARKED: u64 = 60;
 /// Steps after it had read all that a proxy relies on marks.
-const RELIES: u64 = 60;
+const RELIES: u64 = 30;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum What {
@@ -105,6 +105,8 @@ struct Proxy {
     reading: Option<Head>,
     /// When all there was had been read.
     heard: Option<u64>,
+    /// It cannot read the stream, and looks answers up all the same.
+    is_deaf: bool,
 }
 
 impl Proxy {
@@ -122,6 +124,7 @@ impl Proxy {
             hand: Hand::Nothing,
             reading: None,
             heard: None,
+            is_deaf: false,
         }
     }
 
@@ -303,6 +306,7 @@ fn step(world: &mut World, proxy: &mut Proxy, rng: &mut Rng) {
                 }
             }
         }
+        7..=17 if proxy.is_deaf => {}
         7..=17 => proxy.read(world, rng),
         18..=20 => proxy.fetches.push(Fetch {
             url: rng.u8(..URLS),
@@ -379,6 +383,9 @@ fn run(seed: u64, trouble: u32, keeps: usize) -> (usize, usize) {
             stopped = (rng.u8(..2) == 0).then(|| rng.usize(..3));
         }
         let at = rng.usize(..3);
+        if trouble > 0 && rng.u8(..100) == 0 {
+            proxies[at].is_deaf = rng.bool();
+        }
         if rng.u32(..1_000) < trouble {
             proxies[at] = Proxy::new(world.time, keeps);
         } else if stopped != Some(at) {
