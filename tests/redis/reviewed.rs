@@ -1,6 +1,9 @@
 //! What a reading of the code found: each of these went wrong once.
 
+use std::time::Instant;
+
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::cluster::{Cluster, reply, told};
 use super::{RECOVERY, shared_at};
@@ -10,7 +13,7 @@ use crate::support::proxy::{Tidegate, complete};
 use crate::support::redis::Redis;
 use crate::support::reply::Reply;
 use crate::support::shop::{get, is_hit, shop};
-use crate::support::{Gate, check, eventually};
+use crate::support::{Gate, check, eventually, ms};
 
 const STALE: &str = "Cache-Control: max-age=10, stale-if-error=600";
 
@@ -152,4 +155,88 @@ async fn a_right_that_is_missing_for_one_thing_takes_nothing_else_away() {
     .await;
     let lines = super::told(&cluster.tides[0]);
     assert_eq!(lines.len(), 1, "it was never given up: {lines:?}");
+}
+
+#[tokio::test]
+async fn what_stands_in_the_place_of_a_lease_and_is_none_holds_nobody_up() {
+    let cluster = Cluster::open(1, "", "{ wait: 10s }").await;
+    let gate = Gate::closed();
+    let opened = gate.clone();
+    cluster
+        .app
+        .answers(move |seen| reply(seen, "Cache-Control: max-age=600").when(&opened));
+    let mut first = cluster.tides[0].connect().await;
+    first.send(&Request::get("/page")).await.unwrap();
+    cluster.app.holds(1).await;
+    let leases = cluster.redis.keys("tg:l:").await;
+    gate.open();
+    assert_eq!(first.answer("GET").await.unwrap().status, 200);
+    let all = json!({ "all": true, "hard": true }).to_string();
+    for value in ["x", "00112233445566ff-1"] {
+        // Somebody else's, and one of ours that never ends.
+        cluster.redis.ask(&["SET", &leases[0], value]).await;
+        let purged = cluster.tides[0].api("POST", "/api/v1/purge", &all).await;
+        assert_eq!(purged.status, 200);
+        let began = Instant::now();
+        assert_eq!(cluster.get(0, "/page").await.status, 200);
+        assert!(
+            began.elapsed() < ms(2_500),
+            "{value}: {:?}",
+            began.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_purge_says_whether_redis_has_taken_it() {
+    let cluster = Cluster::open(1, "", "true").await;
+    in_step(&cluster.tides[0]).await;
+    let all = json!({ "all": true }).to_string();
+    let purge = async || {
+        let answer = cluster.tides[0].api("POST", "/api/v1/purge", &all).await;
+        answer.json()["cluster"].clone()
+    };
+    assert_eq!(purge().await, "sent");
+    cluster.redis.stop();
+    // The breaker knows nothing of it yet.
+    assert_eq!(purge().await, "queued");
+    cluster.redis.go_on();
+    eventually("a purge that is taken", RECOVERY, async || {
+        let word = purge().await;
+        check(word == "sent", word)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_answers_like_no_redis_is_not_asked() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}/0", listener.local_addr().unwrap());
+    let answers = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut bytes = [0; 4_096];
+                // One answer of the wrong kind for each command, whatever it is.
+                while let Ok(n @ 1..) = stream.read(&mut bytes).await {
+                    let commands = bytes[..n].iter().filter(|byte| **byte == b'*').count();
+                    let said = b":1\r\n".repeat(commands);
+                    if stream.write_all(&said).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let app = Origin::start("app-1").await;
+    let tide = Tidegate::run(shared_at(&url, "", &[app.addr().to_string()])).await;
+    eventually("a refusal", RECOVERY, async || {
+        let lines = super::told(&tide);
+        check(
+            lines.len() == 1 && lines[0].contains("is not used"),
+            lines.join("\n"),
+        )
+    })
+    .await;
+    assert_eq!(tide.get("/page").await.status, 200);
+    answers.abort();
 }
