@@ -34,8 +34,8 @@ pub struct Purged {
     purged: u64,
     /// `soft`: they are stale from now on; `hard`: they are gone.
     mode: &'static str,
-    /// Whether the proxies that share our Redis learn of it now (`sent`), or once Redis is back (`queued`); missing where
-    /// there are none.
+    /// Whether Redis has taken it, and the proxies that share it learn of it now (`sent`), or once Redis is back (`queued`);
+    /// missing where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<&'static str>,
 }
@@ -109,6 +109,7 @@ pub async fn purge(
     let asked: Value =
         serde_json::from_slice(&body).map_err(|e| wrong(format!("the body is no JSON ({e})")))?;
     let who = caller.to_string();
+    let others = control.clone();
     let purging = move || match asked {
         Value::Array(list) if list.len() > AT_ONCE => Err(wrong(format!(
             "{} purges are more than {AT_ONCE} at once",
@@ -129,12 +130,28 @@ pub async fn purge(
     // It walks over all that is stored: not on the thread that answers everybody else, and a few at a time.
     let _turn = WALKS.acquire().await;
     let purged = tokio::task::spawn_blocking(purging).await;
-    purged
-        .unwrap_or_else(|e| {
-            let detail = format!("the purge took effect, but its count failed: {e}");
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
-        })
-        .map(Json)
+    let mut purged = purged.unwrap_or_else(|e| {
+        let detail = format!("the purge took effect, but its count failed: {e}");
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
+    })?;
+    purged.reaches(others.purge_reaches().await);
+    Ok(Json(purged))
+}
+
+impl PurgeAnswer {
+    /// Says of each purge that was carried out whether the others are told.
+    fn reaches(&mut self, word: Option<&'static str>) {
+        match self {
+            PurgeAnswer::One(purged) => purged.cluster = word,
+            PurgeAnswer::Each(all) => {
+                for result in all {
+                    if let PurgeResult::Done(purged) = result {
+                        purged.cluster = word;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Carries out one purge.
@@ -156,7 +173,7 @@ fn one(control: &Control, asked: &Value, (who, deeds): (&str, &Deeds)) -> Result
     Ok(Purged {
         purged,
         mode,
-        cluster: control.purge_reaches(),
+        cluster: None,
     })
 }
 

@@ -186,7 +186,13 @@ pub fn answered(answer: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
                 let node = upstream.pool.candidates()[attempt.member].hash;
                 sessions.table.put(id, node, Instant::now());
                 if let Some(others) = &sessions.others {
-                    others.tell(id, node, News::Moved);
+                    let news = match session.place {
+                        _ if session.id != Some(id) => News::Begun,
+                        // It went by lot, since nobody could be asked, or nobody knew.
+                        None => News::Stays,
+                        Some(_) => News::Moved,
+                    };
+                    others.tell(id, node, news);
                 }
             }
         }

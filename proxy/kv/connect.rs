@@ -231,12 +231,24 @@ fn fault(error: &RedisError) -> Fault {
                 (Some(code), Some(more)) => format!("{code} {more}"),
                 _ => error.to_string(),
             };
-            Fault::Refused(words.into())
+            Fault::Refused(one_line(&words))
         }
         redis::ErrorKind::AuthenticationFailed => {
             let words = "WRONGPASS it does not take our user or password; look at `cache.redis.password_file` and at the user in `url`";
             Fault::Refused(words.into())
         }
-        _ => Fault::Broken(error.to_string().into()),
+        _ => Fault::Broken(one_line(&error.to_string())),
     }
+}
+
+/// Words that came from somewhere else, as they can stand in a line of a log.
+fn one_line(words: &str) -> Arc<str> {
+    const LONGEST: usize = 200;
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    words
+        .chars()
+        .take(LONGEST)
+        .map(plain)
+        .collect::<String>()
+        .into()
 }

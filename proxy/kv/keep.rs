@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::command::Command;
+use super::command::{Command, Reply};
 use super::fault::Fault;
 use super::{Kv, Op, PATIENCE, State};
 
@@ -57,8 +57,12 @@ async fn until_lost(kv: &Kv) {
         if timeout(HEARTBEAT, kv.lost.notified()).await.is_ok() {
             return;
         }
-        // What it comes to is noted where all faults are.
-        let _ = kv.ask(Op::Probe, &[Command::new("PING")]).await;
+        // What else it comes to is noted where all faults are.
+        if let Ok(replies) = kv.ask(Op::Probe, &[Command::new("PING")]).await
+            && !is_pong(&replies)
+        {
+            return;
+        }
     }
 }
 
@@ -71,11 +75,19 @@ async fn open(kv: &Kv) -> Result<(), Fault> {
     let answered = answered.unwrap_or(Err(Fault::Timeout));
     let answered = answered.and_then(super::command::not_only_errors);
     kv.stats.note(Op::Probe, &ping, &answered, begun.elapsed());
-    answered?;
+    if !is_pong(&answered?) {
+        return Err(Fault::Broken("what answers there is no Redis".into()));
+    }
     kv.install(Some(conn));
     kv.breaker.lock().close(kv.now());
     tell(kv, State::Up);
     Ok(())
+}
+
+/// Whether this is what Redis answers to PING.
+fn is_pong(replies: &[Reply]) -> bool {
+    let is_it = |reply: &Reply| reply.bytes().is_some_and(|bytes| **bytes == *b"PONG");
+    replies.len() == 1 && replies.iter().all(is_it)
 }
 
 fn down(why: &str) -> State {

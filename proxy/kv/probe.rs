@@ -45,6 +45,8 @@ pub struct Found {
     pub policy: Option<String>,
     /// Bytes that it may take; 0: as many as there are, `None`: it does not say.
     pub memory: Option<u64>,
+    /// Bytes that it has taken; `None`: it does not say.
+    pub used: Option<u64>,
     /// How long half of the round trips took at the most.
     pub usual: Duration,
     /// How long the slowest took.
@@ -82,6 +84,7 @@ pub async fn probe(address: &Address, prefix: &str) -> Result<Found, (Step, Faul
         version: version(&info),
         policy: field(&info, "maxmemory_policy").map(str::to_owned),
         memory: field(&info, "maxmemory").and_then(|bytes| bytes.parse().ok()),
+        used: field(&info, "used_memory").and_then(|bytes| bytes.parse().ok()),
         usual: took[ROUNDS / 2],
         slowest: took[ROUNDS - 1],
     };

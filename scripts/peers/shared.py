@@ -33,6 +33,10 @@ class Node:
     def __init__(self, rig, size):
         self.port, self.status = rig.port(), rig.port()
         self.filler = "".join(f"{n * 2654435761 % 4294967296:08x}" for n in range(size // 8 + 1))[:size]
+        # A word of its configuration has 4 KiB at most.
+        parts = [self.filler[at : at + 1_024] for at in range(0, size, 1_024)]
+        sets = " ".join(f'set $part{at} "{part}";' for at, part in enumerate(parts))
+        whole = "".join(f"${{part{at}}}" for at in range(len(parts)))
         start_nginx(
             rig,
             "node",
@@ -40,7 +44,7 @@ class Node:
 server {{ listen 127.0.0.1:{self.status}; location / {{ stub_status; }} }}
 server {{
   listen 127.0.0.1:{self.port}; default_type text/plain; add_header Cache-Control max-age=3600;
-  location / {{ return 200 "$uri {self.filler}"; }}
+  location / {{ {sets} return 200 "$uri {whole}"; }}
 }}""",
             core=LOAD_CORE,
         )

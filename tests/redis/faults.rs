@@ -21,6 +21,9 @@ const PHASE: usize = 1_500;
 const FIRST: Duration = Duration::from_millis(25);
 /// What a machine that builds and tests beside it adds to the slowest of a hundred. The figures are printed.
 const NOISE: Duration = Duration::from_millis(150);
+/// Requests that may wait for a whole deadline before nobody asks any more: those of two deadlines, and what comes late on a
+/// busy machine.
+const MOST_WAIT: f64 = 60.0;
 /// Memory that a run may take beyond what it had: what is stored meanwhile, and no queue without a bound.
 const GROWTH: usize = 48 * 1024 * 1024;
 
@@ -102,6 +105,17 @@ impl World {
         load.run(self.tide.addr()).await
     }
 
+    /// Operations on a request's way that waited for their whole deadline so far.
+    async fn timeouts(&self) -> f64 {
+        let ops = ["read", "lease"].map(|op| [("op", op), ("reason", "timeout")]);
+        let mut all = 0.0;
+        for labels in ops {
+            let name = "tidegate_cache_tier_errors_total";
+            all += self.tide.metric(name, &labels).await.unwrap_or(0.0);
+        }
+        all
+    }
+
     /// Redis is used.
     async fn is_used(&self) {
         self.told("is used").await;
@@ -136,14 +150,17 @@ async fn nobody_notices(what: &str, mut world: World, way: Option<Way>) {
     let before = world.load().await;
     before.nothing_failed_of(PHASE);
     let memory = world.tide.process().memory();
+    let waited = world.timeouts().await;
     match way {
         Some(way) => world.rough.goes(way).await,
         None => world.redis.kill().await,
     }
     let first = world.load().await;
     first.nothing_failed_of(PHASE);
+    let waited_first = world.timeouts().await - waited;
     let then = world.load().await;
     then.nothing_failed_of(PHASE);
+    let waited_then = world.timeouts().await - waited - waited_first;
     let grown = world.tide.process().memory().saturating_sub(memory);
     match way {
         Some(_) => world.rough.goes(Way::Open).await,
@@ -159,6 +176,15 @@ async fn nobody_notices(what: &str, mut world: World, way: Option<Way>) {
         then.p99(),
         after.p99(),
         grown / 1024
+    );
+    println!("{what}: {waited_first} waited a deadline at first, then {waited_then}");
+    assert!(
+        waited_first <= MOST_WAIT,
+        "{what}: {waited_first} waited at first"
+    );
+    assert!(
+        waited_then <= 0.0,
+        "{what}: {waited_then} waited although it was known"
     );
     let usual = before.p99().max(after.p99());
     assert!(first.p99() <= usual + FIRST + NOISE, "{what}: at first");

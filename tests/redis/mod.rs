@@ -19,6 +19,7 @@ mod purged;
 mod purges;
 mod rates;
 mod restart;
+mod reviewed;
 mod seam;
 mod sessions;
 mod sharded;

@@ -232,6 +232,10 @@ fn full(found: &Found, redis: &Redis, place: &dyn Fn(&str) -> Place) -> Option<P
         0 => format!(
             "its memory has no limit (`maxmemory` 0, policy {policy}): it may grow until the system ends it"
         ),
+        _ if policy == "noeviction" && found.used >= Some(memory) => format!(
+            "its {} are full: new answers are refused (policy {policy}) until old ones run out",
+            show_size(memory)
+        ),
         _ => format!(
             "once its {} are full, new answers are refused (policy {policy}) until old ones run out",
             show_size(memory)

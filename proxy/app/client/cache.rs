@@ -65,10 +65,15 @@ fn tell(asked: &Value, result: &Value) {
     };
     match result["purged"].as_u64() {
         Some(purged) => say::line(format_args!(
-            "{what}: {purged} answers purged ({})",
+            "{what}: {purged} answers purged ({}){}",
             match result["mode"] == "hard" {
                 true => "hard: they are gone",
                 false => "soft: stale from now on",
+            },
+            match result["cluster"].as_str() {
+                Some("sent") => "; the other proxies are told",
+                Some(_) => "; the other proxies are told once Redis is back",
+                None => "",
             }
         )),
         None => say::complain(format_args!(

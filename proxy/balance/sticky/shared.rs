@@ -101,7 +101,9 @@ pub fn place(replies: &[Reply]) -> Option<Place> {
 /// What is new of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
-    /// It has begun there, or moved there: what was known before counts no more.
+    /// The app has begun it there: nobody can know better, however late this comes.
+    Begun,
+    /// It has moved there: what was known before counts no more.
     Moved,
     /// It is there still: whoever knows better is not contradicted.
     Stays,
@@ -131,6 +133,7 @@ impl Told {
             .arg(self.millis);
         let is_new = now.saturating_duration_since(self.since) < NEW;
         match self.news {
+            News::Begun => commands.push(set),
             News::Moved if is_new => commands.push(set),
             News::Moved | News::Stays => {
                 commands.push(set.arg("NX"));
@@ -267,5 +270,6 @@ mod tests {
             (1, 2)
         );
         assert_eq!(said(News::Moved, NEW), 2, "others may know better by now");
+        assert_eq!(said(News::Begun, NEW), 1, "nobody can");
     }
 }

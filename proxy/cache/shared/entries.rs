@@ -20,6 +20,7 @@ use super::purges::Purges;
 use super::queue::{Job, Note, Queue};
 use super::scripts::Scripts;
 use super::stats::{Dropped, Refused, Stats, count};
+use crate::base::cached::Why;
 use crate::cache::entry::{Entry, Head};
 use crate::cache::key::Key;
 use crate::cache::policy::life::Millis;
@@ -271,12 +272,13 @@ impl Entries {
 
     /// Puts what was found into the store, in the name of a fetch. Returns whether it is there.
     pub fn adopt(&self, filler: &Filler, found: Loaded) -> bool {
-        let is_there = filler.adopt(found).is_ok();
-        match is_there {
-            true => count(&self.stats.found),
-            false => self.stats.refused(Refused::NotAdopted),
+        let put = filler.adopt(found);
+        match &put {
+            Ok(_) => count(&self.stats.found),
+            Err(Why::PurgedMeanwhile) => self.stats.refused(Refused::Purged),
+            Err(_) => self.stats.refused(Refused::NotAdopted),
         }
-        is_there
+        put.is_ok()
     }
 
     /// An answer was fetched, or confirmed, and is stored here: others may have it too. `position`: which purges the

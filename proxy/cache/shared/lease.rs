@@ -205,16 +205,9 @@ impl Entries {
         let take = Command::new("SET").arg(&ticket.place).arg(&ticket.token);
         let take = take.arg("NX").arg("PX").arg(LASTS);
         let who = Command::new("GET").arg(&ticket.place);
-        let (replies, looked) = self.look_behind(Op::Lease, vec![take, who], ask).await?;
-        let holder = match replies.as_slice() {
-            [Reply::Ok, _] => Holder::Me,
-            // A Redis that is full, or a replica, gives no lease to anybody.
-            [Reply::Error(words), _] => return Err(Fault::Refused(words.clone())),
-            [_, Reply::Bytes(text)] => Word::read(text).map_or(Holder::Another, Holder::Said),
-            // It was given back between the two.
-            _ => Holder::Another,
-        };
-        Ok((holder, looked))
+        let left = Command::new("PTTL").arg(&ticket.place);
+        let (replies, looked) = (self.look_behind(Op::Lease, vec![take, who, left], ask)).await?;
+        Ok((Holder::of(&replies)?, looked))
     }
 }
 
@@ -225,6 +218,41 @@ enum Holder {
     Another,
     /// Nobody any more.
     Said(Word),
+}
+
+impl Holder {
+    /// Who has it, by the replies of [`Entries::try_take`].
+    ///
+    /// # Errors
+    /// When nobody has it whom it would be worth waiting for: Redis gives no lease to anybody (it is full, or a replica), or
+    /// what stands there is none of ours, or would never end.
+    fn of(replies: &[Reply]) -> Result<Holder, Fault> {
+        let foreign = || Fault::Broken("what stands in a lease's place is no lease".into());
+        match replies {
+            [Reply::Ok, ..] => Ok(Holder::Me),
+            [Reply::Error(words), ..] => Err(Fault::Refused(words.clone())),
+            // It was given back between the two.
+            [Reply::Nil, Reply::Nil, Reply::Int(-2)] => Ok(Holder::Another),
+            [Reply::Nil, Reply::Bytes(text), Reply::Int(left)] => {
+                let ends = u64::try_from(*left).is_ok_and(|left| left <= LASTS) || *left == -2;
+                match Word::read(text) {
+                    _ if !ends => Err(foreign()),
+                    Some(word) => Ok(Holder::Said(word)),
+                    None if is_token(text) => Ok(Holder::Another),
+                    None => Err(foreign()),
+                }
+            }
+            _ => Err(foreign()),
+        }
+    }
+}
+
+/// Whether this is what a holder writes there: its id and a number.
+fn is_token(text: &[u8]) -> bool {
+    let mut parts = text.splitn(2, |byte| *byte == b'-');
+    let (id, number) = (parts.next(), parts.next());
+    id.is_some_and(|id| id.len() == 16 && id.iter().all(u8::is_ascii_hexdigit))
+        && number.is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit))
 }
 
 #[cfg(test)]
@@ -239,6 +267,28 @@ mod tests {
         let foreign: [&[u8]; 5] = [b"", b"00c0ffee-1", b"no:", b"no:x", b"no:-1"];
         for text in foreign {
             assert_eq!(Word::read(text), None);
+        }
+    }
+
+    #[test]
+    fn who_holds_a_lease_is_one_of_us_and_not_for_ever() {
+        let bytes = |text: &'static str| Reply::Bytes(text.into());
+        let of = |set, get, left| Holder::of(&[set, get, Reply::Int(left)]).ok();
+        let token = || bytes("00112233445566ff-17");
+        assert_eq!(of(Reply::Ok, token(), 1_000), Some(Holder::Me));
+        assert_eq!(of(Reply::Nil, token(), 700), Some(Holder::Another));
+        assert_eq!(of(Reply::Nil, Reply::Nil, -2), Some(Holder::Another));
+        let word = of(Reply::Nil, bytes("go"), 100);
+        assert_eq!(word, Some(Holder::Said(Word::Go)));
+        for (set, get, left) in [
+            (Reply::Nil, bytes("x"), 700),
+            (Reply::Nil, token(), -1),
+            (Reply::Nil, token(), 60_000),
+            (Reply::Nil, Reply::Nil, -1),
+            (Reply::Int(1), Reply::Int(1), 1),
+            (Reply::Error("OOM".into()), Reply::Nil, -2),
+        ] {
+            assert_eq!(of(set.clone(), get.clone(), left), None, "{set:?} {get:?}");
         }
     }
 }

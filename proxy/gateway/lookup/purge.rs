@@ -58,7 +58,7 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     let who = ctx.client.to_string();
     let purged = ctx.control.purge(&Purge::Url(key), hard, &who);
     let mut said = json!({ "purged": purged, "mode": mode(hard) });
-    if let Some(word) = ctx.control.purge_reaches() {
+    if let Some(word) = ctx.control.purge_reaches().await {
         said["cluster"] = json!(word);
     }
     answer::json(session, &said).await?;

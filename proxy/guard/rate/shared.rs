@@ -24,20 +24,24 @@ const MAX_REFUSED: usize = 16_384;
 /// Takes one request out of what a client has (KEYS[1]), of which each costs ARGV[1] microseconds and ARGV[2] may come at
 /// once. Answers 0, or the microseconds until the next may come.
 ///
-/// Times are counted from 2025, so that a part of a microsecond has its place in the number. What was noted under a clock
-/// that went back since is never further ahead than a whole burst.
+/// Times are counted from 2025, so that a part of a microsecond has its place in the number. What is further ahead than a
+/// whole burst was noted under a clock that went back since, or by somebody else: it is put right.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')
 local now = (time[1] - 1735689600) * 1000000 + time[2]
 local share, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local function note(spent)
+  local left = string.format('%.0f', math.ceil((spent - now) / 1000))
+  redis.call('SET', KEYS[1], string.format('%.3f', spent), 'PX', left)
+end
+local most = now + burst * share
 local spent = tonumber(redis.call('GET', KEYS[1]) or now) or now
-spent = math.min(math.max(spent, now), now + burst * share)
+if not (spent <= most) then spent = most note(spent) end
+spent = math.max(spent, now)
 local wait = spent - (burst - 1) * share - now
 if wait > 0 then return math.ceil(wait) end
-spent = spent + share
-local left = string.format('%.0f', math.ceil((spent - now) / 1000))
-redis.call('SET', KEYS[1], string.format('%.3f', spent), 'PX', left)
+note(spent + share)
 return 0",
     )
 });

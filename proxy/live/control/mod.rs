@@ -288,7 +288,7 @@ impl Control {
                 }
                 self.note_reload(why, generation, &notes);
                 for warning in &warnings {
-                    tracing::warn!("configuration:\n{warning}");
+                    tracing::warn!("configuration:\n{}", warning.told_to_all());
                 }
                 Reloaded::Applied {
                     generation,
@@ -321,7 +321,7 @@ impl Control {
             "{why}: the configuration was refused, generation {generation} stays in use"
         );
         for problem in &problems {
-            tracing::error!("configuration:\n{problem}");
+            tracing::error!("configuration:\n{}", problem.told_to_all());
         }
         self.note_refusal(why, generation, &problems);
         inner.last_reload = LastReload {

@@ -2,6 +2,10 @@
 //!
 //! Both take effect by the same function, so that nobody can tell where one came from but by its words.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::Control;
 use crate::cache::key::Key;
 use crate::cache::policy::life::Millis;
@@ -12,6 +16,8 @@ use crate::live::peers;
 
 /// Purges of others that are told one by one, where they come together.
 const TOLD: usize = 8;
+/// How long Redis gets to take a purge before its author is told that it waits: a hundred usual round trips.
+const TAKES: Duration = Duration::from_millis(100);
 
 impl Control {
     /// Purges: `hard` removes, else what is stored is stale from now on. Returns how many answers it
@@ -38,14 +44,14 @@ impl Control {
         purged
     }
 
-    /// Whether a purge that was just carried out is on its way to the other proxies (`sent`) or waits for Redis
-    /// (`queued`); `None`: there are no others.
-    pub fn purge_reaches(&self) -> Option<&'static str> {
-        let snapshot = self.hold.load();
-        let shared = snapshot.shared.as_ref()?;
-        Some(match shared.kv.is_up() {
-            true => "sent",
-            false => "queued",
+    /// Whether Redis has taken all purges that were carried out here (`sent`), for which it gets a moment, or some of them
+    /// wait for it (`queued`); `None`: there are no others.
+    pub async fn purge_reaches(&self) -> Option<&'static str> {
+        let shared = self.hold.load().shared.clone()?;
+        let told = timeout(TAKES, shared.purges.all_told()).await;
+        Some(match told {
+            Ok(()) => "sent",
+            Err(_) => "queued",
         })
     }
 
