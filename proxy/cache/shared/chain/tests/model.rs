@@ -21,9 +21,9 @@ const TAGS: u8 = 2;
 /// More purges than there are.
 const EVERY: usize = 10_000;
 /// Steps that a mark stays.
-const MARKED: u64 = 60;
+const MARKED: u64 = 40;
 /// Steps after it had read all that a proxy relies on marks.
-const RELIES: u64 = 30;
+const RELIES: u64 = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum What {
@@ -433,6 +433,7 @@ fn no_purge_that_can_be_known_is_missed_and_none_is_lost_whatever_redis_forgets(
     for seed in 0..400 {
         run(seed, 4, EVERY);
         run(seed, 4, 6);
+        run(seed, 1, EVERY);
     }
 }
 
