@@ -4,7 +4,6 @@
 //! a request waits for. Follows the generations: what one that names another Redis needs is begun, the rest ends.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -63,7 +62,7 @@ pub async fn run(control: Arc<Control>) {
 
 /// The file names no Redis any more, or another prefix: what waits to be told there never will be.
 fn says_what_is_lost(old: &Shared) {
-    let waiting = old.purges.stats().queued.load(Relaxed);
+    let waiting = old.purges.waiting();
     if waiting > 0 {
         tracing::warn!(
             "{waiting} purges were never told to the proxies that share the prefix \"{}\" in Redis: purge there what they \

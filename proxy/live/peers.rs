@@ -38,6 +38,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const SEEN: &str = r"#!lua flags=allow-oom
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function clears(key, kind)
+  local is = redis.call('TYPE', key).ok
+  if is ~= kind and is ~= 'none' then redis.call('DEL', key) end
+end
+clears(KEYS[1], 'zset')
+clears(KEYS[2], 'hash')
 local function number(n) return string.format('%.0f', n) end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', number(now), 'LIMIT', 0, 1000)) do
   redis.call('ZREM', KEYS[1], id)
@@ -236,15 +242,14 @@ pub async fn look(control: &Control, shared: &Shared) {
     }
 }
 
-/// The process ends: its last purges are told, and others see that it is gone. A Redis that is away holds nobody up.
+/// The process ends: its last purges are told, and others see that it is gone. A Redis that is away holds it up for a
+/// moment, and only while purges wait for it.
 pub async fn leave(control: &Control) {
     let Some(shared) = control.hold.load().shared.clone() else {
         return;
     };
+    let _ = timeout(LAST_WORDS, shared.purges.all_told()).await;
     let is_up = shared.kv.is_up();
-    if is_up {
-        let _ = timeout(LAST_WORDS, shared.purges.all_told()).await;
-    }
     let waiting = shared.purges.waiting();
     if waiting > 0 {
         let why = if is_up {

@@ -412,7 +412,9 @@ async fn what_redis_forgot_is_told_by_another_one_that_knew_it_when_who_purged_h
     cluster.redis.ask(&["FLUSHALL"]).await;
     deaf.signal(Signal::SIGCONT);
     is_purged(deaf, STORED[1]).await;
-    assert_eq!(purges(knew).await["again"], 2);
+    // The one that the deaf one heard after all may be told by either.
+    let again = purges(knew).await["again"].clone();
+    assert!(again == 1 || again == 2, "{again}");
     let rest = touched(deaf).await;
     assert!(rest.is_empty(), "nothing else was touched: {rest:?}");
 }

@@ -240,3 +240,28 @@ async fn what_answers_like_no_redis_is_not_asked() {
     assert_eq!(tide.get("/page").await.status, 200);
     answers.abort();
 }
+
+#[tokio::test]
+async fn what_somebody_else_wrote_in_the_place_of_the_view_is_cleared_away() {
+    let cluster = Cluster::open(2, "", "true").await;
+    let sees_both = async || {
+        eventually("both", RECOVERY, async || {
+            let view = cluster.tides[0].json("/api/v1/cluster").await;
+            let fresh = view["seen_seconds_ago"].as_f64() < Some(2.0);
+            check(view["peers_total"] == 2 && fresh, view)
+        })
+        .await;
+    };
+    sees_both().await;
+    for key in ["tg:{peers}:seen", "tg:{peers}:info"] {
+        cluster.redis.ask(&["SET", key, "x"]).await;
+        eventually("a cleared place", RECOVERY, async || {
+            // Who looks has Redis asked.
+            cluster.tides[0].json("/api/v1/cluster").await;
+            let kind = cluster.redis.ask(&["TYPE", key]).await.join("");
+            check(kind != "string", kind)
+        })
+        .await;
+        sees_both().await;
+    }
+}
