@@ -210,11 +210,15 @@ impl Side {
         heard
     }
 
-    /// The answer of the stats port, on a connection that is kept.
+    /// The answer of the stats port, on a connection that is kept. Who asks it too often in a second comes again.
     async fn api(&mut self, request: Request) -> Answer {
         let host = self.tide.admin().to_string();
-        let answer = self.admin.ask(&request.host(&host)).await;
-        answer.unwrap_or_else(|why| panic!("the stats port: {why}"))
+        let (admin, request) = (&mut self.admin, request.host(&host));
+        eventually("the stats port", PATIENCE, async || {
+            let answer = admin.ask(&request).await.map_err(|why| why.to_string())?;
+            check(answer.status != 429, answer.text()).map(|()| answer)
+        })
+        .await
     }
 
     /// Purges what is named; what was said of it.

@@ -31,6 +31,9 @@ use crate::kv::{Command, Fault, Kv, Op, Reply};
 
 /// Looks at a time: each may bring a value of the largest size, which is not in the cache's memory yet.
 const LOOKS: usize = 64;
+/// Uses after which an answer is offered again that came while nobody could be told: one that is asked for often is there
+/// soon after Redis is, and a hit meanwhile costs a count.
+const LATER: u32 = 16;
 /// Bytes of a value that is read beside the threads that serve requests.
 const LARGE: usize = 128 * 1024;
 
@@ -291,13 +294,19 @@ impl Entries {
         (rules, store): (&checked::Redis, &Store),
         now: Millis,
     ) {
-        let Some(position) = position.filter(|_| is_for_others(entry, rules, store, now)) else {
+        let is_for_others = is_for_others(entry, rules, store, now);
+        let uses = rules.min_uses.saturating_sub(1);
+        let position = position.filter(|_| is_for_others && self.is_up());
+        let Some(position) = position else {
             if let Some(lease) = lease {
                 lease.ends(Word::Go);
             }
+            if is_for_others {
+                self.stats.dropped(Dropped::Down, 1);
+                entry.waits_for(uses.max(LATER));
+            }
             return;
         };
-        let uses = rules.min_uses.saturating_sub(1);
         if uses > 0 && lease.is_none() {
             return entry.waits_for(uses);
         }
@@ -311,7 +320,7 @@ impl Entries {
         let position = self.position();
         match position.filter(|_| self.is_up() && store.is_current(entry)) {
             Some(position) => self.enqueue(entry, position, None, rules),
-            None => entry.waits_for(1), // the next use may be at a better time
+            None => entry.waits_for(LATER),
         }
     }
 
