@@ -1,7 +1,7 @@
 //! Purges that all proxies of a cluster carry out: the handle of one proxy.
 //!
-//! A purge takes effect here first and at once; that it is told to others holds nobody up. In this order: [`Purges::begin`]
-//! before the store is told, [`Purges::tell`] after. So an answer of another proxy that is looked at meanwhile is judged
+//! A purge takes effect here first and at once; that it is told to others holds nobody up. In this order: `Purges::begin`
+//! before the store is told, `Purges::tell` after. So an answer of another proxy that is looked at meanwhile is judged
 //! as if the purge had been known all along.
 
 use std::sync::Arc;

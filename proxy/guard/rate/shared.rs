@@ -2,7 +2,7 @@
 //!
 //! Redis keeps one number a client: when it will have nothing left of what it took. A client that is refused is
 //! remembered here until it may come again, so that a flood of it costs Redis nothing. Never decides when Redis does
-//! not: who asks for a [`Verdict`] and gets none asks the proxy's own limit. Neither a name in Redis nor what is
+//! not: who asks for a `Verdict` and gets none asks the proxy's own limit. Neither a name in Redis nor what is
 //! remembered here shows who the client is. Time is told, never read.
 
 use std::fmt;
