@@ -1,7 +1,5 @@
 //! A real redis-server on a port of its own, with nothing on disk; it ends with its story.
 
-#![allow(dead_code, reason = "stories to come use all of it")]
-
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
@@ -54,11 +52,6 @@ impl Redis {
     /// Its address as the file has it.
     pub fn url(&self) -> String {
         format!("redis://{}/0", self.addr)
-    }
-
-    /// Its process.
-    pub fn process(&self) -> &Process {
-        &self.process
     }
 
     /// Kills it; what was connected sees a reset or an end.
