@@ -28,7 +28,7 @@ const MAKE_KEY: &str =
 /// How to make a token.
 pub const MAKE_TOKEN: &str = "make one with `head -c 24 /dev/urandom | base64 > FILE`";
 /// Where the password of Redis comes from.
-const ASK_FOR_PASSWORD: &str =
+pub const ASK_FOR_PASSWORD: &str =
     "put into it what `requirepass` or the user's ACL says on the server, on one line";
 
 /// An upstream as written, its nodes gathered from everywhere.

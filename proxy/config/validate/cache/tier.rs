@@ -11,7 +11,7 @@ use url::Url;
 use crate::base::units::{show_duration, show_size};
 use crate::config::checked::{KeyFile, PemFile, Redis, Secret};
 use crate::config::defaults;
-use crate::config::files::TextFile;
+use crate::config::files::{ASK_FOR_PASSWORD, TextFile};
 use crate::config::fit::shorten;
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
@@ -191,8 +191,7 @@ fn password(file: &KeyFile, at: &At, problems: &mut Problems) -> Option<KeyFile>
             key: Secret::new(line),
         });
     };
-    let help = "put into it what `requirepass` or the user's ACL says on the server, on one line";
-    problems.push(Problem::error(at.place(), what).help(help));
+    problems.push(Problem::error(at.place(), what).help(ASK_FOR_PASSWORD));
     None
 }
 
