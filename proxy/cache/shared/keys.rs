@@ -12,6 +12,8 @@ use crate::cache::key::Key;
 #[derive(Debug, Clone)]
 pub struct Keys {
     prefix: Box<str>,
+    /// Read with every look: written once.
+    head: Box<str>,
 }
 
 impl Keys {
@@ -19,6 +21,7 @@ impl Keys {
     pub fn new(prefix: &str) -> Keys {
         Keys {
             prefix: prefix.into(),
+            head: format!("{prefix}:{{feed}}:head").into(),
         }
     }
 
@@ -42,8 +45,8 @@ impl Keys {
     }
 
     /// The position of the last purge.
-    pub fn head(&self) -> String {
-        format!("{}:{{feed}}:head", self.prefix)
+    pub fn head(&self) -> &str {
+        &self.head
     }
 
     /// The stream of purges.

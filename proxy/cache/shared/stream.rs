@@ -100,7 +100,7 @@ impl Stream {
     pub(super) fn new(prefix: &str) -> Stream {
         let keys = Keys::new(prefix);
         Stream {
-            head: keys.head(),
+            head: keys.head().to_owned(),
             log: keys.log(),
             keys,
             publish: Script::new(PUBLISH),

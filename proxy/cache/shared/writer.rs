@@ -144,7 +144,7 @@ impl Entries {
         });
         self.scripts().put(&Put {
             place: &place,
-            head: head.as_deref(),
+            head,
             position: job.position,
             millis: *useful,
             value: variant.as_ref().map_or(&answer[..], |(_, _, index)| index),
