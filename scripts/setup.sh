@@ -2,7 +2,8 @@
 # Installs what a machine with only Rust and git lacks to build and test Tidegate, from Debian's own packages.
 #
 #   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, redis-server 7, python3 that reads
-#                              br and zstd, curl, node, chromium with its driver
+#                              br and zstd and speaks HTTP/2, gRPC and WebSocket, curl, node, openssl, h2load, Pebble,
+#                              chromium with its driver
 #   scripts/setup.sh --build   to build only: C compiler, cmake
 #   scripts/setup.sh --bench   all of it, and wrk, haproxy and varnish for scripts/bench-peers.sh, valgrind for
 #                              scripts/bench-guard.sh
@@ -34,6 +35,8 @@ python_decodes() {
     done
     return 1
 }
+# For the scripts of the tests that run /usr/bin/python3.
+python_speaks() { /usr/bin/python3 -c 'import h2, hypercorn, grpc, websockets' 2>/dev/null; }
 curl_decodes() { [[ $(curl -V 2>/dev/null) == *brotli*zstd* ]]; }
 node_fetches() { has node && [[ $(node -p 'typeof fetch') == function ]]; }
 
@@ -66,6 +69,11 @@ if [[ $want != build ]]; then
     has redis-server && has redis-cli || need 'redis-server 7 or newer (what proxies share)' redis-server redis-tools
     has python3 || need 'python3 (an origin of the tests)' python3
     python_decodes || need 'brotli and zstandard for python3 (a client of the tests)' python3-brotli python3-zstandard
+    python_speaks || need 'h2, hypercorn, grpcio and websockets for python3 (clients and origins of the tests)' \
+        python3-h2 python3-hypercorn python3-grpcio python3-websockets
+    has openssl || need 'openssl (a client of the tests)' openssl
+    has h2load || need 'h2load (a client of the tests)' nghttp2-client
+    has pebble || need 'Pebble (a certificate authority of the tests)' pebble
     curl_decodes || need 'curl that decodes br and zstd (a client of the tests)' curl
     has chromium && has chromedriver || need 'chromium and chromedriver (read the page of the stats port)' chromium chromium-driver
     node_fetches || need 'node 18 or newer (a client of the tests)' nodejs
