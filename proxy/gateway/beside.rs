@@ -143,8 +143,9 @@ impl Plan for Asks {
             reused: old.is_some(),
             answered: false,
         });
-        let (addr, limit) = (
+        let (addr, greeting, limit) = (
             to.addr,
+            to.greeting.clone(),
             self.snapshot.config.upstreams[self.upstream]
                 .timeouts
                 .connect,
@@ -152,7 +153,7 @@ impl Plan for Asks {
         let opening = async move {
             let Some(old) = old else {
                 let most = limit.unwrap_or(Duration::MAX);
-                let opened = tokio::time::timeout(most, connect::open(addr)).await;
+                let opened = tokio::time::timeout(most, connect::open(addr, &greeting)).await;
                 return opened.unwrap_or_else(|_| Err(Error::new_up(ErrorType::ConnectTimedout)));
             };
             Ok(old)

@@ -27,6 +27,7 @@ use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::transform::eligible::Types;
+use crate::upstream::connect::Greeting;
 use crate::upstream::kept::Kept;
 use crate::upstream::peer::peer;
 use crate::wire::head::Rules;
@@ -205,6 +206,7 @@ fn upstream(
             candidates.push(candidate);
             members.push(Member {
                 addr,
+                greeting: Greeting::default(),
                 peer: peer(addr, &config.timeouts),
                 kept: kept.unwrap_or_else(|| Arc::new(Kept::new(config.timeouts.idle, now))),
                 host: host_value(addr),

@@ -8,7 +8,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 
 use super::ProbeType;
-use crate::config::checked::{Ca, Tls};
+use crate::config::checked::{Ca, NodeTls, NodeTlsVersion};
 use crate::config::defaults;
 use crate::config::files::TextFile;
 use crate::config::index::At;
@@ -23,7 +23,7 @@ pub fn check(
     file: Option<&TextFile>,
     at: &At,
     problems: &mut Problems,
-) -> Option<Tls> {
+) -> Option<NodeTls> {
     let https = kind == ProbeType::Https;
     let on = words::flag(keys.tls.as_deref(), &at.key("tls"), https, problems);
     if https && !on {
@@ -53,7 +53,13 @@ pub fn check(
         problems.push(problem.help("remove `verify: false`: with the right `ca` it is not needed"));
     }
     let ca = file.and_then(|file| authorities(file, &at.key("ca"), problems));
-    Some(Tls { verify, ca })
+    Some(NodeTls {
+        sni: None,
+        verify,
+        ca,
+        identity: None,
+        min_version: NodeTlsVersion::default(),
+    })
 }
 
 /// The certificates of a file; `None` when one of them is none, which is told.
