@@ -28,7 +28,7 @@ pub use compress::{AcceptEncoding, Compress, Decode, LEVELS, Minify, Recompress}
 pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
 pub use health::{Asking, BodyMatch, Health, HttpProbe, InitialHealth, Probe, codes};
-pub use node_tls::{Ca, Identity, NodeTls, NodeTlsVersion};
+pub use node_tls::{Ca, Identity, NodeTls, NodeTlsVersion, ProxyProtocol};
 pub use sticky::{
     KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 
-use super::NodeTls;
+use super::{NodeTls, ProxyProtocol};
 
 /// Active health checks.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,8 @@ pub struct Asking {
     pub port: Option<u16>,
     /// How TLS is spoken; `None`: it is not.
     pub tls: Option<NodeTls>,
+    /// How the node is told that nobody's connection comes; `None`: it is not.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// From one probe to the next (jittered by a tenth).
     pub interval: Duration,
     /// The same while the node is unhealthy.

@@ -23,6 +23,19 @@ pub struct NodeTls {
     pub min_version: NodeTlsVersion,
 }
 
+impl Default for NodeTls {
+    /// What `tls: true` is.
+    fn default() -> Self {
+        NodeTls {
+            sni: None,
+            verify: crate::config::defaults::NODE_TLS_VERIFY,
+            ca: None,
+            identity: None,
+            min_version: NodeTlsVersion::default(),
+        }
+    }
+}
+
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NodeTlsVersion {
@@ -31,6 +44,15 @@ pub enum NodeTlsVersion {
     V1_2,
     /// RFC 8446.
     V1_3,
+}
+
+/// How a node is told whose connection it is (PROXY protocol, HAProxy's specification of 2020).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text (§2.1).
+    V1,
+    /// Bytes (§2.2).
+    V2,
 }
 
 /// A file of authorities, read with the configuration.

@@ -74,7 +74,7 @@ impl Prober {
         Prober {
             addr,
             opening: Opening::new(
-                asking.tls.as_ref(),
+                (asking.tls.as_ref(), asking.proxy_protocol),
                 asking.host.as_ref(),
                 addr.ip(),
                 protocol,

@@ -96,9 +96,14 @@ impl Speaker {
         self.dial(Resumption::disabled, host, ip)
     }
 
-    fn dial(&self, memory: impl Fn() -> Resumption, host: Option<&str>, ip: IpAddr) -> Dial {
+    /// Whom the certificate of such a node must name.
+    pub fn name(&self, host: Option<&str>, ip: IpAddr) -> ServerName<'static> {
         let named = self.is.sni.as_deref().or(host);
         let named = named.and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        named.unwrap_or_else(|| ServerName::IpAddress(ip.into()))
+    }
+
+    fn dial(&self, memory: impl Fn() -> Resumption, host: Option<&str>, ip: IpAddr) -> Dial {
         let connector = |config: &Arc<ClientConfig>| {
             let mut config = ClientConfig::clone(config);
             config.resumption = memory();
@@ -106,7 +111,7 @@ impl Speaker {
         };
         Dial {
             connector: (self.config.as_ref()).map(connector).map_err(Clone::clone),
-            name: named.unwrap_or_else(|| ServerName::IpAddress(ip.into())),
+            name: self.name(host, ip),
             must_agree: self.protocol == Protocol::Http2,
         }
     }
@@ -131,6 +136,11 @@ impl fmt::Debug for Dial {
 }
 
 impl Dial {
+    /// Whether the node must have a certificate for this name.
+    pub fn is_to(&self, name: &ServerName<'_>) -> bool {
+        self.name == *name
+    }
+
     /// The handshake, over a connection that stands. Takes as long as the node does: whoever asks has the limit.
     ///
     /// # Errors
