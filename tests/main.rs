@@ -44,6 +44,7 @@ mod limits_per_client;
 mod metrics;
 mod names;
 mod node_answers;
+mod nodes_tls;
 mod page;
 mod places;
 mod pool;
