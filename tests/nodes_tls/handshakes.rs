@@ -119,7 +119,8 @@ async fn who_speaks_plain_http_is_told_of_as_one_that_speaks_no_tls() {
     let tide = Tidegate::run(web("tls: { verify: false }", nodes)).await;
     assert_eq!(tide.get("/").await.status, 502);
     let node = tide.node("web/app-1").await;
-    assert_eq!(node["reason"], "it does not speak TLS", "{node}");
+    let reason = node["reason"].as_str().unwrap();
+    assert!(reason.starts_with("it does not speak TLS"), "{reason}");
 }
 
 #[tokio::test]

@@ -45,16 +45,13 @@ async fn nothing_is_lost_with_connections_that_the_node_closed() {
         // In good order, and without a word.
         match n % 3 {
             0 => secure.door.cut(),
-            _ => secure
-                .app
-                .answers(|seen| Reply::usual(seen).field("Connection", "close")),
+            _ => secure.door.close(),
         }
         eventually("closed", ms(2_000), async || {
             let open = secure.app.open_connections();
             check(open == 0, format!("{open} open"))
         })
         .await;
-        secure.app.answers(Reply::usual);
     }
     assert_eq!(secure.app.requests(), 20);
 }

@@ -34,7 +34,7 @@ async fn nginx_that_demands_a_certificate_is_served() {
         },
         " ssl",
         "ssl_certificate site.pem; ssl_certificate_key site.key;
-         ssl_client_certificate clients.pem; ssl_verify_client on;
+         ssl_protocols TLSv1.2 TLSv1.3; ssl_client_certificate clients.pem; ssl_verify_client on;
          add_header X-Client $ssl_client_s_dn always; add_header X-Tls $ssl_protocol; add_header X-Reused $ssl_session_reused;",
     )
     .await;

@@ -428,11 +428,8 @@ pub async fn ports(process: &Process) -> (SocketAddr, SocketAddr) {
 
 fn port(line: &str, after: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(after)?;
-    let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
-    rest[..end.unwrap_or(rest.len())]
-        .trim_end_matches('.')
-        .parse()
-        .ok()
+    let word = rest.split_whitespace().next()?;
+    word.trim_end_matches(['.', ',']).parse().ok()
 }
 
 /// The smallest configuration: one upstream `web` with these keys (a line each) and nodes, and a route to it.

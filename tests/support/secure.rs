@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{CertificateParams, date_time_ymd};
-use tokio::io::{AsyncReadExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -94,8 +94,8 @@ struct Told {
     resumed: AtomicUsize,
     refused: AtomicUsize,
     preludes: Mutex<Vec<Vec<u8>>>,
-    /// Connections break off when it changes.
-    cuts: watch::Sender<usize>,
+    /// Connections end when it changes: in good order or not.
+    ends: watch::Sender<(usize, bool)>,
 }
 
 impl SecureDoor {
@@ -115,7 +115,7 @@ impl SecureDoor {
                 resumed: AtomicUsize::new(0),
                 refused: AtomicUsize::new(0),
                 preludes: Mutex::default(),
-                cuts: watch::Sender::new(0),
+                ends: watch::Sender::new((0, true)),
             }),
         };
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -150,12 +150,17 @@ impl SecureDoor {
 
     /// Closes every connection without a word of TLS, as whoever stands between may.
     pub fn cut(&self) {
-        self.told.cuts.send_modify(|n| *n += 1);
+        self.told.ends.send_modify(|end| *end = (end.0 + 1, false));
+    }
+
+    /// Closes every connection as TLS wants it: with a last word (`close_notify`).
+    pub fn close(&self) {
+        self.told.ends.send_modify(|end| *end = (end.0 + 1, true));
     }
 }
 
 async fn pass(mut stream: TcpStream, acceptor: TlsAcceptor, behind: SocketAddr, told: Arc<Told>) {
-    let mut cuts = told.cuts.subscribe();
+    let mut ends = told.ends.subscribe();
     let mut prelude = vec![0; told.prelude];
     if stream.read_exact(&mut prelude).await.is_err() {
         return;
@@ -174,6 +179,11 @@ async fn pass(mut stream: TcpStream, acceptor: TlsAcceptor, behind: SocketAddr, 
     };
     tokio::select! {
         _ = copy_bidirectional(&mut outside, &mut inside) => {}
-        _ = cuts.changed() => {}
+        _ = ends.changed() => {
+            let in_order = ends.borrow().1;
+            if in_order {
+                let _ = outside.shutdown().await;
+            }
+        }
     }
 }
