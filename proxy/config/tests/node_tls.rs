@@ -77,8 +77,8 @@ fn what_is_in_force_is_told_and_loads_again() {
     let changes = diff::diff(good(&plain), good(&loaded));
     let words: Vec<String> = changes.iter().map(ToString::to_string).collect();
     for change in [
-        "upstream web: tls off -> on",
-        "upstream web: proxy_protocol off -> v1",
+        "upstream web: tls off → on",
+        "upstream web: proxy_protocol off → v1",
     ] {
         assert!(words.iter().any(|w| w.starts_with(change)), "{words:?}");
     }
