@@ -40,6 +40,8 @@ pub enum End {
     BreakerOpen,
     /// The node's drain was over before the request was.
     DrainTimeout,
+    /// Nothing passed through the tunnel for as long as it may be silent.
+    TunnelIdle,
     /// The whole-request limit passed.
     RequestTimeout,
     /// The process stopped before the request was done.
@@ -165,7 +167,7 @@ impl Refusal {
 
 impl End {
     /// Every value but the refusals, which [`Refusal::ALL`] has.
-    pub const TAKEN_IN: [End; 19] = [
+    pub const TAKEN_IN: [End; 20] = [
         End::Ok,
         End::ClientAbort,
         End::ClientTimeout,
@@ -182,6 +184,7 @@ impl End {
         End::QueueTimeout,
         End::BreakerOpen,
         End::DrainTimeout,
+        End::TunnelIdle,
         End::RequestTimeout,
         End::Stopped,
         End::Internal,
@@ -206,6 +209,7 @@ impl End {
             End::BreakerOpen => "breaker_open",
             End::NoNode => "no_node",
             End::DrainTimeout => "drain_timeout",
+            End::TunnelIdle => "tunnel_idle",
             End::RequestTimeout => "request_timeout",
             End::Stopped => "stopped",
             End::Internal => "internal",
@@ -233,7 +237,7 @@ impl End {
     /// The answer that belongs to this ending when nothing has been sent yet. `None`: nobody is there to read one.
     pub fn status(self) -> Option<StatusCode> {
         Some(match self {
-            End::Ok | End::ClientAbort => return None,
+            End::Ok | End::ClientAbort | End::TunnelIdle => return None,
             End::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             End::BadRequest => StatusCode::BAD_REQUEST,
             End::UpstreamReset

@@ -18,3 +18,5 @@ pub mod patience;
 pub mod peer;
 /// One health probe.
 pub mod probe;
+/// A connection that became a tunnel.
+pub mod tunnel;
