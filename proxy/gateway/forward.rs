@@ -15,12 +15,12 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Attempt, Ctx};
 use super::encode::asks;
 use super::lookup::{self, status};
-use super::{again, answer, beside, key, line, split, sticky, tunnel};
+use super::{again, announce, answer, beside, key, line, split, sticky, tunnel};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
 use crate::upstream::classify;
-use crate::upstream::connect::Connect;
+use crate::upstream::connect::{Connect, Greeting, Way};
 use crate::upstream::headers::{Added, Told, are_end_to_end, to_node};
 use crate::upstream::patience::Patience;
 use crate::upstream::peer::bound_by;
@@ -173,7 +173,14 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
     let added = Added::default();
     ctx.added = Some(added.clone());
-    let connect = Connect::new(old, kept, added, full, little, patience, hedge);
+    let way = match old {
+        Some(stream) => Way::Kept(stream),
+        None => Way::New(Greeting {
+            prelude: announce::prelude(ctx),
+            ..to.greeting.clone()
+        }),
+    };
+    let connect = Connect::new(way, kept, added, full, little, patience, hedge);
     options.custom_l4 = Some(Arc::new(connect.with_tunnel(wanted)));
     Ok(peer)
 }

@@ -163,6 +163,11 @@ impl Node {
         Node { listener, addr }
     }
 
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// The entry of the file.
     pub fn entry(&self) -> String {
         format!("[{{ addr: \"{}\", id: app-1 }}]", self.addr)
