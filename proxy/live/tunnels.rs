@@ -86,14 +86,14 @@ impl Tunnels {
     /// second.
     pub fn look(&self, now: Instant) {
         let due = |one: &mut One| one.look(now);
-        self.each(due).into_iter().for_each(Due::is_done);
+        self.each(due).into_iter().for_each(Due::happens);
     }
 
     /// Ends all of them, because of this: both sides of each are told, and have a moment to answer. Comes back when all
     /// are gone, within two seconds.
     pub async fn end(&self, why: End, now: Instant) {
         let due = |one: &mut One| Some(one.ends(why, now));
-        self.each(due).into_iter().for_each(Due::is_done);
+        self.each(due).into_iter().for_each(Due::happens);
         let all_gone = async {
             while self.count() > 0 {
                 self.empty.notified().await;
@@ -118,7 +118,7 @@ enum Due {
 }
 
 impl Due {
-    fn is_done(self) {
+    fn happens(self) {
         match self {
             Due::Close(tunnel, why) => tunnel.close(why),
             Due::Cut(task) => task.abort(),
