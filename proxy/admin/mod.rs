@@ -9,6 +9,7 @@ use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -68,10 +69,10 @@ mod tick;
 /// Shapes of the answers.
 pub mod views;
 
-/// Serves the stats port until the process ends.
-pub async fn serve(listener: TcpListener, control: Arc<Control>) {
+/// Serves the stats port until the process ends, or another one serves it (`leaves`).
+pub async fn serve(listener: TcpListener, control: Arc<Control>, leaves: watch::Receiver<bool>) {
     let door = Arc::new(door::Door::new(control.clone()));
-    serve::run(listener, router(control, door.clone()), door).await;
+    serve::run(listener, router(control, door.clone()), door, leaves).await;
 }
 
 #[derive(OpenApi)]

@@ -236,7 +236,8 @@ pub async fn watch_over(crowd: Arc<Crowd>, control: Arc<Control>, shutdown: Shut
             changed = cuts.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(pause) => {}
         }
-        if *shutdown.borrow() {
+        // Beside a process that serves, those who idle may stay until their next answer.
+        if *shutdown.borrow() && !control.lifecycle.is_patient() {
             stopping_since.get_or_insert_with(Instant::now);
         }
         let last_call_is_over = stopping_since.is_some_and(|at| at.elapsed() >= LAST_CALL);

@@ -10,6 +10,8 @@ pub mod control;
 pub mod doors;
 /// The one place where the generation in use is held.
 pub mod hold;
+/// Wishes to be replaced by the binary on the disk.
+pub mod handover;
 /// Running, stopping, stopped.
 pub mod lifecycle;
 /// What the operator changed at run time.
