@@ -65,4 +65,5 @@ mod sticky;
 mod strangers;
 mod time_limits;
 mod tunnels;
+mod upgrade;
 mod watching;

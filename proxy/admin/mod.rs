@@ -66,6 +66,8 @@ mod status;
 mod stream;
 /// One such second.
 mod tick;
+/// Another process takes over.
+mod upgrade;
 /// Shapes of the answers.
 pub mod views;
 
@@ -102,6 +104,7 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(stream::routes())
         .merge(nodes::routes())
         .merge(drift::routes())
+        .merge(upgrade::routes())
 }
 
 fn router(control: Arc<Control>, door: Arc<door::Door>) -> Router {

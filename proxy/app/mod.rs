@@ -62,6 +62,7 @@ fn carry_out(cli: Cli) -> ExitCode {
             demo::demo(&args)
         }
         Command::Reload(args) => client::reload(&args),
+        Command::Upgrade(args) => client::upgrade(&args),
         Command::Status(args) => client::status(&args),
         Command::Drain(args) => client::drain(&args),
         Command::Undrain(args) => client::verb(&args, "undrain"),

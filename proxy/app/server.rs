@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::activation::{Inherited, Role};
 use super::listen;
@@ -124,9 +124,14 @@ fn start_and_serve(
         main.block_on(settle(&control, &before.hello));
     }
     let open = accept(&data, ports.data, &crowd, &control, &stop_accepting)?;
-    if let Some(listener) = ports.admin {
-        serve_admin(listener, control.clone(), leave_stats.subscribe())?;
-    }
+    let stats = match ports.admin {
+        Some(listener) => Some(serve_admin(
+            listener,
+            control.clone(),
+            leave_stats.subscribe(),
+        )?),
+        None => None,
+    };
     if let Some(before) = predecessor.take() {
         tracing::info!("process {} hands over to this one", before.hello.pid);
         before.serves(open);
@@ -146,6 +151,10 @@ fn start_and_serve(
             heir = succession::found(&control, &estate, of) => {
                 running.hand_over(heir, &notify, &leave_stats).await;
                 running.drain(&mut signals).await;
+                // Whoever asked for it has the answer by then: it ends by itself.
+                if let Some(stats) = stats {
+                    let _ = stats.await;
+                }
             }
         }
         peers::leave(&control).await;
@@ -262,21 +271,25 @@ fn accept(
     Ok(open)
 }
 
+/// Serves the stats port. What is returned ends once nobody is served any more, after `leaves`.
 fn serve_admin(
     listener: TcpListener,
     control: Arc<Control>,
     leaves: watch::Receiver<bool>,
-) -> Result<(), String> {
+) -> Result<oneshot::Receiver<()>, String> {
     let addr = listener
         .local_addr()
         .map_err(|e| format!("the stats port was lost: {e}"))?;
     tracing::info!("stats port on {addr}");
+    let (over, is_over) = oneshot::channel();
     side_thread("stats", async move {
+        let _over = over; // dropped at the end, and that is the word
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => admin::serve(listener, control, leaves).await,
             Err(e) => tracing::error!("the stats port is gone: {e}; requests are served on"),
         }
-    })
+    })?;
+    Ok(is_over)
 }
 
 /// Starts the threads that compress behind the answers.

@@ -52,7 +52,12 @@ impl Running<'_> {
         }
     }
 
-    async fn in_good_order(&self, Shutdown { pre_stop, grace, .. }: &Shutdown) {
+    async fn in_good_order(
+        &self,
+        Shutdown {
+            pre_stop, grace, ..
+        }: &Shutdown,
+    ) {
         sleep(*pre_stop).await;
         self.accept_no_more();
         self.finish(*grace).await;
@@ -61,10 +66,7 @@ impl Running<'_> {
     /// Accepts no more and waits until all that is under way is finished, at most as long as `grace`.
     async fn finish(&self, grace: Duration) {
         let closed = Instant::now();
-        tracing::info!(
-            "accepting no more, {} requests in flight",
-            self.in_flight()
-        );
+        tracing::info!("accepting no more, {} requests in flight", self.in_flight());
         let idle_may_come = || self.open() > 0 && closed.elapsed() < IDLE_ARE_GONE;
         while self.is_busy() || idle_may_come() {
             if closed.elapsed() >= grace {

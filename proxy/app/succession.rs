@@ -48,7 +48,10 @@ pub async fn found(control: &Arc<Control>, estate: &Estate, of: Replaces) -> Hei
                 };
             }
             Err(why) => {
-                tracing::error!("{}: the upgrade failed, this process serves on: {why}", ask.by);
+                tracing::error!(
+                    "{}: the upgrade failed, this process serves on: {why}",
+                    ask.by
+                );
                 control.note_no_successor(&why);
                 control.handover.is_over();
                 // Whoever asked may have left.
@@ -107,7 +110,9 @@ fn is_settled(control: &Control) -> bool {
     let (snapshot, now) = (control.hold.load(), Instant::now());
     let untried = || {
         let nodes = snapshot.upstreams.iter().flat_map(|u| u.pool.candidates());
-        nodes.filter(|c| c.takes_new()).any(|c| c.node.fitness(now) == Fitness::Untried)
+        nodes
+            .filter(|c| c.takes_new())
+            .any(|c| c.node.fitness(now) == Fitness::Untried)
     };
     snapshot.not_ready(now).is_empty() && !untried()
 }

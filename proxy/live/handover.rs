@@ -68,7 +68,11 @@ impl Handover {
     ///
     /// # Errors
     /// When it is not even tried.
-    pub fn ask(&self, by: String, patience: Duration) -> Result<oneshot::Receiver<Outcome>, NotNow> {
+    pub fn ask(
+        &self,
+        by: String,
+        patience: Duration,
+    ) -> Result<oneshot::Receiver<Outcome>, NotNow> {
         if self.asks.is_closed() {
             return Err(NotNow::Unheard);
         }

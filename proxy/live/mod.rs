@@ -8,10 +8,10 @@ pub mod clock;
 pub mod control;
 /// Who may come in, and how often.
 pub mod doors;
-/// The one place where the generation in use is held.
-pub mod hold;
 /// Wishes to be replaced by the binary on the disk.
 pub mod handover;
+/// The one place where the generation in use is held.
+pub mod hold;
 /// Running, stopping, stopped.
 pub mod lifecycle;
 /// What the operator changed at run time.

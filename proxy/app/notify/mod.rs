@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::MissedTickBehavior;
 
 /// Whether the threads that serve requests still do.
 mod pulse;
@@ -115,6 +116,8 @@ impl Notify {
         let beat = self.watchdog.map(|limit| limit / 2);
         let mut looks = tokio::time::interval(LOOK);
         let mut beats = tokio::time::interval(beat.unwrap_or(LOOK));
+        // Late once is no reason to be early the next time.
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = String::new();
         let mut before = None;
         loop {
@@ -168,7 +171,10 @@ mod tests {
         let name = format!("@tidegate-test-{}", std::process::id());
         let hidden = SocketAddr::from_abstract_name(&name.as_bytes()[1..]).unwrap();
         let managers = [
-            (UnixDatagram::bind(&path).unwrap(), path.clone().into_os_string()),
+            (
+                UnixDatagram::bind(&path).unwrap(),
+                path.clone().into_os_string(),
+            ),
             (UnixDatagram::bind_addr(&hidden).unwrap(), name.into()),
         ];
         for (manager, name) in &managers {

@@ -49,11 +49,15 @@ impl Hello {
 
     fn read(line: &str) -> Option<Self> {
         let said: Value = serde_json::from_str(line).ok()?;
-        let key = said["key"].as_str().and_then(|key| STANDARD.decode(key).ok());
+        let key = said["key"]
+            .as_str()
+            .and_then(|key| STANDARD.decode(key).ok());
         Some(Hello {
             pid: u32::try_from(said["pid"].as_u64()?).ok()?,
             version: said["version"].as_str().unwrap_or("unknown").into(),
-            key: key.filter(|key| key.len() >= Secret::LEAST).map(Secret::new),
+            key: key
+                .filter(|key| key.len() >= Secret::LEAST)
+                .map(Secret::new),
             changes: said["changes"].clone(),
         })
     }
@@ -132,7 +136,12 @@ mod tests {
     fn what_another_version_adds_or_leaves_out_does_no_harm() {
         let read = Hello::read(r#"{"pid":7,"later":[1]}"#).unwrap();
         assert!(read.key.is_none() && read.changes.is_null());
-        assert!(Hello::read(r#"{"pid":7,"key":"c2hvcnQ="}"#).unwrap().key.is_none());
+        assert!(
+            Hello::read(r#"{"pid":7,"key":"c2hvcnQ="}"#)
+                .unwrap()
+                .key
+                .is_none()
+        );
         assert!(Hello::read("what?").is_none());
         assert_eq!(Said::read("{}"), None);
     }

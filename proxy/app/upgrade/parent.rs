@@ -96,6 +96,7 @@ impl Estate {
             // Of a service manager to this process alone.
             .env_remove("LISTEN_PID")
             .env_remove("LISTEN_PIDFDID")
+            .env_remove("LISTEN_FDS_FIRST_FD")
             .env_remove("WATCHDOG_PID")
             .env("LISTEN_FDS", mappings.len().to_string())
             .env("LISTEN_FDNAMES", names.join(":"));
@@ -117,16 +118,20 @@ impl Estate {
     /// What is passed on, with the names it goes by: every port, and the way to us.
     fn named(&self, way: OwnedFd) -> std::io::Result<(Vec<String>, Vec<FdMapping>)> {
         let ports = self.ports.lock();
-        let copies = ports.iter().map(|(name, port)| Ok((name.clone(), port.try_clone()?.into())));
+        let copies = ports
+            .iter()
+            .map(|(name, port)| Ok((name.clone(), port.try_clone()?.into())));
         let all = copies.chain([Ok((HANDOVER.to_string(), way))]);
         let (names, copies): (Vec<String>, Vec<OwnedFd>) = all
             .collect::<std::io::Result<Vec<_>>>()?
             .into_iter()
             .unzip();
-        let mappings = (FIRST..).zip(copies).map(|(child_fd, parent_fd)| FdMapping {
-            parent_fd,
-            child_fd,
-        });
+        let mappings = (FIRST..)
+            .zip(copies)
+            .map(|(child_fd, parent_fd)| FdMapping {
+                parent_fd,
+                child_fd,
+            });
         Ok((names, mappings.collect()))
     }
 }
@@ -181,7 +186,8 @@ impl Fledgling {
         let mut line = String::new();
         let mut bounded = (&mut self.stream).take(LONGEST as u64);
         bounded.read_line(&mut line).await?;
-        Said::read(&line).ok_or_else(|| std::io::Error::other("it closed the way to us without a word"))
+        Said::read(&line)
+            .ok_or_else(|| std::io::Error::other("it closed the way to us without a word"))
     }
 
     /// It serves, and knows from now on that this one does not. Whoever is returned is to be waited for.

@@ -26,8 +26,8 @@ impl Overlay {
                 })
             })
         });
-        let removed =
-            (self.removed.iter()).map(|(upstream, node)| json!({ "upstream": upstream, "node": node }));
+        let removed = (self.removed.iter())
+            .map(|(upstream, node)| json!({ "upstream": upstream, "node": node }));
         json!({
             "removed": removed.collect::<Vec<_>>(),
             "added": added.collect::<Vec<_>>(),
@@ -102,7 +102,9 @@ fn addr(addr: &NodeAddr) -> String {
 
 fn intent(word: &Value) -> Option<Intent> {
     let word = word.as_str()?;
-    Intent::ALL.into_iter().find(|intent| intent.as_str() == word)
+    Intent::ALL
+        .into_iter()
+        .find(|intent| intent.as_str() == word)
 }
 
 fn weight(number: &Value) -> Option<u32> {
@@ -153,7 +155,12 @@ mod tests {
         assert_eq!(unread, 0);
         assert_eq!(
             verbs,
-            [("app-2", &Verb::Remove), ("a", &a), ("b", &b), ("app-1", &set)]
+            [
+                ("app-2", &Verb::Remove),
+                ("a", &a),
+                ("b", &b),
+                ("app-1", &set)
+            ]
         );
     }
 
