@@ -61,6 +61,7 @@ pub async fn run(
     loop {
         let leaving = leaves.clone();
         tokio::select! {
+            biased;
             () = is_time(&mut leaves) => break,
             _ = tell.tick() => {
                 door.tell(Instant::now());

@@ -97,8 +97,9 @@ impl Running<'_> {
             "upgrade: process {pid} (version {}) serves from now on",
             successor.version
         );
-        let _ = answer.send(Ok(successor));
+        // Whoever asked and asks again is to meet the one that serves.
         leave_stats.send_replace(true);
+        let _ = answer.send(Ok(successor));
         if let Some(child) = child {
             tokio::spawn(succession::mourn(child, pid));
         }

@@ -17,7 +17,7 @@ async fn with_an_app() -> (Origin, Reign) {
 /// It serves as before, and its answer, log and events say `why`.
 async fn is_refused(reign: &Reign, body: &str, why: &str) {
     let before = reign.pid().await;
-    let load = Load::at(200).start(reign.addr());
+    let load = Load::at(200).count(40).start(reign.addr());
     let answer = reign.asks(body).await;
     assert_eq!(answer.status, 422, "{}", answer.text());
     let detail = answer.json()["detail"]
@@ -29,7 +29,7 @@ async fn is_refused(reign: &Reign, body: &str, why: &str) {
         .says("the upgrade failed, this process serves on")
         .await;
     assert!(!reign.events(why).await.is_empty(), "an event says {why:?}");
-    load.stop().await.nothing_failed_of(1);
+    load.done().await.nothing_failed_of(40);
     assert_eq!(reign.pid().await, before);
     reign.put_back();
 }

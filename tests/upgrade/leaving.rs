@@ -51,6 +51,10 @@ async fn a_long_answer_arrives_whole_from_the_process_that_began_it() {
     app.holds(1).await;
     reign.upgrade().await;
     assert!(client.answer("GET").await.unwrap().body == body);
+    // The head that it had already promised another answer.
+    app.answers(Reply::usual);
+    let last = client.ask(&Request::get("/")).await.unwrap();
+    assert_eq!((last.status, last.stays_open), (200, false));
     assert_eq!(reign.process().gone(ms(5_000)).await, 0);
 }
 
