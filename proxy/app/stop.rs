@@ -12,6 +12,7 @@ use super::notify::Notify;
 use super::signals::Signals;
 use super::succession::{self, Heir};
 use super::upgrade::Estate;
+use crate::base::reason::End;
 use crate::base::units::show_duration;
 use crate::config::checked::Shutdown;
 use crate::gateway::crowd::Crowd;
@@ -74,10 +75,15 @@ impl Running<'_> {
                     "out of patience after {grace:?}: {} requests are cut",
                     self.in_flight()
                 );
-                return;
+                return self.end_tunnels().await;
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Whoever only listens learns that it is over, and can come again elsewhere.
+    async fn end_tunnels(&self) {
+        self.control.tunnels.end(End::Stopped, Instant::now()).await;
     }
 
     /// Another process serves: from now on nobody new comes to this one, on any port.
@@ -92,7 +98,7 @@ impl Running<'_> {
         self.accept_no_more();
         // Before it hears that it is on its own: what it says counts only once the manager knows who it is.
         notify.hands_over(pid);
-        let child = process.is_on_its_own().await;
+        let child = process.set_free().await;
         tracing::info!(
             "upgrade: process {pid} (version {}) serves from now on",
             successor.version
@@ -134,7 +140,7 @@ impl Running<'_> {
             if begun.elapsed() >= limit {
                 self.control.lifecycle.lose_patience();
                 // Who idles hears the last call; who works has had their time.
-                sleep(IDLE_ARE_GONE).await;
+                tokio::join!(sleep(IDLE_ARE_GONE), self.end_tunnels());
                 if self.is_busy() {
                     tracing::warn!(
                         "out of patience after {} (`shutdown.handover`): {} requests are cut",

@@ -9,6 +9,7 @@ use crate::support::client::{Client, Request};
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::web;
 use crate::support::reply::Reply;
+use crate::support::websocket::{End, Node, TEXT};
 use crate::support::{Gate, ms, took_about};
 
 async fn with_shutdown(shutdown: &str) -> (Origin, Reign) {
@@ -126,4 +127,21 @@ async fn it_reloads_no_more_and_says_who_does() {
     let told = reign.log().matches("shutdown.grace 20s → 21s").count();
     assert_eq!(told, 1, "{}", reign.log());
     assert_eq!(reign.pid().await, next);
+}
+
+#[tokio::test]
+async fn a_websocket_goes_on_and_is_sent_away_when_patience_ends() {
+    let node = Node::open().await;
+    let yaml = format!("shutdown: {{ handover: 1s }}\n{}", web("", node.entry()));
+    let reign = Reign::begin(&yaml).await;
+    let chat = Request::websocket("/chat");
+    let ((mut client, _), (mut app, _)) =
+        tokio::join!(End::opens(reign.addr(), &chat), node.agrees("", b""));
+    reign.upgrade().await;
+    let began = Instant::now();
+    client.says(TEXT, b"still here").await;
+    assert_eq!(app.hears().await.unwrap().payload, b"still here");
+    tokio::join!(client.is_sent_away(), app.is_sent_away());
+    took_about(began, ms(1_000));
+    assert_eq!(reign.process().gone(ms(5_000)).await, 0);
 }

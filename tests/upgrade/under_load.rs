@@ -13,6 +13,7 @@ use crate::support::load::Load;
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
 use crate::support::reply::Reply;
+use crate::support::websocket::{TEXT, frame};
 use crate::support::{Gate, check, eventually, ms};
 
 const UPGRADES: usize = 20;
@@ -98,9 +99,9 @@ async fn twenty_upgrades_refuse_nobody_and_reset_nobody() {
         })
         .await;
         pids.push(reign.upgrade().await);
-        let said = format!("still here {n:02}");
-        chat.send_bytes(said.as_bytes()).await.unwrap();
-        assert_eq!(chat.exactly(said.len()).await.unwrap(), said.as_bytes());
+        let said = frame(TEXT, format!("still here {n:02}").as_bytes(), true);
+        chat.send_bytes(&said).await.unwrap();
+        assert_eq!(chat.exactly(said.len()).await.unwrap(), said);
     }
     stop.open();
     let tally = load.stop().await;

@@ -92,8 +92,8 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(feel(), Ok(()), "nothing to do is no fault");
         }
-        let (hangs, is_held) = mpsc::channel();
-        let (free, held) = mpsc::channel::<()>();
+        let (hangs, is_held) = mpsc::sync_channel(1);
+        let (free, held) = mpsc::sync_channel::<()>(1);
         data.spawn(async move {
             hangs.send(()).unwrap();
             let _ = held.recv();

@@ -191,7 +191,7 @@ impl Fledgling {
     }
 
     /// It serves, and knows from now on that this one does not. Whoever is returned is to be waited for.
-    pub async fn is_on_its_own(mut self) -> Option<Child> {
+    pub async fn set_free(mut self) -> Option<Child> {
         // If it has gone meanwhile, who waits for it says so.
         let _ = timeout(LAST_WORDS, self.stream.write_all(b"yours\n")).await;
         self.child.take()
