@@ -1,5 +1,7 @@
 //! A next process that does not come to serve: the one that runs is none the worse, and says why.
 
+use std::os::unix::fs::PermissionsExt;
+
 use nix::sys::signal::Signal;
 
 use super::{Reign, is_gone};
@@ -89,8 +91,12 @@ async fn no_binary_and_one_that_cannot_run_are_told() {
     std::fs::remove_file(reign.dir().join("tidegate")).unwrap();
     is_refused(&reign, "", "there is no program").await;
     reign.replace_by("exit 0");
-    std::fs::write(reign.dir().join("tidegate"), "\0\0\0no program").unwrap();
+    let file = reign.dir().join("tidegate");
+    std::fs::write(&file, "#!/nowhere/at/all\n").unwrap();
     is_refused(&reign, "", "cannot start").await;
+    reign.replace_by("exit 0");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    is_refused(&reign, "", "there is no program").await;
 }
 
 #[tokio::test]
