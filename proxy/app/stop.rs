@@ -140,7 +140,7 @@ impl Running<'_> {
             if begun.elapsed() >= limit {
                 self.control.lifecycle.lose_patience();
                 // Who idles hears the last call; who works has had their time.
-                tokio::join!(sleep(IDLE_ARE_GONE), self.end_tunnels());
+                tokio::join!(self.idle_leave(), self.end_tunnels());
                 if self.is_busy() {
                     tracing::warn!(
                         "out of patience after {} (`shutdown.handover`): {} requests are cut",
@@ -150,6 +150,14 @@ impl Running<'_> {
                 }
                 return;
             }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until those who idle have heard the last call.
+    async fn idle_leave(&self) {
+        let begun = Instant::now();
+        while self.open() > 0 && begun.elapsed() < 2 * IDLE_ARE_GONE {
             sleep(LOOK).await;
         }
     }
