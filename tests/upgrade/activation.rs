@@ -7,9 +7,10 @@ use command_fds::{CommandFdExt, FdMapping};
 
 use super::folder;
 use crate::support::client::{Client, Request};
+use crate::support::eventually;
 use crate::support::origin::{Origin, nodes};
 use crate::support::process::{Done, finish};
-use crate::support::proxy::{Tidegate, web};
+use crate::support::proxy::{SOON, Tidegate, web};
 
 /// A command that gets these sockets, with the words about them that systemd would say; `pid`: to whom.
 fn activated(dir: &std::path::Path, sockets: &[&TcpListener], pid: &str) -> Command {
@@ -71,6 +72,27 @@ async fn a_socket_that_came_is_used_a_missing_one_opened_and_an_upgrade_passes_b
     for port in [first, second] {
         assert_eq!(answers(port).await, 200, "{port}");
     }
+}
+
+#[tokio::test]
+async fn who_came_before_there_was_a_proxy_is_answered_as_systemd_starts_it() {
+    let port = listener().1;
+    let (_app, yaml) = file(&[port]).await;
+    let dir = folder(&yaml);
+    let mut command = Command::new("systemd-socket-activate");
+    command.arg(format!("--listen={port}"));
+    command.arg(dir.path().join("tidegate")).args(["run", "-c"]);
+    command.arg(dir.path().join("tidegate.yaml"));
+    // It starts the proxy when somebody comes.
+    let early = async {
+        let connected = async || Client::connect(port).await.map_err(|e| e.to_string());
+        let mut client = eventually("the port is open", SOON, connected).await;
+        client.ask(&Request::get("/")).await.unwrap().status
+    };
+    let (tide, early) = tokio::join!(Tidegate::run_leading(&mut command, dir), early);
+    assert_eq!(early, 200);
+    assert_eq!(tide.addrs(), [port]);
+    assert_eq!(answers(port).await, 200);
 }
 
 async fn refuses(command: &mut Command) -> Done {
