@@ -67,5 +67,6 @@ mod sticky;
 mod strangers;
 mod time_limits;
 mod tunnels;
+mod upgrade;
 mod watching;
 mod websocket;

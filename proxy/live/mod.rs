@@ -10,6 +10,8 @@ pub mod control;
 pub mod doors;
 /// How connections to nodes begin.
 mod greetings;
+/// Wishes to be replaced by the binary on the disk.
+pub mod handover;
 /// The one place where the generation in use is held.
 pub mod hold;
 /// Running, stopping, stopped.

@@ -107,8 +107,16 @@ impl Tidegate {
         Tidegate::run_as(command.args(["-c", &limited, BINARY]).arg(&path), dir).await
     }
 
+    /// Starts it by this command, in whose place other processes may come: they end with the story.
+    pub async fn run_leading(command: &mut Command, dir: TempDir) -> Self {
+        Tidegate::of(Process::start_leading(command), dir).await
+    }
+
     async fn run_as(command: &mut Command, dir: TempDir) -> Self {
-        let process = Process::start(command);
+        Tidegate::of(Process::start(command), dir).await
+    }
+
+    async fn of(process: Process, dir: TempDir) -> Self {
         let (addr, admin) = ports(&process).await;
         Tidegate {
             process,
