@@ -8,7 +8,6 @@
 //! the node: what the socket does not take at once goes out while the answer is awaited, under that limit.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,12 +17,15 @@ use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::headers::Added;
-use super::hedge::{self, Heard, Hedge, Second};
+use super::hedge::Hedge;
 use super::kept::Kept;
 use super::patience::Patience;
 use super::stream::NodeStream;
 use super::tunnel::{Carrier, Goes, Tunnel};
 use crate::wire::exchange::{Bad, Exchange};
+
+/// Reading while it is not clear yet what may pass, or who answers.
+mod reading;
 
 /// pingora takes an end of the request that it meets after a 101 for the end of the tunnel. So the head of a request
 /// that asks for one leaves only after its end had the time to come: as many rounds of pingora's loop.
@@ -256,66 +258,6 @@ impl Line {
         }
         let cut = "the node closed in the middle of its answer";
         Poll::Ready(Err(io::Error::new(ErrorKind::UnexpectedEof, cut)))
-    }
-
-    /// Reads on with the beginning of a head in hand.
-    fn read_on(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        while self.checked == 0 {
-            let mut room = [MaybeUninit::uninit(); READ];
-            let mut room = ReadBuf::uninit(&mut room);
-            ready!(socket(&mut self.stream).poll_read(cx, &mut room))?;
-            if room.filled().is_empty() {
-                return self.ended();
-            }
-            self.held.extend_from_slice(room.filled());
-            let passed = match self.exchange.gets(&self.held) {
-                Ok(passed) => passed,
-                Err(bad) => return Poll::Ready(Err(self.refuse(bad))),
-            };
-            if !passed.waits {
-                self.held.truncate(passed.bytes);
-            }
-            if let Some(carrier) = &mut self.carrier {
-                carrier.gets(&self.held[passed.bytes - passed.of_tunnel..passed.bytes]);
-            }
-            self.checked = passed.bytes;
-        }
-        self.hand_out(buf);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Listens to both nodes until one of them says something, or the only one that is left.
-    fn race(&mut self, cx: &mut Context<'_>, hedge: &mut Hedge) -> Poll<io::Result<()>> {
-        let first = match self.given_up {
-            true => Poll::Ready(Heard::End),
-            false => hedge::hears(socket(&mut self.stream).get_mut(), cx),
-        };
-        match first {
-            Poll::Ready(heard) if hedge.is_good(heard) => return Poll::Ready(Ok(())),
-            // It failed. That is told only when nobody else can answer.
-            Poll::Ready(_) if !hedge.runs() && !self.given_up => return Poll::Ready(Ok(())),
-            Poll::Ready(_) | Poll::Pending => {}
-        }
-        match ready!(hedge.poll(cx)) {
-            Second::Answers(stream, home) => {
-                self.stream = Some(stream);
-                self.home = home;
-                Poll::Ready(Ok(()))
-            }
-            Second::Lost if self.given_up => Poll::Ready(Err(ErrorKind::TimedOut.into())),
-            Second::Lost if first.is_pending() => {
-                // Only the first is left.
-                hedge::hears(socket(&mut self.stream).get_mut(), cx).map(|_| Ok(()))
-            }
-            Second::Lost => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn hand_out(&mut self, buf: &mut ReadBuf<'_>) {
-        let fits = self.checked.min(buf.remaining());
-        buf.put_slice(&self.held[..fits]);
-        self.held.drain(..fits);
-        self.checked -= fits;
     }
 }
 
