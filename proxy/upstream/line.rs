@@ -5,7 +5,6 @@
 //! the next request only after both sides said all they had to say; whatever else happens closes it.
 
 use std::io::{self, ErrorKind};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,13 +14,15 @@ use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::headers::Added;
-use super::hedge::{self, Heard, Hedge, Second};
+use super::hedge::Hedge;
 use super::kept::Kept;
 use super::patience::Patience;
 use super::stream::NodeStream;
 use super::tunnel::{Carrier, Tunnel};
 use crate::wire::exchange::{Bad, Exchange};
 
+/// Reading while it is not clear yet what may pass, or who answers.
+mod reading;
 mod write;
 
 /// One read while a head is not whole.
@@ -142,66 +143,6 @@ impl Line {
         }
         let cut = "the node closed in the middle of its answer";
         Poll::Ready(Err(io::Error::new(ErrorKind::UnexpectedEof, cut)))
-    }
-
-    /// Reads on with the beginning of a head in hand.
-    fn read_on(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        while self.checked == 0 {
-            let mut room = [MaybeUninit::uninit(); READ];
-            let mut room = ReadBuf::uninit(&mut room);
-            ready!(socket(&mut self.stream).poll_read(cx, &mut room))?;
-            if room.filled().is_empty() {
-                return self.ended();
-            }
-            self.held.extend_from_slice(room.filled());
-            let passed = match self.exchange.gets(&self.held) {
-                Ok(passed) => passed,
-                Err(bad) => return Poll::Ready(Err(self.refuse(bad))),
-            };
-            if !passed.waits {
-                self.held.truncate(passed.bytes);
-            }
-            if let Some(carrier) = &mut self.carrier {
-                carrier.gets(&self.held[passed.bytes - passed.of_tunnel..passed.bytes]);
-            }
-            self.checked = passed.bytes;
-        }
-        self.hand_out(buf);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Listens to both nodes until one of them says something, or the only one that is left.
-    fn race(&mut self, cx: &mut Context<'_>, hedge: &mut Hedge) -> Poll<io::Result<()>> {
-        let first = match self.given_up {
-            true => Poll::Ready(Heard::End),
-            false => hedge::hears(socket(&mut self.stream).get_mut(), cx),
-        };
-        match first {
-            Poll::Ready(heard) if hedge.is_good(heard) => return Poll::Ready(Ok(())),
-            // It failed. That is told only when nobody else can answer.
-            Poll::Ready(_) if !hedge.runs() && !self.given_up => return Poll::Ready(Ok(())),
-            Poll::Ready(_) | Poll::Pending => {}
-        }
-        match ready!(hedge.poll(cx)) {
-            Second::Answers(stream, home) => {
-                self.stream = Some(stream);
-                self.home = home;
-                Poll::Ready(Ok(()))
-            }
-            Second::Lost if self.given_up => Poll::Ready(Err(ErrorKind::TimedOut.into())),
-            Second::Lost if first.is_pending() => {
-                // Only the first is left.
-                hedge::hears(socket(&mut self.stream).get_mut(), cx).map(|_| Ok(()))
-            }
-            Second::Lost => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn hand_out(&mut self, buf: &mut ReadBuf<'_>) {
-        let fits = self.checked.min(buf.remaining());
-        buf.put_slice(&self.held[..fits]);
-        self.held.drain(..fits);
-        self.checked -= fits;
     }
 }
 
