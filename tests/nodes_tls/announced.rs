@@ -146,10 +146,12 @@ async fn a_connection_that_was_told_of_one_client_is_not_kept_for_another() {
     }
     // Without it they are kept again.
     tide.apply(&web("forwarded: true", node.node())).await;
-    for _ in 0..3 {
-        assert_eq!(tide.get("/").await.status, 200);
+    for _ in 0..20 {
+        assert_eq!(client.ask(&Request::get("/")).await.unwrap().status, 200);
     }
-    assert_eq!(node.heard().len(), 4);
+    // An answer may be with its client before its connection is back.
+    let opened = node.heard().len() - 3;
+    assert!(opened < 10, "{opened} connections for 20 requests");
 }
 
 #[tokio::test]
