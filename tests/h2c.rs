@@ -2,7 +2,11 @@
 //!
 //! Nothing may be possible over HTTP/2 that HTTP/1.1 is refused.
 
+mod both;
 mod checks;
+mod downgrade;
+mod floods;
+mod lane;
 mod limits;
 
 use nix::sys::signal::Signal;
@@ -238,4 +242,27 @@ async fn requests_in_flight_are_finished_when_the_process_stops() {
     assert_eq!(tide.ended(ms(5_000)).await, 0);
     let told = tide.tells(5).await;
     assert!(told.iter().all(|line| line["end"] == "ok"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_client_is_told_that_the_process_stops_and_has_its_answer_first() {
+    let (app, tide) = speaking_both("", "").await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.answers(move |seen| Reply::usual(seen).when(&held));
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "tide.test"),
+    ];
+    let mut frames = Frames::connect(tide.addr()).await;
+    frames.bytes(&headers(&fields)).await;
+    app.holds(1).await;
+    tide.signal(Signal::SIGTERM);
+    // First a GOAWAY, then, whatever it takes, the answer.
+    assert_eq!(frames.ending().await, Ending::Gone);
+    gate.open();
+    assert_eq!(frames.ending().await, Ending::Status(200));
+    assert_eq!(tide.told("/").await["end"], "ok");
 }

@@ -86,10 +86,12 @@ fn carry_out(cli: Cli) -> ExitCode {
 }
 
 /// The operator's log. `TIDEGATE_LOG` takes the usual filter words; pingora's own errors are asked for there, since
-/// the access log tells every failed request already.
+/// the access log tells every failed request already. So are the warnings of `h2`: a client chooses how many there are.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| {
-        EnvFilter::new("info,pingora_core=error,pingora_core::apps=off,pingora_proxy=error")
+        EnvFilter::new(
+            "info,pingora_core=error,pingora_core::apps=off,pingora_proxy=error,h2=error",
+        )
     });
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -13,6 +13,8 @@ pub mod cached;
 pub mod coding;
 /// The fields of a request.
 pub mod fields;
+/// What a client of HTTP/2 floods a connection with.
+pub mod flood;
 /// What is said of a node.
 pub mod node;
 /// A set of node positions, small enough to live on the stack.

@@ -39,6 +39,15 @@ const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
+/// So many in a time; as many may come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many, from 1.
+    pub count: u32,
+    /// In which time, longer than none.
+    pub per: Duration,
+}
+
 /// Reads a duration. The error says what is wrong, not what would be right: that is [`DURATION_FORMS`].
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();

@@ -12,6 +12,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use regex::Regex;
 
+use crate::base::units::Rate;
+
 mod admin;
 mod cache;
 mod compress;
@@ -123,7 +125,23 @@ pub struct Limits {
     pub body_rate: Option<u64>,
     /// Bytes a second at which an answer must be taken, while the client is waited for.
     pub send_rate: Option<u64>,
+    /// What one connection of HTTP/2 may do.
+    pub h2: H2Limits,
 }
+
+/// What one connection of HTTP/2 may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct H2Limits {
+    /// Requests at the same time.
+    pub streams: u32,
+    /// Requests that its client resets, or makes us reset.
+    pub resets: Option<Rate>,
+    /// Frames that ask for nothing, beyond those that go with what is sent.
+    pub frames: Option<Rate>,
+}
+
+/// The most that [`H2Limits::streams`] may be: each takes room that one client alone decides of.
+pub const MAX_H2_STREAMS: u32 = 10_000;
 
 /// The most that [`Limits::header_bytes`] may be: beyond it the proxying layer has its own limit.
 pub const MAX_HEADER_BYTES: usize = 256 * 1024;

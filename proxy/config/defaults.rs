@@ -9,11 +9,12 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::checked::{
-    AccessLog, Balance, Breaker, Cache, ClientTimeouts, Family, InitialHealth, Limits, LogFormat,
-    LogPath, NodeTimeouts, Outlier, Queue, Recompress, Requests, Retry, RetryOn, SameSite, Secure,
-    Shutdown, Underscores,
+    AccessLog, Balance, Breaker, Cache, ClientTimeouts, Family, H2Limits, InitialHealth, Limits,
+    LogFormat, LogPath, NodeTimeouts, Outlier, Queue, Recompress, Requests, Retry, RetryOn,
+    SameSite, Secure, Shutdown, Underscores,
 };
 use crate::base::coding::{Coding, PerCoding};
+use crate::base::units::Rate;
 
 /// The stats port: loopback only, because without tokens nobody else is let in.
 pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9900));
@@ -40,6 +41,20 @@ pub const LIMITS: Limits = Limits {
     body_rate: Some(512),
     // The same for who reads; pauses are what `timeouts.write` is for.
     send_rate: Some(2 * 1024),
+    h2: H2Limits {
+        // What RFC 9113 §6.5.2 asks for at least; browsers open no more.
+        streams: 100,
+        // A client that gives all of its requests up now and then stays below; nghttp2 takes as many.
+        resets: Some(Rate {
+            count: 1_000,
+            per: Duration::from_secs(30),
+        }),
+        // A ping a second and a handful of windows are a thousandth of it; what goes with answers is not counted.
+        frames: Some(Rate {
+            count: 2_000,
+            per: Duration::from_secs(10),
+        }),
+    },
 };
 
 /// What is done to requests before anybody looks at them.

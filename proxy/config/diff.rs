@@ -14,7 +14,7 @@ use super::checked::{Access, AccessLog, Action, Config, Limits, LogPath, Request
 use super::effective::redact;
 use super::validate::limits::UNDERSCORES;
 use super::validate::{rate, top::LOG_FORMATS};
-use crate::base::units::{show_duration, show_size};
+use crate::base::units::{Rate, show_duration, show_size};
 
 mod admin;
 mod cache;
@@ -199,6 +199,8 @@ fn limits(out: &mut Changes, old: &Limits, new: &Limits) {
         let size = |n: Option<u64>| n.map_or_else(|| "no limit".into(), show_size);
         let count = |n: Option<u64>| n.map_or_else(|| "no limit".into(), |n| n.to_string());
         let wide = |n: Option<usize>| n.map(|n| n as u64);
+        let rate =
+            |r: Option<Rate>| r.map_or_else(|| "no limit".into(), |r| rate::show(r.count, r.per));
         [
             ("header_bytes", size(Some(l.header_bytes as u64))),
             ("headers", l.headers.to_string()),
@@ -210,6 +212,9 @@ fn limits(out: &mut Changes, old: &Limits, new: &Limits) {
             ("requests_per_connection", count(l.requests_per_connection)),
             ("body_rate", size(l.body_rate)),
             ("send_rate", size(l.send_rate)),
+            ("h2.streams", l.h2.streams.to_string()),
+            ("h2.resets", rate(l.h2.resets)),
+            ("h2.frames", rate(l.h2.frames)),
         ]
     };
     for ((key, was), (_, is)) in told(old).into_iter().zip(told(new)) {

@@ -16,7 +16,7 @@ use super::checked::{
 };
 use super::index::At;
 use super::validate::{self, rate, top};
-use crate::base::units::{show_duration, show_size};
+use crate::base::units::{Rate, show_duration, show_size};
 
 mod admin;
 mod cache;
@@ -180,6 +180,13 @@ fn limits(out: &mut Writer, limits: &Limits, at: &At) {
     ] {
         out.value(at, key, &value);
     }
+    let (at, h2) = (at.key("h2"), &limits.h2);
+    let rate = |r: Option<Rate>| r.map_or_else(|| "0".into(), |r| rate::show(r.count, r.per));
+    out.section("h2", false);
+    out.value(&at, "streams", &h2.streams.to_string());
+    out.value(&at, "resets", &rate(h2.resets));
+    out.value(&at, "frames", &rate(h2.frames));
+    out.close();
     out.close();
 }
 

@@ -102,11 +102,16 @@ pub fn takes(bytes: usize, is_last: bool, ctx: &mut Ctx) -> Result<()> {
     if ctx.head.version != Version::HTTP_2 {
         return Ok(());
     }
-    if let Some(conn) = &ctx.conn {
-        conn.awaits_body(!is_last);
+    let limits = &ctx.snapshot.config.limits;
+    if let Some(conn) = &ctx.conn
+        && conn.body_comes(bytes, is_last, limits.body_rate).is_err()
+    {
+        ctx.end = Some(End::ClientTimeout);
+        let why = Error::explain(ErrorType::ReadTimedout, "a body that comes too slowly");
+        return Err(why.into_down());
     }
     ctx.body_seen += bytes as u64;
-    let most = ctx.snapshot.config.limits.body;
+    let most = limits.body;
     if most.is_some_and(|most| ctx.body_seen > most) {
         ctx.end = Some(End::Refused(Refusal::BodyTooLarge));
         let why = Error::explain(ErrorType::InvalidHTTPHeader, "a body that is too large");

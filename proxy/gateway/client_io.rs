@@ -26,6 +26,7 @@ use super::conn::Conn;
 use super::linger::{Rest, Seat, linger};
 use super::pace::Pace;
 use crate::base::reason::End;
+use crate::wire::floods::{Allowance, Meter};
 
 /// Bytes that are gathered before they are sent.
 const GATHERED: usize = 16 * 1024;
@@ -42,8 +43,8 @@ pub struct ClientIo {
     answered: bool,
     /// It was listened to since something was gathered.
     listened: bool,
-    /// The client speaks HTTP/2.
-    h2: bool,
+    /// The client speaks HTTP/2: its frames, and ours.
+    h2: Option<Box<Meter>>,
 }
 
 impl ClientIo {
@@ -56,13 +57,13 @@ impl ClientIo {
             pace: Pace::default(),
             answered: false,
             listened: false,
-            h2: false,
+            h2: None,
         }
     }
 
-    /// From here on it is spoken to in HTTP/2.
-    pub fn speaks_h2(&mut self) {
-        self.h2 = true;
+    /// From here on it is spoken to in HTTP/2, and may send so many frames that ask for nothing.
+    pub fn speaks_h2(&mut self, allowed: Allowance) {
+        self.h2 = Some(Box::new(Meter::new(allowed)));
     }
 
     fn conn(&self) -> &Conn {
@@ -126,7 +127,8 @@ impl ClientIo {
     /// time of sending into every answer; what is stored, and what a node said, has a time of its own.
     fn date_of(&self, buf: &[u8]) -> Option<HeaderValue> {
         let date = self.conn().takes_date()?;
-        let is_head = !self.h2 && buf.starts_with(b"HTTP/1.") && !around_date(buf).1.is_empty();
+        let is_head =
+            self.h2.is_none() && buf.starts_with(b"HTTP/1.") && !around_date(buf).1.is_empty();
         is_head.then_some(date)
     }
 
@@ -146,7 +148,7 @@ impl ClientIo {
             Poll::Ready(Err(_)) => return step,
             Poll::Pending => None,
         };
-        if self.h2 {
+        if self.h2.is_some() {
             self.conn().has_unsent(moved.is_none());
         }
         let terms = self.conn().inlet.terms();
@@ -171,6 +173,44 @@ impl ClientIo {
         if let Err(e) = setsockopt(self.stream().id(), sockopt::Linger, &now) {
             tracing::debug!("a cut answer ends like a whole one: {e}");
         }
+    }
+
+    /// Takes bytes to send: how many.
+    fn poll_take(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.answered = true;
+        self.listened = false;
+        if let Some(date) = self.date_of(buf) {
+            let (before, after) = around_date(buf);
+            for part in [before, date.as_bytes(), after] {
+                self.out.extend_from_slice(part);
+            }
+            return Poll::Ready(Ok(buf.len()));
+        }
+        if self.out.len() + buf.len() <= GATHERED {
+            self.out.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        // What was gathered and the new bytes leave together.
+        while self.out.has_remaining() {
+            let ClientIo { stream, out, .. } = &mut *self;
+            let stream = stream
+                .as_mut()
+                .expect("invariant: taken only by drop")
+                .get_mut();
+            let both = [io::IoSlice::new(out), io::IoSlice::new(buf)];
+            let step = Pin::new(stream).poll_write_vectored(cx, &both);
+            let n = ready!(self.step(step, cx))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let gathered = n.min(self.out.len());
+            self.out.advance(gathered);
+            if n > gathered {
+                return Poll::Ready(Ok(n - gathered));
+            }
+        }
+        let step = Pin::new(self.stream_mut()).poll_write(cx, buf);
+        self.step(step, cx)
     }
 
     /// Sends what was gathered.
@@ -212,9 +252,19 @@ impl AsyncRead for ClientIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let ClientIo { stream, seat, .. } = &mut *this;
+        let ClientIo {
+            stream, seat, h2, ..
+        } = &mut *this;
         let stream = stream.as_mut().expect("invariant: taken only by drop");
+        let before = buf.filled().len();
         let read = seat.conn.inlet.poll_read(stream, cx, buf);
+        if let Some(meter) = h2
+            && let Err(flood) = meter.comes(&buf.filled()[before..], || seat.conn.age())
+        {
+            // Whoever reads frames gets no more of them.
+            seat.conn.is_flooded(flood, true);
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if read.is_pending() && this.out.has_remaining() {
             // pingora flushes an answer with a length at its end. It has nothing more at hand when it comes back to
             // listen: what there is goes out. The first time it may only be between a head and its body.
@@ -237,40 +287,13 @@ impl AsyncWrite for ClientIo {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.answered = true;
-        this.listened = false;
-        if let Some(date) = this.date_of(buf) {
-            let (before, after) = around_date(buf);
-            for part in [before, date.as_bytes(), after] {
-                this.out.extend_from_slice(part);
-            }
-            return Poll::Ready(Ok(buf.len()));
+        let taken = ready!(this.poll_take(cx, buf))?;
+        if let Some(meter) = &mut this.h2
+            && let Some(flood) = meter.goes(&buf[..taken])
+        {
+            this.seat.conn.is_flooded(flood, false);
         }
-        if this.out.len() + buf.len() <= GATHERED {
-            this.out.extend_from_slice(buf);
-            return Poll::Ready(Ok(buf.len()));
-        }
-        // What was gathered and the new bytes leave together.
-        while this.out.has_remaining() {
-            let ClientIo { stream, out, .. } = &mut *this;
-            let stream = stream
-                .as_mut()
-                .expect("invariant: taken only by drop")
-                .get_mut();
-            let both = [io::IoSlice::new(out), io::IoSlice::new(buf)];
-            let step = Pin::new(stream).poll_write_vectored(cx, &both);
-            let n = ready!(this.step(step, cx))?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            let gathered = n.min(this.out.len());
-            this.out.advance(gathered);
-            if n > gathered {
-                return Poll::Ready(Ok(n - gathered));
-            }
-        }
-        let step = Pin::new(this.stream_mut()).poll_write(cx, buf);
-        this.step(step, cx)
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -296,8 +319,14 @@ impl Drop for ClientIo {
             return;
         }
         // A client of HTTP/2 speaks as it reads: it says how far it is.
-        let unread = self.answered && (self.h2 || self.conn().inlet.is_unread());
-        let out = std::mem::take(&mut self.out);
+        let h2 = self.h2.is_some();
+        let unread = self.answered && (h2 || self.conn().inlet.is_unread());
+        let mut out = std::mem::take(&mut self.out);
+        let flooded = self.conn().flood().is_some();
+        let goodbye = self.h2.as_ref().filter(|_| flooded);
+        if let Some(goodbye) = goodbye.and_then(|meter| meter.goodbye()) {
+            out.extend_from_slice(&goodbye);
+        }
         let needed = unread || !out.is_empty();
         let Some(stream) = self.stream.take().filter(|_| needed) else {
             return;
@@ -306,7 +335,8 @@ impl Drop for ClientIo {
             let rest = Rest {
                 to_send: out,
                 unread,
-                h2: self.h2,
+                h2,
+                flooded,
             };
             runtime.spawn(linger(stream.into_inner(), rest, self.seat.clone()));
         }
@@ -338,8 +368,8 @@ impl Ssl for ClientIo {
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
         match self.h2 {
-            true => Some(ALPN::H2),
-            false => self.stream().selected_alpn_proto(),
+            Some(_) => Some(ALPN::H2),
+            None => self.stream().selected_alpn_proto(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Whoever cuts a connection, wants it idle, or asks how slow its client is does so here, while another task serves it.
 //! Never waits and never holds a lock for longer than a word is written: every request passes here several times.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,9 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::inlet::Inlet;
+use super::pace::Pace;
 use crate::balance::node::Node;
+use crate::base::flood::Flood;
 use crate::base::reason::End;
 use crate::live::doors::OpenPort;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -62,6 +65,10 @@ pub struct Conn {
     /// The `Date` of the answer that is sent next, where it is not now.
     date: Mutex<Option<HeaderValue>>,
     has_date: AtomicBool,
+    /// What its client flooded it with, and whether beyond a limit of the file. Of HTTP/2 only.
+    flood: OnceLock<(Flood, bool)>,
+    /// How fast a body comes. Of HTTP/2 only: what HTTP/1 sends is judged where it is read.
+    body_pace: Mutex<Pace>,
     /// Ends the task that serves it.
     task: OnceLock<AbortHandle>,
     /// The node its current request is on.
@@ -96,6 +103,8 @@ impl Conn {
             node_is_full: None,
             date: Mutex::new(None),
             has_date: AtomicBool::new(false),
+            flood: OnceLock::new(),
+            body_pace: Mutex::default(),
             task: OnceLock::new(),
             node: Mutex::new(None),
             begun: Instant::now(),
@@ -148,6 +157,18 @@ impl Conn {
         *self.node.lock() = None;
     }
 
+    /// Its client sends frames without end that ask for nothing: whatever is under way on it ends. `by_file`: more than
+    /// the file allows; else more than who reads frames takes.
+    pub fn is_flooded(&self, flood: Flood, by_file: bool) {
+        let _ = self.flood.set((flood, by_file));
+        self.inlet.is_at_fault(End::BadRequest);
+    }
+
+    /// What its client flooded it with, if it did, and whether beyond a limit of the file.
+    pub fn flood(&self) -> Option<(Flood, bool)> {
+        self.flood.get().copied()
+    }
+
     /// Whether its current request is to be cut because its node's drain is over.
     pub fn is_to_be_cut(&self) -> bool {
         self.node.lock().as_ref().is_some_and(|n| n.is_cut())
@@ -186,6 +207,17 @@ impl Conn {
         self.body_since.store(since, Relaxed);
     }
 
+    /// A piece of a body of so many bytes has come, and more is awaited or (`is_last`) not. `rate` is how many bytes a
+    /// second of waiting must bring.
+    ///
+    /// # Errors
+    /// When they are too few.
+    pub fn body_comes(&self, bytes: usize, is_last: bool, rate: Option<u64>) -> io::Result<()> {
+        let waited = self.body_awaited().unwrap_or_default();
+        self.awaits_body(!is_last);
+        self.body_pace.lock().came(waited, bytes as u64, rate)
+    }
+
     /// How long its client has kept us waiting for more of a body; `None` while nothing is waited for.
     pub fn body_awaited(&self) -> Option<Duration> {
         let since = self.body_since.load(Relaxed).checked_sub(1)?;
@@ -197,6 +229,11 @@ impl Conn {
         }
         let now = self.begun.elapsed();
         Some(now.saturating_sub(Duration::from_millis(since)))
+    }
+
+    /// How long ago it began.
+    pub fn age(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// From `now` on it waits for a request.

@@ -136,7 +136,6 @@ impl Front {
             match waiting::for_preface(&mut io, &mut buffer, &conn, &self.control).await {
                 Preface::H2 => {
                     self.port.metrics.total_h2.inc();
-                    io.speaks_h2();
                     conn.inlet.gives_back(buffer);
                     let served =
                         h2::serve(&self.proxy, io, conn, &self.control, &self.crowd, &shutdown);

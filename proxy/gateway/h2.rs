@@ -4,7 +4,8 @@
 //! weakens a default that stands between us and a flood: options start from pingora's bounded ones.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue, Uri, header};
@@ -17,15 +18,19 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use smallvec::SmallVec;
+use tokio::sync::watch;
 
 use super::Gateway;
 use super::client_io::ClientIo;
 use super::conn::Conn;
 use super::crowd::{Crowd, StreamPlace};
+use super::express::Streamed;
 use super::front::CUT_AFTER_LIMIT;
 use super::waiting::within;
+use crate::base::flood::Flood;
 use crate::base::reason::{End, Refusal};
 use crate::live::control::Control;
+use crate::wire::floods::Allowance;
 use crate::wire::head::Rules;
 use crate::wire::pseudo;
 
@@ -57,19 +62,18 @@ pub fn settle(
             .map(HeaderValue::as_bytes)
             .collect();
         let target = request.uri.path_and_query().map_or("", |t| t.as_str());
-        pseudo::check(
-            &pseudo::Pseudo {
-                method: request.method.as_str(),
-                scheme: request.uri.scheme_str(),
-                target,
-                authority: request.uri.authority().map(|a| a.as_str()),
-                hosts: &hosts,
-            },
-            rules,
-        )
+        let asked = pseudo::Pseudo {
+            method: request.method.as_str(),
+            scheme: request.uri.scheme_str(),
+            target,
+            authority: request.uri.authority().map(|a| a.as_str()),
+            hosts: &hosts,
+        };
+        pseudo::check(&asked, rules)
+            .map(|pseudo::Settled { target, host }| (target.into_owned(), host.to_owned()))
     };
     let (target, host) = match checked {
-        Ok(pseudo::Settled { target, host }) => (target, host),
+        Ok(settled) => settled,
         Err(why) => return Ok(Err(why)),
     };
     let fields: Vec<_> = request
@@ -111,38 +115,60 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
 /// Serves an HTTP/2 connection to its end.
 pub async fn serve(
     proxy: &Arc<HttpProxy<Gateway>>,
-    io: ClientIo,
+    mut io: ClientIo,
     conn: Arc<Conn>,
     control: &Arc<Control>,
     crowd: &Arc<Crowd>,
     shutdown: &ShutdownWatch,
 ) {
-    let (idle, header_bytes, write, rate) = control.hold.look(|now| {
-        let (times, limits) = (&now.config.timeouts, &now.config.limits);
-        (
-            times.idle,
-            limits.header_bytes,
-            times.write,
-            limits.send_rate,
-        )
+    let (times, limits) = control
+        .hold
+        .look(|now| (now.config.timeouts, now.config.limits));
+    conn.inlet.sends_within(times.write, limits.send_rate);
+    io.speaks_h2(Allowance {
+        frames: limits.h2.frames,
+        resets: limits.h2.resets,
     });
-    conn.inlet.sends_within(write, rate);
     let mut options = HttpServerOptions::default();
     // The crowd closes who is idle. This one counts a request as over before its answer is sent: it is for the worst.
-    options.h2_idle_timeout = idle.map(|idle| idle + WORST);
+    options.h2_idle_timeout = times.idle.map(|idle| idle + WORST);
     let mut h2 = default_h2_options();
-    h2.max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
+    h2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    h2.max_concurrent_streams(limits.h2.streams);
     conn.waits(Instant::now());
     let served = Arc::new(Served {
         proxy: proxy.clone(),
-        conn,
+        conn: conn.clone(),
         control: control.clone(),
         crowd: crowd.clone(),
         under_way: Mutex::new(0),
         options,
         h2,
+        requests: AtomicU64::new(0),
+        last: watch::Sender::new(false),
+        shutdown: shutdown.clone(),
     });
-    served.process_new(Box::new(io), shutdown).await;
+    served.runs(io).await;
+    if let Some((flood, by_file)) = conn.flood() {
+        tell(&conn, flood, by_file, control);
+    }
+}
+
+/// Tells of a client that was sent away for a flood. Many of them are a few lines.
+fn tell(conn: &Conn, flood: Flood, by_file: bool, control: &Control) {
+    conn.port.metrics.flooded(flood);
+    if !control.flood.may_tell(SystemTime::now()) {
+        return;
+    }
+    let remedy = match flood {
+        _ if !by_file => "",
+        Flood::Reset | Flood::Headers => "; should it be a good client, raise limits.h2.resets",
+        _ => "; should it be a good client, raise limits.h2.frames",
+    };
+    let (listener, client, kind) = (&conn.port.label, conn.peer, flood.as_str());
+    tracing::warn!(
+        "{listener}: the HTTP/2 connection of {client} was closed: a flood of {kind} frames{remedy}"
+    );
 }
 
 /// Counts the requests of a connection that are under way, so that it idles when there is none.
@@ -150,7 +176,7 @@ struct UnderWay {
     served: Arc<Served>,
     /// The first has the connection's own place; the others need one each, for their connections to nodes.
     place: Option<StreamPlace>,
-    turned_away: bool,
+    is_first: bool,
 }
 
 impl UnderWay {
@@ -163,16 +189,19 @@ impl UnderWay {
             return None;
         }
         *under_way += 1;
-        let place = if is_first {
-            None
-        } else {
-            served.crowd.takes_stream()
-        };
         Some(UnderWay {
             served: served.clone(),
-            turned_away: !is_first && place.is_none(),
-            place,
+            is_first,
+            place: None,
         })
+    }
+
+    /// It may need a connection of its own to a node. Whether there is room for one.
+    fn takes_place(&mut self) -> bool {
+        if !self.is_first {
+            self.place = self.served.crowd.takes_stream();
+        }
+        self.is_first || self.place.is_some()
     }
 }
 
@@ -225,6 +254,39 @@ struct Served {
     under_way: Mutex<usize>,
     options: HttpServerOptions,
     h2: H2Options,
+    /// Requests that came so far.
+    requests: AtomicU64,
+    /// The client is told to open no more (GOAWAY): it had its number, or the process stops.
+    last: watch::Sender<bool>,
+    /// The process stops.
+    shutdown: ShutdownWatch,
+}
+
+impl Served {
+    /// Serves it to its end. Once it has its last request, those under way are finished, and the client makes another
+    /// connection for further ones.
+    async fn runs(self: &Arc<Self>, io: ClientIo) {
+        let (mut stops, last) = (self.shutdown.clone(), self.last.subscribe());
+        let work = self.process_new(Box::new(io), &last);
+        let stop = async {
+            if stops.wait_for(|stops| *stops).await.is_ok() {
+                self.last.send_replace(true);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = work => {}
+            () = stop => {}
+        }
+    }
+
+    /// One more request has come.
+    fn counts(&self, most: Option<u64>) {
+        let so_far = self.requests.fetch_add(1, Relaxed) + 1;
+        if most.is_some_and(|most| so_far == most) {
+            self.last.send_replace(true);
+        }
+    }
 }
 
 #[async_trait]
@@ -232,14 +294,30 @@ impl HttpServerApp for Served {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
-        shutdown: &ShutdownWatch,
+        _: &ShutdownWatch, // of the connection; the process's is wanted
     ) -> Option<ReusedHttpStream> {
+        let (limit, most) = self.control.hold.look(|now| {
+            let config = &now.config;
+            let most = config.limits.requests_per_connection;
+            (config.timeouts.request, most)
+        });
+        self.counts(most);
         // Of its own: one connection has many requests, each perhaps on another node.
-        let under_way = UnderWay::begin(self)?;
-        let conn = Arc::new(self.conn.stream(under_way.turned_away));
+        let mut under_way = UnderWay::begin(self)?;
+        if let ServerSession::H2(stream) = &mut session
+            && let Some(streamed) = Streamed::of(stream, &self.control, &self.conn)
+        {
+            let limit = limit.map(|limit| limit + CUT_AFTER_LIMIT);
+            let _ = within(limit, streamed.send(stream)).await;
+            return None;
+        }
+        let turned_away = !under_way.takes_place();
+        let conn = Arc::new(self.conn.stream(turned_away));
         let has_body = !session.is_body_done();
-        let work = CONN.scope(conn.clone(), self.proxy.process_new_http(session, shutdown));
-        let limit = self.control.hold.look(|now| now.config.timeouts.request);
+        let work = CONN.scope(
+            conn.clone(),
+            self.proxy.process_new_http(session, &self.shutdown),
+        );
         tokio::select! {
             biased;
             // Dropping the request ends it; its own drop tells how.

@@ -49,19 +49,22 @@ pub struct Rest {
     pub unread: bool,
     /// In HTTP/2, where a client sends a few bytes for many that it has read.
     pub h2: bool,
+    /// It is sent away for what it sends: nobody waits for it for long.
+    pub flooded: bool,
 }
 
 /// Closes `stream` once its client had the time to take the `rest` and to read the answer.
 pub async fn linger(mut stream: Stream, rest: Rest, seat: Seat) {
     // As long as it is read, the process waits for it.
     seat.conn.has_unsent(rest.h2);
-    let (patience, portion) = match rest.h2 {
-        true => (IN_ALL, 0),
-        false => (A_WHILE, PORTION),
+    let (patience, portion, in_all) = match rest.h2 {
+        _ if rest.flooded => (A_WHILE, PORTION, A_WHILE),
+        true => (IN_ALL, 0, IN_ALL),
+        false => (A_WHILE, PORTION, IN_ALL),
     };
     let sent = timeout(patience, stream.write_all(&rest.to_send)).await;
     if rest.unread && matches!(sent, Ok(Ok(()))) {
-        read_out_by(portion, stream, IN_ALL).await;
+        read_out_by(portion, stream, in_all).await;
     }
     seat.conn.has_unsent(false);
 }

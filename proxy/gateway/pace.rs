@@ -76,10 +76,18 @@ impl Pace {
         };
         // Longer than patience lasts: nobody asked in the meantime, so nobody waited.
         let elapsed = since.elapsed();
-        if pause.is_none_or(|pause| elapsed <= pause) {
-            self.waited += elapsed;
-        }
-        self.moved += moved as u64;
+        let waited = pause.is_none_or(|pause| elapsed <= pause);
+        let waited = if waited { elapsed } else { Duration::ZERO };
+        self.came(waited, moved as u64, rate)
+    }
+
+    /// Notes `moved` bytes that were waited for so long.
+    ///
+    /// # Errors
+    /// `TimedOut` when that was too little.
+    pub fn came(&mut self, waited: Duration, moved: u64, rate: Option<u64>) -> io::Result<()> {
+        self.waited += waited;
+        self.moved += moved;
         if self.waited < WINDOW {
             return Ok(());
         }

@@ -19,6 +19,7 @@ use super::conn::Conn;
 use crate::base::reason::Refusal;
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
+use crate::wire::frames::PREFACE;
 use crate::wire::head;
 use crate::wire::prelude::{self, NoPrelude};
 
@@ -26,8 +27,6 @@ use crate::wire::prelude::{self, NoPrelude};
 pub const PRELUDE_PATIENCE: Duration = Duration::from_secs(10);
 /// What one read takes: the head of an ordinary request and some of a body.
 const PIECE: usize = 8 * 1024;
-/// What an HTTP/2 connection begins with (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What waiting for a head came to.
 pub enum Waited {

@@ -1,4 +1,4 @@
-//! HTTP/1 on the wire: bytes in, a verdict out. Pure.
+//! HTTP on the wire: bytes in, a verdict out. Pure.
 
 /// How a node is told whose connection comes to it.
 pub mod announce;
@@ -12,6 +12,10 @@ pub mod chunks;
 pub mod exchange;
 /// The fields that decide where a request ends and how its connection goes on.
 mod fields;
+/// Frames of HTTP/2 that ask for nothing.
+pub mod floods;
+/// Frames of HTTP/2 as they pass.
+pub mod frames;
 /// Where a request head ends, and whether it may come in.
 pub mod head;
 /// What of a good head can be asked as it is.

@@ -3,6 +3,8 @@
 //! A request that could not be written as HTTP/1 must not be turned into it: what is a harmless letter in a frame is a
 //! line end on the wire behind us (RFC 9113 §8.2, §10.3). Refuses, never repairs.
 
+use std::borrow::Cow;
+
 use super::fields::{Fate, fate};
 use super::head::{Rules, Target, is_host, too_long};
 use crate::base::path;
@@ -25,18 +27,18 @@ pub struct Pseudo<'a> {
 
 /// The form in which a request goes on.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Settled {
+pub struct Settled<'a> {
     /// Its target in origin-form, or `*`.
-    pub target: String,
+    pub target: Cow<'a, str>,
     /// Its host.
-    pub host: String,
+    pub host: &'a str,
 }
 
 /// Checks what takes the place of a request line.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(pseudo: &Pseudo<'_>, rules: &Rules) -> Result<Settled, Refusal> {
+pub fn check<'a>(pseudo: &Pseudo<'a>, rules: &Rules) -> Result<Settled<'a>, Refusal> {
     too_long(pseudo.method, pseudo.target, rules)?;
     if pseudo
         .scheme
@@ -60,15 +62,15 @@ pub fn check(pseudo: &Pseudo<'_>, rules: &Rules) -> Result<Settled, Refusal> {
     let normal = target.is_normal(rules)?;
     let target = match (normal, target.path_and_query()) {
         (true, _) => pseudo.target.into(),
-        (false, (path, None)) => path::normal(path, rules.merge_slashes),
+        (false, (path, None)) => path::normal(path, rules.merge_slashes).into(),
         (false, (path, Some(query))) => {
-            format!("{}?{query}", path::normal(path, rules.merge_slashes))
+            let path = path::normal(path, rules.merge_slashes);
+            format!("{path}?{query}").into()
         }
     };
-    Ok(Settled {
-        target,
-        host: String::from_utf8_lossy(host).into_owned(),
-    })
+    // What a host may be made of is text.
+    let host = std::str::from_utf8(host).map_err(|_| Refusal::BadRequest)?;
+    Ok(Settled { target, host })
 }
 
 /// Checks the fields; the names of those that are to be left out.
@@ -147,7 +149,7 @@ mod tests {
         target: &str,
         authority: Option<&str>,
         hosts: &[&[u8]],
-    ) -> Result<Settled, Refusal> {
+    ) -> Result<(String, String), Refusal> {
         let pseudo = Pseudo {
             method,
             scheme: Some("https"),
@@ -155,15 +157,16 @@ mod tests {
             authority,
             hosts,
         };
-        check(&pseudo, &rules())
+        let Settled { target, host } = check(&pseudo, &rules())?;
+        Ok((target.into_owned(), host.to_owned()))
     }
 
     #[test]
     fn an_ordinary_request_goes_on_in_the_form_of_http_1() {
         let got = settled("GET", "/a//b?x//y", Some("a.test"), &[]).unwrap();
-        assert_eq!((&*got.target, &*got.host), ("/a/b?x//y", "a.test"));
+        assert_eq!((&*got.0, &*got.1), ("/a/b?x//y", "a.test"));
         let got = settled("OPTIONS", "*", None, &[b"a.test:80"]).unwrap();
-        assert_eq!((&*got.target, &*got.host), ("*", "a.test:80"));
+        assert_eq!((&*got.0, &*got.1), ("*", "a.test:80"));
         assert!(settled("GET", "/", Some("a.test"), &[b"A.test"]).is_ok());
     }
 

@@ -12,6 +12,7 @@ mod client;
 mod coded;
 mod control;
 mod frames;
+mod h2_frames;
 mod head;
 #[cfg(test)]
 mod mutate;
@@ -58,6 +59,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "pseudo",
         run: pseudo::run,
+    },
+    Target {
+        name: "h2_frames",
+        run: h2_frames::run,
     },
     Target {
         name: "client",
@@ -194,6 +199,11 @@ mod tests {
     #[test]
     fn coded_bodies_are_whole_or_broken() {
         holds("coded");
+    }
+
+    #[test]
+    fn frames_of_http_2_are_found_and_judged_alike_in_whatever_pieces_they_come() {
+        holds("h2_frames");
     }
 
     #[test]

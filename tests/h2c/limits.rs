@@ -364,3 +364,69 @@ async fn an_answer_that_nobody_takes_is_ended() {
     drop((unread, client));
     tide.is_empty().await;
 }
+
+#[tokio::test]
+async fn an_upload_that_drips_is_ended_alone() {
+    let top = "limits: { body_rate: 1KiB }\ntimeouts: { body: 3s }";
+    let (app, tide) = speaking_both(top, "").await;
+    let mut client = H2::connect(tide.addr()).await;
+    let began = Instant::now();
+    let mut drips = client.send(request("POST", "/drips"), false).await.unwrap();
+    let mut task = tokio::spawn(async move {
+        // Ten bytes every tenth of a second: never a pause, and never enough.
+        while drips
+            .body
+            .send_data(Bytes::from_static(b"ten bytes!"), false)
+            .is_ok()
+        {
+            tokio::time::sleep(ms(100)).await;
+        }
+        drips.answer().await
+    });
+    tokio::select! {
+        answer = &mut task => drop(answer),
+        line = tide.told("/drips") => assert_eq!(line["end"], "client_timeout", "{line}"),
+    }
+    // A rate needs some seconds to be known.
+    assert!((ms(4_500)..ms(9_000)).contains(&began.elapsed()));
+    let line = tide.told("/drips").await;
+    assert_eq!(line["end"], "client_timeout", "{line}");
+    assert_eq!(client.status(request("GET", "/"), b"").await, Some(200));
+    assert!(!app.seen()[0].complete);
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_connection_has_so_many_requests_and_those_under_way_are_finished() {
+    let (app, tide) = speaking_both("limits: { requests_per_connection: 3 }", "").await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.answers(move |seen| match seen.target() {
+        "/held" => Reply::usual(seen).when(&held),
+        _ => Reply::usual(seen),
+    });
+    let mut client = H2::connect(tide.addr()).await;
+    let stream = client.send(request("GET", "/held"), true).await.unwrap();
+    app.holds(1).await;
+    for _ in 0..2 {
+        assert_eq!(client.status(request("GET", "/"), b"").await, Some(200));
+    }
+    // It has been told, and opens no more; what is under way is not lost by that.
+    let refused = async || {
+        let more = client.send(request("GET", "/more"), true).await;
+        match more {
+            Err(_) => true,
+            Ok(stream) => stream.answer().await.is_err(),
+        }
+    };
+    eventually("it is told to make another one", ms(4_000), {
+        let mut refused = refused;
+        async move || check(refused().await, "one more request was taken")
+    })
+    .await;
+    gate.open();
+    assert_eq!(stream.answer().await.unwrap().status, 200);
+    let told = tide.access_log();
+    assert!(told.iter().all(|line| line["end"] == "ok"), "{told:?}");
+    tide.is_empty().await;
+}

@@ -254,6 +254,37 @@ impl Frames {
         timeout(PATIENCE, first).await.expect("an ending in time")
     }
 
+    /// The code of the last `GOAWAY` before the connection ends; `None`: there is none.
+    pub async fn goodbye(&mut self) -> Option<u32> {
+        let last = async {
+            let mut code = None;
+            while let Some((kind, payload)) = self.frame().await {
+                if kind == 7 {
+                    let bytes = payload[4..8].try_into().expect("four of them");
+                    code = Some(u32::from_be_bytes(bytes));
+                }
+            }
+            code
+        };
+        timeout(PATIENCE, last).await.expect("an end in time")
+    }
+
+    /// What the first settings of the proxy say of one.
+    pub async fn setting(&mut self, name: u16) -> Option<u32> {
+        let settings = async {
+            loop {
+                let (kind, payload) = self.frame().await?;
+                if kind == 4 && !payload.is_empty() {
+                    return Some(payload);
+                }
+            }
+        };
+        let settings = timeout(PATIENCE, settings).await.expect("settings")?;
+        let mut all = settings.chunks_exact(6);
+        let found = all.find(|one| one[..2] == name.to_be_bytes())?;
+        Some(u32::from_be_bytes(found[2..].try_into().expect("four")))
+    }
+
     /// Type and payload of the next frame; `None` at the end.
     async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 9];

@@ -30,6 +30,20 @@ pub struct Limits {
     pub body_rate: Option<String>,
     /// Bytes a second of an answer.
     pub send_rate: Option<String>,
+    /// What one connection of HTTP/2 may do.
+    pub h2: Option<H2>,
+}
+
+/// `limits.h2:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct H2 {
+    /// Requests at the same time.
+    pub streams: Option<String>,
+    /// Requests that are reset.
+    pub resets: Option<String>,
+    /// Frames that ask for nothing.
+    pub frames: Option<String>,
 }
 
 /// The keys of [`Limits`].
@@ -48,4 +62,12 @@ pub const LIMITS: Shape = Shape::Map(&[
     ),
     Key::new("body_rate", Shape::Word, "body_rate: 512B"),
     Key::new("send_rate", Shape::Word, "send_rate: 2KiB"),
+    Key::new("h2", H2_KEYS, "h2: { streams: 100 }"),
+]);
+
+/// The keys of [`H2`].
+const H2_KEYS: Shape = Shape::Map(&[
+    Key::new("streams", Shape::Word, "streams: 100").aka("max_concurrent_streams"),
+    Key::new("resets", Shape::Word, "resets: 1000/30s"),
+    Key::new("frames", Shape::Word, "frames: 2000/10s"),
 ]);

@@ -178,6 +178,10 @@ fn a_limit_of_0_is_told_of_where_a_client_could_hold_without_bound() {
         let help = loaded.warnings().next().map(|w| w.help.join(" "));
         assert!(help.is_some_and(|h| h.contains("the default is")), "{key}");
     }
+    for key in ["frames", "resets"] {
+        let loaded = with(&format!("{up}limits: {{ h2: {{ {key}: 0 }} }}"));
+        warns(&loaded, "0 means no limit at all");
+    }
     silent(&with(&format!("{up}limits: {{ connections_per_ip: 0 }}")));
 }
 

@@ -8,16 +8,19 @@ use std::ops::RangeInclusive;
 
 use http::HeaderName;
 
+use super::rate;
 use super::words::{self, Choices};
-use crate::base::units::{self, show_size};
+use crate::base::units::{self, Rate, show_size};
 use crate::config::checked::{
-    Limits, MAX_HEADER_BYTES, MAX_HEADERS, MAX_URI_BYTES, Requests, Underscores,
+    H2Limits, Limits, MAX_H2_STREAMS, MAX_HEADER_BYTES, MAX_HEADERS, MAX_URI_BYTES, Requests,
+    Underscores,
 };
 use crate::config::defaults;
 use crate::config::fit::shorten;
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
 use crate::config::schema::File;
+use crate::config::schema::limits::H2;
 
 /// The least room for a request head: a browser's fits in it.
 const MIN_HEADER_BYTES: usize = 1024;
@@ -176,6 +179,48 @@ pub fn limits(file: &File, root: &At, problems: &mut Problems) -> Limits {
         ),
         body_rate,
         send_rate,
+        h2: h2(keys.h2.as_ref(), &at.key("h2"), problems),
+    }
+}
+
+/// `limits.h2:`
+fn h2(keys: Option<&H2>, at: &At, problems: &mut Problems) -> H2Limits {
+    let default = defaults::LIMITS.h2;
+    let Some(keys) = keys else {
+        return default;
+    };
+    let streams = words::whole(
+        keys.streams.as_deref(),
+        &at.key("streams"),
+        1..=MAX_H2_STREAMS,
+        default.streams,
+        problems,
+    );
+    let mut rate = |name: &str, word: &Option<String>, default: Option<Rate>, cost: &str| {
+        let here = at.key(name);
+        match word.as_deref() {
+            None => default,
+            Some("0") => {
+                let shown = default.map(|d| (1, rate::show(d.count, d.per)));
+                unless_none(Some(0), &here, shown, cost, problems).and(None)
+            }
+            Some(word) => rate::plain(word, &here, problems).or(default),
+        }
+    };
+    H2Limits {
+        streams,
+        resets: rate(
+            "resets",
+            &keys.resets,
+            default.resets,
+            "a client may begin requests and take them back for ever, and nodes work for nothing",
+        ),
+        frames: rate(
+            "frames",
+            &keys.frames,
+            default.frames,
+            "a client may send frames that ask for nothing for ever, each answered or looked at",
+        ),
     }
 }
 

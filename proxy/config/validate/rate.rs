@@ -9,7 +9,7 @@ use http::HeaderName;
 
 use super::addr;
 use super::words::{self, Choices};
-use crate::base::units;
+use crate::base::units::{self, Rate};
 use crate::config::checked::{RateKey, RateLimit, Scope};
 use crate::config::fit::shorten;
 use crate::config::index::At;
@@ -80,9 +80,7 @@ pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Option<Ra
     let (requests, per) = match rate(word) {
         Ok(rate) => rate,
         Err((what, label)) => {
-            let mut problem = Problem::error(here.place(), what);
-            problem.label = label.map(|meant| format!("did you mean \"{meant}\"?"));
-            problems.push(problem.help(format!("write {FORMS}")));
+            problems.push(not_a_rate(&here, what, label));
             return None;
         }
     };
@@ -107,6 +105,24 @@ pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Option<Ra
         scope,
         dry_run,
     })
+}
+
+/// Reads a rate alone. `None`: it is none, which is told.
+pub fn plain(word: &str, at: &At, problems: &mut Problems) -> Option<Rate> {
+    match rate(word) {
+        Ok((count, per)) => Some(Rate { count, per }),
+        Err((what, label)) => {
+            problems.push(not_a_rate(at, what, label));
+            None
+        }
+    }
+}
+
+/// What is wrong with a rate, and how one is written.
+fn not_a_rate(at: &At, what: String, meant: Option<String>) -> Problem {
+    let mut problem = Problem::error(at.place(), what);
+    problem.label = meant.map(|meant| format!("did you mean \"{meant}\"?"));
+    problem.help(format!("write {FORMS}"))
 }
 
 fn no_rate(at: &At, problems: &mut Problems) {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use http::{StatusCode, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
 
 use super::super::encode::choice;
 use super::super::lookup::form::{AtHand, at_hand};
-use super::super::lookup::head::{self, has_no_body, number};
+use super::super::lookup::head::{self, Sink, has_no_body, number};
 use super::super::lookup::offer::{Deciding, Offer, has_terms, held};
 use super::super::lookup::parts::Parts;
 use super::super::lookup::{Cached, seconds_left};
@@ -99,17 +101,45 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// Writes the fields of its head, but for those that say how its body is framed.
+    fn fields(
+        &self,
+        out: &mut impl Sink,
+        entry: &Arc<Entry>,
+        at: At,
+        show_key: bool,
+    ) -> Result<()> {
+        let ttl = seconds_left(entry.life.fresh_until(at.expired_at), at.now);
+        let cached = Cached::hit(show_key.then_some(&entry.key), ttl);
+        let age = entry.life.age(at.now) / 1_000;
+        head::write(out, &self.offer, &self.parts, (Some(age), &cached))
+    }
+
+    /// What its head says of the length of its body.
+    fn length(&self) -> Option<u64> {
+        let framed = self.at_hand.is_some() && !has_no_body(self.offer.head.status);
+        self.offer.length.filter(|_| framed)
+    }
+
+    /// Its whole head, as fields.
+    ///
+    /// # Errors
+    /// When a field cannot be set, which does not happen.
+    pub fn head(&self, entry: &Arc<Entry>, at: At, show_key: bool) -> Result<ResponseHeader> {
+        let mut head = ResponseHeader::build_no_case(self.status(), Some(16))?;
+        self.fields(&mut head, entry, at, show_key)?;
+        if let Some(length) = self.length() {
+            head.insert_header(header::CONTENT_LENGTH, length)?;
+        }
+        Ok(head)
+    }
+
     /// Writes its whole head.
     pub fn write(&self, out: &mut Vec<u8>, entry: &Arc<Entry>, at: At, how: How) {
-        let ttl = seconds_left(entry.life.fresh_until(at.expired_at), at.now);
-        let cached = Cached::hit(how.show_key.then_some(&entry.key), ttl);
         status_line(out, self.status());
-        let age = entry.life.age(at.now) / 1_000;
-        let said = (Some(age), &cached);
-        head::write(out, &self.offer, &self.parts, said)
+        self.fields(out, entry, at, how.show_key)
             .expect("invariant: bytes can always be written into memory");
-        let framed = self.at_hand.is_some() && !has_no_body(self.offer.head.status);
-        if let Some(length) = self.offer.length.filter(|_| framed) {
+        if let Some(length) = self.length() {
             out.extend_from_slice(b"Content-Length: ");
             number(out, length);
             out.extend_from_slice(b"\r\n");

@@ -4,8 +4,9 @@
 //! not at hand, is no business of this lane: nothing has come of it then, but that the store was asked.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use http::{Method, header};
+use http::{Method, Version, header};
 
 use super::super::conn::Conn;
 use super::super::encode::asks::{AsPlain, Wants};
@@ -19,6 +20,7 @@ use super::hit::{Hit, Span};
 use crate::base::fields::Fields;
 use crate::base::reason::Refusal;
 use crate::cache::asks::tidied;
+use crate::cache::entry::Entry;
 use crate::cache::key::Target;
 use crate::cache::policy::reuse::{Use, reuse};
 use crate::live::control::Control;
@@ -39,36 +41,57 @@ pub struct Lane<'a> {
     pub moment: Moment,
 }
 
-/// What a head asks for.
-struct Asked<'a> {
-    method: Method,
-    host: &'a str,
-    path: &'a str,
-    query: Option<&'a str>,
+/// What a request asks for.
+pub struct Asked<'a> {
+    /// GET or HEAD.
+    pub method: Method,
+    /// The host.
+    pub host: &'a str,
+    /// The path as it is forwarded.
+    pub path: &'a str,
+    /// The query.
+    pub query: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {
     /// `None`: it is not for this lane, whatever its route.
-    fn of(parsed: &Parsed<'_, 'a>) -> Option<Self> {
-        let method = match parsed.method {
+    pub fn of(method: &str, host: &'a str, target: &'a str) -> Option<Self> {
+        let method = match method {
             "GET" => Method::GET,
             "HEAD" => Method::HEAD,
             _ => return None,
         };
-        if parsed.minor != 1 {
-            return None;
-        }
-        let (path, query) = match parsed.target.split_once('?') {
+        let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
-            None => (parsed.target, None),
+            None => (target, None),
         };
         Some(Asked {
             method,
-            host: std::str::from_utf8(parsed.host?).ok()?,
+            host,
             path,
             query,
         })
     }
+
+    fn of_head(parsed: &Parsed<'_, 'a>) -> Option<Self> {
+        if parsed.minor != 1 {
+            return None;
+        }
+        let host = std::str::from_utf8(parsed.host?).ok()?;
+        Asked::of(parsed.method, host, parsed.target)
+    }
+}
+
+/// A request that may be answered here.
+pub struct Question<'a, F, R> {
+    /// What it asks for; parts of `read`.
+    pub asked: Asked<'a>,
+    /// Its fields.
+    pub fields: &'a F,
+    /// Those of them that few requests have.
+    pub rare: &'a R,
+    /// Bytes that tell of it.
+    pub read: &'a [u8],
 }
 
 /// Answers a request without a body, if it is one for this lane: its head goes behind `heads`, and what is returned says
@@ -81,21 +104,42 @@ pub fn decide(
     closes: bool,
     heads: &mut Vec<u8>,
 ) -> Option<Hit> {
+    let write = |answer: &Answer<'_>, entry: &Arc<Entry>, at: At, show_key: bool| {
+        answer.write(heads, entry, at, How { show_key, closes });
+        Some(heads.len())
+    };
+    let asked = Asked::of_head(parsed)?;
+    let fields = parsed;
     // Most requests have none of the fields that are asked for most.
     match parsed.may_have_rare() {
-        true => decide_by((lane, trusted), parsed, parsed, read, closes, heads),
-        false => decide_by((lane, trusted), parsed, &NoRare, read, closes, heads),
+        true => {
+            let rare = parsed;
+            let question = Question {
+                asked,
+                fields,
+                rare,
+                read,
+            };
+            decide_by((lane, trusted), &question, write)
+        }
+        false => {
+            let rare = &NoRare;
+            let question = Question {
+                asked,
+                fields,
+                rare,
+                read,
+            };
+            decide_by((lane, trusted), &question, write)
+        }
     }
 }
 
-/// The same; `rare` are the fields that few requests have.
-fn decide_by(
+/// The same for a request in whatever form; `write` makes the head of its answer, and says how much was written of it.
+pub fn decide_by<F: Fields, R: Fields>(
     (lane, trusted): (Lane<'_>, bool),
-    parsed: &Parsed<'_, '_>,
-    rare: &impl Fields,
-    read: &[u8],
-    closes: bool,
-    heads: &mut Vec<u8>,
+    question: &Question<'_, F, R>,
+    write: impl FnOnce(&Answer<'_>, &Arc<Entry>, At, bool) -> Option<usize>,
 ) -> Option<Hit> {
     let Lane {
         control,
@@ -103,22 +147,27 @@ fn decide_by(
         conn,
         moment,
     } = lane;
-    let asked = Asked::of(parsed)?;
-    if rare.has(&header::RANGE) || faults::is_asked(rare) {
+    let Question {
+        asked,
+        fields,
+        rare,
+        read,
+    } = question;
+    if rare.has(&header::RANGE) || faults::is_asked(*rare) {
         return None;
     }
     let client = match trusted {
-        true => accept::client(conn.peer, parsed, &now.config.trusted_proxies),
+        true => accept::client(conn.peer, *fields, &now.config.trusted_proxies),
         false => conn.peer,
     };
     if !now.doors.port(&conn.port.open).admits(client) {
         return None;
     }
     let target = (asked.host, asked.path);
-    let at = accept::find_by(&now.routes, target, &asked.method, parsed)?;
+    let at = accept::find_by(&now.routes, target, &asked.method, *fields)?;
     let (route, door) = (&now.config.routes[at], &now.doors.routes[at]);
     let rules = route.cache.as_ref().filter(|_| now.express[at].is_open())?;
-    let is_pinned = || split::is_pinned(parsed, route, &now.config, moment.at);
+    let is_pinned = || split::is_pinned(*fields, route, &now.config, moment.at);
     if !door.acl.admits(client) || is_pinned() {
         return None;
     }
@@ -128,7 +177,7 @@ fn decide_by(
         host: Some(asked.host),
         trusted,
     };
-    let said = asked::said(rare, asker, rules).ok()?;
+    let said = asked::said(*rare, asker, rules).ok()?;
     let query = asked.query.and_then(|query| tidied(query, &rules.key));
     let key = control.cache.sought(Target {
         scheme: said.scheme,
@@ -138,8 +187,8 @@ fn decide_by(
     });
     // By the fields that a node would be told.
     let found = match route.asks_plain(&asked.method) {
-        true => told::find(control, &key, &AsPlain(parsed)),
-        false => told::find(control, &key, parsed),
+        true => told::find(control, &key, &AsPlain(*fields)),
+        false => told::find(control, &key, *fields),
     };
     let (entry, expired_at) = found.entry?;
     if reuse(&entry.life, &said.wish, expired_at, moment.now) != Use::Fresh {
@@ -147,11 +196,11 @@ fn decide_by(
     }
     let wants = now.compressing[at]
         .as_ref()
-        .map(|rules| (rules, Wants::of(parsed)));
+        .map(|rules| (rules, Wants::of(*fields)));
     let rules_of_form = wants.as_ref().map(|(rules, wants)| (*rules, wants));
-    let answer = Answer::of(rare, rules_of_form, &entry)?;
+    let answer = Answer::of(*rare, rules_of_form, &entry)?;
     let dry_run = match &door.limit {
-        Some(limit) => admitted(limit, client, parsed, moment)?,
+        Some(limit) => admitted(limit, client, *fields, moment)?,
         None => None,
     };
     // From here on it is answered here.
@@ -163,15 +212,16 @@ fn decide_by(
         expired_at,
     };
     let show_key = rules.show_key;
-    answer.write(heads, &entry, when, How { show_key, closes });
+    let written_to = write(&answer, &entry, when, show_key)?;
     let (status, encoding) = (answer.status().as_u16(), answer.encoding());
     Some(Hit {
         source: sent.0,
         length: sent.1,
         is_copied: false,
-        written_to: heads.len(),
+        written_to,
         route: at,
         is_head: asked.method == Method::HEAD,
+        version: Version::HTTP_11,
         status,
         client,
         dry_run,

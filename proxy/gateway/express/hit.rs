@@ -48,6 +48,8 @@ pub struct Hit {
     pub route: usize,
     /// `HEAD`, and not `GET`.
     pub is_head: bool,
+    /// Version of HTTP.
+    pub version: Version,
     /// Status.
     pub status: u16,
     /// The client's real address.
@@ -115,7 +117,7 @@ impl Hit {
             host: text(&self.host),
             path: text(&self.path),
             query: self.query.as_ref().map(text),
-            version: Version::HTTP_11,
+            version: self.version,
             status: self.status,
             bytes_in: 0,
             bytes_out: sent,

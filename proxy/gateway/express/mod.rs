@@ -2,7 +2,7 @@
 //!
 //! | what comes | what becomes of it |
 //! |---|---|
-//! | a GET or HEAD of HTTP/1.1 without a body, for what is fresh in the form the client takes | answered here |
+//! | a GET or HEAD of HTTP/1.1 or HTTP/2 without a body, for what is fresh in the form the client takes | answered here |
 //! | the same, and the client has it already (`If-None-Match`, `If-Modified-Since`) | 304, here |
 //! | several of them at once | answered by one write |
 //! | anything else, and whatever any rule refuses | handed on untouched, as if nobody had looked |
@@ -21,10 +21,12 @@ mod answer;
 mod batch;
 mod decide;
 mod hit;
+mod stream;
 mod unsent;
 
 pub use batch::Batch;
 pub use decide::{Lane, decide};
+pub use stream::Streamed;
 pub use unsent::Unsent;
 
 /// When requests that came together arrived.

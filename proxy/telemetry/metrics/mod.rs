@@ -13,6 +13,7 @@ use prometheus::core::{Collector, Metric};
 use prometheus::{Histogram, IntCounter, IntGauge, TextEncoder};
 
 use super::history::SIZES;
+use crate::base::flood::Flood;
 use crate::base::reason::Refusal;
 
 mod cache;
@@ -60,6 +61,7 @@ pub struct Metrics {
     route: RouteFamilies,
     connections_active: Gauges,
     connections: Counters,
+    h2_floods: Counters,
     refused: Vec<(Refusal, IntCounter)>,
     requests_in_flight: IntGauge,
     node: NodeFamilies,
@@ -134,6 +136,17 @@ pub struct ListenerMetrics {
     pub total: IntCounter,
     /// The same over HTTP/2.
     pub total_h2: IntCounter,
+    /// Of those, the ones that were closed for a flood of frames, by what it was made of.
+    floods: Vec<(Flood, IntCounter)>,
+}
+
+impl ListenerMetrics {
+    /// Counts a connection that was closed for a flood.
+    pub fn flooded(&self, flood: Flood) {
+        if let Some((_, counter)) = self.floods.iter().find(|(f, _)| *f == flood) {
+            counter.inc();
+        }
+    }
 }
 
 impl Metrics {
@@ -168,6 +181,12 @@ impl Metrics {
                 "connections_total",
                 "Client connections accepted.",
                 &["listener", "protocol"],
+            ),
+            h2_floods: counters(
+                f,
+                "h2_floods_total",
+                "HTTP/2 connections closed because their client flooded them with frames, by what they were.",
+                &["listener", "kind"],
             ),
             refused: Refusal::ALL
                 .iter()
@@ -261,6 +280,13 @@ impl Metrics {
             active: self.connections_active.with_label_values(&[label]),
             total: self.connections.with_label_values(&[label, "http/1.1"]),
             total_h2: self.connections.with_label_values(&[label, "h2"]),
+            floods: Flood::ALL
+                .iter()
+                .map(|flood| {
+                    let labels = [label, flood.as_str()];
+                    (*flood, self.h2_floods.with_label_values(&labels))
+                })
+                .collect(),
         }
     }
 
