@@ -26,6 +26,7 @@ mod health;
 
 pub(super) use health::shown;
 mod sticky;
+mod tls;
 mod upstream;
 
 /// Writes the configuration in force; `None` when there is none.
@@ -117,6 +118,9 @@ fn top_sections(out: &mut Writer, config: &Config, root: &At) {
         }
         out.value(&at, "h2c", yes_no(listen.h2c));
         access(out, &listen.access, &at);
+        if let Some(tls) = &listen.tls {
+            tls::tls(out, tls, &at);
+        }
         out.close();
     }
     out.close();

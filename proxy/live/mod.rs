@@ -10,6 +10,8 @@ pub mod control;
 pub mod doors;
 /// The one place where the generation in use is held.
 pub mod hold;
+/// Certificates that came at run time.
+pub mod issued;
 /// Running, stopping, stopped.
 pub mod lifecycle;
 /// What the operator changed at run time.

@@ -21,6 +21,7 @@ use crate::config::problem::{Place, Problem};
 use crate::live::build::{self, Parts, Resolved};
 use crate::live::clock::Clock;
 use crate::live::hold::Hold;
+use crate::live::issued::Issued;
 use crate::live::lifecycle::Lifecycle;
 use crate::live::overlay::Overlay;
 use crate::live::recompress::Recompress;
@@ -96,6 +97,8 @@ pub struct Control {
     pub clock: Clock,
     /// Room for fetches that nobody waits for any more.
     pub orphans: Semaphore,
+    /// Certificates that came at run time.
+    pub issued: Arc<Issued>,
     source: Source,
     /// Whether the express lane is on.
     express: bool,
@@ -204,6 +207,7 @@ impl Control {
             lately: Lately::default(),
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
+            issued: Arc::default(),
             source,
             express,
             reloading: Mutex::new(()),
