@@ -61,6 +61,8 @@ pub mod rehearsal;
 mod reply;
 mod split;
 mod sticky;
+/// TLS towards clients.
+pub mod tls;
 mod turn;
 mod waiting;
 

@@ -175,7 +175,7 @@ impl Control {
         let at = SystemTime::now();
         let started_with = StartedWith::of(&config);
         let (overlay, resolved) = (Overlay::default(), Resolved::new());
-        let file = Arc::new(config);
+        let (file, issued) = (Arc::new(config), Arc::new(Issued::default()));
         let parts = Parts {
             config: file.clone(),
             loaded_at: at,
@@ -183,6 +183,7 @@ impl Control {
             resolved: &resolved,
             leaving: &[],
             express,
+            issued: &issued,
             previous: None,
         };
         let first = build::build(&parts, &metrics, now)?;
@@ -207,7 +208,7 @@ impl Control {
             lately: Lately::default(),
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
-            issued: Arc::default(),
+            issued,
             source,
             express,
             reloading: Mutex::new(()),
@@ -354,6 +355,7 @@ impl Control {
             resolved: &inner.resolved,
             leaving: &leaving,
             express: self.express,
+            issued: &self.issued,
             previous: Some(&old),
         };
         let next = build::build(&parts, &self.metrics, now)?;
