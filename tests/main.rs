@@ -64,5 +64,6 @@ mod stats;
 mod sticky;
 mod strangers;
 mod time_limits;
+mod tls;
 mod tunnels;
 mod watching;
