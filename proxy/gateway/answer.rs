@@ -111,7 +111,12 @@ fn body(status: StatusCode, id: &str) -> Bytes {
 
 /// The bytes of a refusal that never became a request, with what the client can do about it; an answer to HEAD goes
 /// without its body.
-pub fn on_the_wire(status: StatusCode, id: &str, remedy_in_words: Option<&str>, with_body: bool) -> Bytes {
+pub fn on_the_wire(
+    status: StatusCode,
+    id: &str,
+    remedy_in_words: Option<&str>,
+    with_body: bool,
+) -> Bytes {
     let mut body = BytesMut::from(&body(status, id)[..]);
     for part in remedy_in_words.into_iter().flat_map(|words| [words, "\n"]) {
         body.put_slice(part.as_bytes());

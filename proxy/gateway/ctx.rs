@@ -14,7 +14,6 @@ use smallvec::SmallVec;
 
 use super::beside::Beside;
 use super::conn::Conn;
-use super::tls::client_subject;
 use super::encode::asks::Asks;
 use super::encode::live::Live;
 use super::finish;
@@ -22,6 +21,7 @@ use super::lookup::Cached;
 use super::lookup::fetch::Fetch;
 use super::split::Way;
 use super::sticky::Session;
+use super::tls::client_subject;
 use crate::balance::node::InFlight;
 use crate::base::coding::Coding;
 use crate::base::reason::{End, Refusal};

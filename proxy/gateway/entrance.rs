@@ -115,11 +115,7 @@ fn let_in(front: &Front, stream: TcpStream, peer: SocketAddr, shutdown: Shutdown
         return;
     }
     let front = front.clone();
-    tokio::spawn(async move {
-        front
-            .welcome(stream, peer.ip(), place, shutdown)
-            .await
-    });
+    tokio::spawn(async move { front.welcome(stream, peer.ip(), place, shutdown).await });
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

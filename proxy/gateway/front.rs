@@ -142,8 +142,7 @@ impl Front {
         let by_tls = conn.secured().map(|secured| secured.is_h2);
         let mut counts = Counts::default();
         let mut deadline = None;
-        let h2c = by_tls.is_none()
-            && self.control.hold.look(|now| self.listen(&now.config).h2c);
+        let h2c = by_tls.is_none() && self.control.hold.look(|now| self.listen(&now.config).h2c);
         if !h2c && by_tls != Some(true) {
             self.port.metrics.total.inc();
         }
@@ -308,7 +307,8 @@ impl Front {
         self.tell(peer, &refused);
         // Who speaks TLS would not understand a word, and a handshake costs more than a refusal is worth.
         if self.speaks_tls().is_none()
-            && let Some(_time) = self.crowd.has_time() {
+            && let Some(_time) = self.crowd.has_time()
+        {
             refuse::turn_away(known(stream), &refused).await;
         }
     }

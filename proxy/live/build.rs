@@ -169,7 +169,10 @@ fn rules(config: &checked::Config) -> Rules {
 
 /// The fields that tell nodes whose certificate a client has: no client may send one, by whatever port it came.
 fn client_headers(config: &checked::Config) -> impl Iterator<Item = &HeaderName> {
-    let ports = config.listen.iter().filter_map(|listen| listen.tls.as_ref());
+    let ports = config
+        .listen
+        .iter()
+        .filter_map(|listen| listen.tls.as_ref());
     ports.filter_map(|tls| tls.client_header.as_ref())
 }
 

@@ -149,7 +149,8 @@ fn is_pure(m: &Match) -> bool {
 
 /// Whether every condition but the host holds. The cheap ones come first, expressions last.
 fn holds(m: &Match, ask: &RouteAsk<'_, impl Fields>) -> bool {
-    m.scheme.is_none_or(|scheme| (scheme == Scheme::Https) == ask.by_tls)
+    m.scheme
+        .is_none_or(|scheme| (scheme == Scheme::Https) == ask.by_tls)
         && (m.methods.is_empty() || m.methods.contains(ask.method))
         && m.headers.iter().all(|(name, value)| {
             // A field may come several times; one line with the value is enough.

@@ -52,7 +52,13 @@ impl Authority {
     /// A certificate for these names with a new RSA key.
     pub fn issue_rsa(&self, names: &[&str]) -> Pair {
         let made = Command::new("openssl")
-            .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+            .args([
+                "genpkey",
+                "-algorithm",
+                "RSA",
+                "-pkeyopt",
+                "rsa_keygen_bits:2048",
+            ])
             .output()
             .expect("openssl: scripts/setup.sh installs what the stories need");
         let pem = String::from_utf8(made.stdout).expect("PEM");

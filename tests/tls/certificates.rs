@@ -16,7 +16,9 @@ const THREE: &str = "certs: [{ cert: site.pem, key: site.key }, { cert: rsa.pem,
 fn three(authority: &Authority, dir: &Path) {
     authority.issue(&["site.test"]).write(dir, "site");
     authority.issue_rsa(&["site.test"]).write(dir, "rsa");
-    authority.issue(&["shop.test", "www.shop.test"]).write(dir, "shop");
+    authority
+        .issue(&["shop.test", "www.shop.test"])
+        .write(dir, "shop");
     authority.issue(&["*.shop.test"]).write(dir, "wild");
 }
 
@@ -43,8 +45,25 @@ async fn each_name_gets_its_certificate() {
     for (asks, name) in [
         (&["-servername", "site.test"][..], "site"),
         (&["-servername", "SITE.test"], "site"),
-        (&["-servername", "site.test", "-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "rsa"),
-        (&["-servername", "site.test", "-sigalgs", "rsa_pss_rsae_sha256"], "rsa"),
+        (
+            &[
+                "-servername",
+                "site.test",
+                "-tls1_2",
+                "-cipher",
+                "ECDHE-RSA-AES128-GCM-SHA256",
+            ],
+            "rsa",
+        ),
+        (
+            &[
+                "-servername",
+                "site.test",
+                "-sigalgs",
+                "rsa_pss_rsae_sha256",
+            ],
+            "rsa",
+        ),
         (&["-servername", "shop.test"], "shop"),
         (&["-servername", "www.shop.test"], "shop"),
         (&["-servername", "app.shop.test"], "wild"),
@@ -61,21 +80,30 @@ async fn each_name_gets_its_certificate() {
 async fn unknown_names_can_be_refused() {
     let (app, authority) = (Origin::start("app-1").await, Authority::new());
     let keys = format!("{THREE}, unknown_names: refuse");
-    let tide = run(&site(&keys, &nodes([&app]), ""), |dir| three(&authority, dir)).await;
+    let tide = run(&site(&keys, &nodes([&app]), ""), |dir| {
+        three(&authority, dir)
+    })
+    .await;
     for asks in [&["-servername", "unknown.test"][..], &["-noservername"]] {
         let done = s_client(tide.addr(), asks).await;
         assert_ne!(done.code, 0, "{asks:?}");
         assert!(done.all().contains("unrecognized name"), "{}", done.all());
     }
-    assert_eq!(gets(&tide, &["-servername", "app.shop.test"]).await, of(tide.dir(), "wild"));
+    assert_eq!(
+        gets(&tide, &["-servername", "app.shop.test"]).await,
+        of(tide.dir(), "wild")
+    );
     let errors = "tidegate_tls_handshake_errors_total";
-    tide.metric_is(errors, &[("reason", "unknown_name")], 2.0).await;
+    tide.metric_is(errors, &[("reason", "unknown_name")], 2.0)
+        .await;
 }
 
 #[tokio::test]
 async fn an_ocsp_response_is_stapled() {
     // A response with nothing in it but its status and a body of some bytes: clients judge it, not we.
-    let response: &[u8] = &[0x30, 0x09, 0x0a, 0x01, 0x00, 0xa0, 0x04, 0x30, 0x02, 0x05, 0x00];
+    let response: &[u8] = &[
+        0x30, 0x09, 0x0a, 0x01, 0x00, 0xa0, 0x04, 0x30, 0x02, 0x05, 0x00,
+    ];
     let (app, authority) = (Origin::start("app-1").await, Authority::new());
     let keys = "certs: [{ cert: site.pem, key: site.key, ocsp: site.ocsp }]";
     let tide = run(&site(keys, &nodes([&app]), ""), |dir| {
@@ -86,7 +114,12 @@ async fn an_ocsp_response_is_stapled() {
     let done = s_client(tide.addr(), &["-status", "-msg", "-tls1_2"]).await;
     assert!(done.out.contains("CertificateStatus"), "{}", done.all());
     let hex = "30 09 0a 01 00 a0 04 30 02 05 00";
-    let flat = done.out.replace(['\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let flat = done
+        .out
+        .replace(['\n'], " ")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     assert!(flat.contains(hex), "{}", done.all());
 }
 
@@ -128,10 +161,23 @@ async fn curl(tide: &Tidegate, client: Option<&str>) -> u16 {
     let to = tide.addr();
     let mut curl = std::process::Command::new("curl");
     curl.current_dir(tide.dir())
-        .args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H", "X-Client-Subject: CN=root"])
+        .args([
+            "-sk",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-H",
+            "X-Client-Subject: CN=root",
+        ])
         .arg(format!("https://{to}/who"));
     if let Some(name) = client {
-        curl.args(["--cert", &format!("{name}.pem"), "--key", &format!("{name}.key")]);
+        curl.args([
+            "--cert",
+            &format!("{name}.pem"),
+            "--key",
+            &format!("{name}.key"),
+        ]);
     }
     let done = crate::support::process::finish(&mut curl).await;
     done.out.trim().parse().unwrap_or_default()
@@ -144,9 +190,13 @@ async fn only_clients_with_a_good_certificate_come_in() {
     assert_eq!(curl(&tide, Some("mallory")).await, 0);
     assert_eq!(curl(&tide, Some("alice")).await, 200);
     let seen = app.only();
-    assert_eq!(seen.head.all("x-client-subject"), ["CN=alice,O=Tide\\, Inc"]);
+    assert_eq!(
+        seen.head.all("x-client-subject"),
+        ["CN=alice,O=Tide\\, Inc"]
+    );
     let errors = "tidegate_tls_handshake_errors_total";
-    tide.metric_is(errors, &[("reason", "client_certificate")], 2.0).await;
+    tide.metric_is(errors, &[("reason", "client_certificate")], 2.0)
+        .await;
 }
 
 #[tokio::test]
@@ -160,7 +210,11 @@ async fn who_may_come_without_a_certificate_cannot_pretend_to_have_one() {
     assert_eq!(plain.ask(&forged).await.unwrap().status, 200);
     assert_eq!(app.requests(), 2);
     for seen in app.seen() {
-        assert!(seen.head.all("x-client-subject").is_empty(), "{:?}", seen.head);
+        assert!(
+            seen.head.all("x-client-subject").is_empty(),
+            "{:?}",
+            seen.head
+        );
     }
 }
 
@@ -194,10 +248,14 @@ async fn a_bad_new_certificate_keeps_the_old_one_and_says_so() {
     .await;
     assert_eq!(gets(&tide, &[]).await, before);
     tide.write_file("site.key", &fresh.key);
-    crate::support::eventually("the pair is used", crate::support::proxy::SOON, async || {
-        let now = gets(&tide, &[]).await;
-        crate::support::check(now == of(tide.dir(), "site"), now)
-    })
+    crate::support::eventually(
+        "the pair is used",
+        crate::support::proxy::SOON,
+        async || {
+            let now = gets(&tide, &[]).await;
+            crate::support::check(now == of(tide.dir(), "site"), now)
+        },
+    )
     .await;
     assert!(!tide.log().contains("PRIVATE KEY"), "{}", tide.log());
 }
@@ -225,7 +283,9 @@ async fn fifty_new_certificates_under_load_fail_no_request() {
 async fn check_tells_of_certificates_that_expire() {
     let authority = Authority::new();
     let dir = tempfile::TempDir::new().unwrap();
-    authority.issue_expired(&["site.test"]).write(dir.path(), "site");
+    authority
+        .issue_expired(&["site.test"])
+        .write(dir.path(), "site");
     let soon = authority.issue_as(&["soon.test"], |params| {
         let week = std::time::Duration::from_secs(7 * 86_400);
         params.not_after = (std::time::SystemTime::now() + week).into();
@@ -238,6 +298,10 @@ async fn check_tells_of_certificates_that_expire() {
     let done = tidegate(&["check", "-c", path.to_str().unwrap()]).await;
     assert_eq!(done.code, 0, "{}", done.all());
     for said in ["has expired", "expires in 6 days", "site.pem", "soon.pem"] {
-        assert!(done.all().contains(said), "{said} is missing: {}", done.all());
+        assert!(
+            done.all().contains(said),
+            "{said} is missing: {}",
+            done.all()
+        );
     }
 }

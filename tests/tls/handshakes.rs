@@ -23,15 +23,22 @@ async fn stage(keys: &str) -> (Origin, Tidegate) {
 #[tokio::test]
 async fn nothing_older_than_tls_1_2_is_spoken() {
     let (_app, tide) = stage(ONE).await;
-    for (version, spoken) in [("-tls1", false), ("-tls1_1", false), ("-tls1_2", true), ("-tls1_3", true)] {
+    for (version, spoken) in [
+        ("-tls1", false),
+        ("-tls1_1", false),
+        ("-tls1_2", true),
+        ("-tls1_3", true),
+    ] {
         let done = s_client(tide.addr(), &[version, "-cipher", "ALL:@SECLEVEL=0"]).await;
         assert_eq!(done.code == 0, spoken, "{version}: {}", done.all());
     }
     for (version, n) in [("1.2", 1.0), ("1.3", 1.0)] {
         let of = [("version", version), ("resumed", "no")];
-        tide.metric_is("tidegate_tls_handshakes_total", &of, n).await;
+        tide.metric_is("tidegate_tls_handshakes_total", &of, n)
+            .await;
     }
-    tide.metric_is(ERRORS, &[("reason", "incompatible")], 2.0).await;
+    tide.metric_is(ERRORS, &[("reason", "incompatible")], 2.0)
+        .await;
 }
 
 #[tokio::test]
@@ -44,7 +51,13 @@ async fn min_version_1_3_refuses_1_2() {
 #[tokio::test]
 async fn only_suites_with_forward_secrecy_and_authenticated_encryption_are_spoken() {
     let (_app, tide) = stage(ONE).await;
-    for suite in ["AES128-SHA", "AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA", "NULL-SHA", "aNULL"] {
+    for suite in [
+        "AES128-SHA",
+        "AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES128-SHA",
+        "NULL-SHA",
+        "aNULL",
+    ] {
         let suite = format!("{suite}:@SECLEVEL=0");
         let done = s_client(tide.addr(), &["-tls1_2", "-cipher", &suite]).await;
         assert_ne!(done.code, 0, "{suite}: {}", done.all());
@@ -76,8 +89,16 @@ async fn sessions_go_on_after_a_reload_and_not_where_tickets_are_off() {
             }
         };
         let first = ask("-sess_out").await;
-        assert!(first.out.contains("New, TLSv1"), "{version}: {}", first.all());
-        let again = site(&format!("{keys}, handshake_timeout: 9s"), &nodes([&app]), "");
+        assert!(
+            first.out.contains("New, TLSv1"),
+            "{version}: {}",
+            first.all()
+        );
+        let again = site(
+            &format!("{keys}, handshake_timeout: 9s"),
+            &nodes([&app]),
+            "",
+        );
         tide.apply(&again).await;
         if resumes || std::path::Path::new(session).exists() {
             let second = ask("-sess_in").await;
@@ -102,7 +123,11 @@ async fn the_protocol_is_agreed_on_and_none_in_common_is_refused() {
     tide.metric_is(ERRORS, &[("reason", "alpn")], 1.0).await;
     let (_app, tide) = stage(&format!("{ONE}, alpn: http/1.1")).await;
     let done = s_client(tide.addr(), &["-alpn", "h2,http/1.1"]).await;
-    assert!(done.out.contains("ALPN protocol: http/1.1"), "{}", done.all());
+    assert!(
+        done.out.contains("ALPN protocol: http/1.1"),
+        "{}",
+        done.all()
+    );
 }
 
 #[tokio::test]
@@ -117,7 +142,11 @@ async fn a_slow_handshake_ends_at_its_deadline_and_holds_nobody_up() {
             slow.push(stream);
         }
     }
-    assert_eq!(s_client(tide.addr(), &[]).await.code, 0, "others are served meanwhile");
+    assert_eq!(
+        s_client(tide.addr(), &[]).await.code,
+        0,
+        "others are served meanwhile"
+    );
     for mut stream in slow {
         let mut end = Vec::new();
         let closed = tokio::time::timeout(SOON, stream.read_to_end(&mut end)).await;
@@ -190,7 +219,7 @@ async fn the_end_is_told_when_the_process_stops() {
     let of = [("resumed", "no")];
     eventually("its handshake is over", SOON, async || {
         let n = tide.metric("tidegate_tls_handshakes_total", &of).await;
-        check(n == Some(1.0), n)
+        check(n == Some(1.0), format!("{n:?}"))
     })
     .await;
     tide.signal(nix::sys::signal::Signal::SIGTERM);

@@ -4,8 +4,8 @@ mod certificates;
 mod handshakes;
 mod serving;
 
-use std::process::{Command, Stdio};
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 

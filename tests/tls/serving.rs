@@ -12,7 +12,11 @@ use crate::support::tls::{Authority, Bridge};
 use crate::support::wire::Broken;
 
 /// The proxy with one certificate in front of `app`, and a bridge to it that speaks `alpn`.
-async fn stage(app: &Origin, route: &str, alpn: &[&str]) -> (crate::support::proxy::Tidegate, Bridge) {
+async fn stage(
+    app: &Origin,
+    route: &str,
+    alpn: &[&str],
+) -> (crate::support::proxy::Tidegate, Bridge) {
     let authority = Authority::new();
     let tide = run_one(&authority, &site(ONE, &nodes([app]), route)).await;
     let bridge = Bridge::open(tide.addr(), "site.test", authority.client(alpn)).await;
@@ -34,7 +38,11 @@ async fn a_request_over_tls_is_served_and_its_node_knows_the_scheme() {
         assert_eq!(seen.head.all("x-forwarded-proto"), ["https"]);
     }
     let line = tide.told("/page").await;
-    assert_eq!((&line["tls"], &line["sni"]), (&"1.3".into(), &"site.test".into()), "{line}");
+    assert_eq!(
+        (&line["tls"], &line["sni"]),
+        (&"1.3".into(), &"site.test".into()),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -53,17 +61,25 @@ async fn large_bodies_pass_both_ways_byte_by_byte() {
 #[tokio::test]
 async fn the_express_lane_answers_over_tls_and_its_store_keeps_schemes_apart() {
     let app = Origin::start("app-1").await;
-    app.answers(|seen| Reply::text(seen.target().as_bytes().repeat(20_000)).field("Cache-Control", "max-age=600"));
+    app.answers(|seen| {
+        Reply::text(seen.target().as_bytes().repeat(20_000)).field("Cache-Control", "max-age=600")
+    });
     let (tide, bridge) = stage(&app, ", name: shop, cache: true", &[]).await;
     let mut client = Client::connect(bridge.addr()).await.unwrap();
     for _ in 0..4 {
         let answer = client.ask(&Request::get("/large")).await.unwrap();
-        assert!(answer.body == b"/large".repeat(20_000), "{}", answer.body.len());
+        assert!(
+            answer.body == b"/large".repeat(20_000),
+            "{}",
+            answer.body.len()
+        );
     }
     assert_eq!(app.requests(), 1);
     let express = "tidegate_express_requests_total";
     tide.metric_is(express, &[("route", "shop")], 3.0).await;
-    let key = tide.json("/api/v1/cache/explain?url=https://tide.test/large").await;
+    let key = tide
+        .json("/api/v1/cache/explain?url=https://tide.test/large")
+        .await;
     assert!(key.to_string().contains("https"), "{key}");
 }
 
@@ -76,7 +92,10 @@ async fn requests_sent_together_are_answered_in_their_order() {
     for target in ["/a", "/b", "/c"] {
         client.ask(&Request::get(target)).await.unwrap();
     }
-    let heads: Vec<u8> = ["/a", "/b", "/c"].iter().flat_map(|t| Request::get(t).head_bytes()).collect();
+    let heads: Vec<u8> = ["/a", "/b", "/c"]
+        .iter()
+        .flat_map(|t| Request::get(t).head_bytes())
+        .collect();
     client.send_bytes(&heads).await.unwrap();
     for target in ["/a", "/b", "/c"] {
         assert_eq!(client.answer("GET").await.unwrap().text(), target);
@@ -102,7 +121,11 @@ async fn an_answer_that_is_cut_does_not_end_like_a_whole_one() {
     let app = Origin::start("app-1").await;
     app.answers(|_| {
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
-        Reply::steps([Step::Bytes(head.to_vec()), Step::Wait(Duration::from_millis(100)), Step::Reset])
+        Reply::steps([
+            Step::Bytes(head.to_vec()),
+            Step::Wait(Duration::from_millis(100)),
+            Step::Reset,
+        ])
     });
     let (_tide, bridge) = stage(&app, "", &[]).await;
     let mut client = Client::connect(bridge.addr()).await.unwrap();
@@ -127,9 +150,12 @@ async fn events_arrive_one_by_one() {
     let gate = crate::support::Gate::closed();
     let held = gate.clone();
     app.answers(move |_| {
-        Reply::steps([Reply::chunked_head(), Step::Bytes(crate::support::reply::chunk(b"one"))])
-            .when(&held)
-            .then(Step::Bytes(crate::support::reply::chunk(b"two")))
+        Reply::steps([
+            Reply::chunked_head(),
+            Step::Bytes(crate::support::reply::chunk(b"one")),
+        ])
+        .when(&held)
+        .then(Step::Bytes(crate::support::reply::chunk(b"two")))
     });
     let (_tide, bridge) = stage(&app, "", &[]).await;
     let mut client = Client::connect(bridge.addr()).await.unwrap();

@@ -54,9 +54,10 @@ pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Match {
             problems,
         ),
         headers: fields::read(keys.headers.as_ref(), &at.key("headers"), problems),
-        scheme: keys.scheme.as_deref().map(|word| {
-            SCHEMES.read(Some(word), &at.key("scheme"), Scheme::Http, problems)
-        }),
+        scheme: keys
+            .scheme
+            .as_deref()
+            .map(|word| SCHEMES.read(Some(word), &at.key("scheme"), Scheme::Http, problems)),
     }
 }
 

@@ -8,12 +8,12 @@ use std::net::IpAddr;
 use http::{Method, header};
 
 use super::super::conn::Conn;
-use super::super::sticky::came_by_tls;
-use super::super::tls::client_subject;
 use super::super::encode::asks::{AsPlain, Wants};
 use super::super::lookup::asked::{self, Asker};
 use super::super::lookup::shared;
 use super::super::lookup::told;
+use super::super::sticky::came_by_tls;
+use super::super::tls::client_subject;
 use super::super::{accept, faults, split};
 use super::Moment;
 use super::answer::{Answer, At, How};

@@ -8,7 +8,9 @@ use crate::base::node::{Health, Intent};
 use crate::config::checked::Config;
 use crate::live::build::NO_ROUTE;
 use crate::live::snapshot::{Snapshot, Upstream};
-use crate::telemetry::metrics::{CacheGauges, ExpiryGauge, InUse, NodeGauges, State, UpstreamGauges};
+use crate::telemetry::metrics::{
+    CacheGauges, ExpiryGauge, InUse, NodeGauges, State, UpstreamGauges,
+};
 
 impl Control {
     /// The Prometheus text. Takes milliseconds where there are a thousand nodes: for a thread that may be busy.
@@ -61,7 +63,10 @@ impl Control {
 
 /// Until when the certificates of the file hold, each once however many ports have it.
 fn certificates(config: &Config) -> Vec<ExpiryGauge<'_>> {
-    let ports = config.listen.iter().filter_map(|listen| listen.tls.as_ref());
+    let ports = config
+        .listen
+        .iter()
+        .filter_map(|listen| listen.tls.as_ref());
     let mut out: Vec<ExpiryGauge<'_>> = Vec::new();
     for cert in ports.flat_map(|tls| &tls.certs) {
         let file = cert.path.display().to_string();

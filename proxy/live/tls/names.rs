@@ -39,7 +39,8 @@ impl Names {
         let (mut exact, mut wild) = (HashMap::new(), HashMap::new());
         for cert in &certs {
             for name in &cert.facts.names {
-                let (map, name): (&mut HashMap<String, Keys>, &str) = match name.strip_prefix("*.") {
+                let (map, name): (&mut HashMap<String, Keys>, &str) = match name.strip_prefix("*.")
+                {
                     Some(under) => (&mut wild, under),
                     None => (&mut exact, name),
                 };

@@ -5,9 +5,7 @@
 use prometheus::{Histogram, IntCounter};
 
 use super::BUCKETS;
-use super::family::{
-    Counters, Families, Histograms, Mirror, Sample, counters, histograms, label,
-};
+use super::family::{Counters, Families, Histograms, Mirror, Sample, counters, histograms, label};
 
 /// Why a handshake failed: the label `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,10 +153,7 @@ impl TlsFamilies {
             handshakes: ["1.2", "1.3"].map(of),
             errors: Failed::ALL
                 .iter()
-                .map(|why| {
-                    self.errors
-                        .with_label_values(&[listener, why.as_str()])
-                })
+                .map(|why| self.errors.with_label_values(&[listener, why.as_str()]))
                 .collect(),
             duration: self.duration.with_label_values(&[listener]),
         }

@@ -186,7 +186,12 @@ fn told() -> impl Strategy<Value = Told> {
     let waits = prop::array::uniform3(option::of(times()));
     (
         (at, vec(texts(), 6), option::of(texts()), vec(texts(), 0..4)),
-        (any::<IpAddr>(), method, (version, tls, option::of(texts())), any::<u16>()),
+        (
+            any::<IpAddr>(),
+            method,
+            (version, tls, option::of(texts())),
+            any::<u16>(),
+        ),
         (any::<(u64, u64)>(), waits, total, words, end),
     )
         .prop_map(|(of_words, of_client, of_end)| {
