@@ -190,7 +190,7 @@ pub async fn dial(
 
 async fn carry(inside: TcpStream, outside: TlsStream<TcpStream>) {
     let _ = inside.set_nodelay(true);
-    let linger = SockRef::from(&inside).try_clone();
+    let socket = SockRef::from(&inside).try_clone().expect("a descriptor");
     let (mut from, mut to) = tokio::io::split(outside);
     let (mut read, mut write) = inside.into_split();
     let back = async {
@@ -199,24 +199,24 @@ async fn carry(inside: TcpStream, outside: TlsStream<TcpStream>) {
             match from.read(&mut buffer).await {
                 Ok(0) => return write.shutdown().await,
                 Ok(n) => write.write_all(&buffer[..n]).await?,
-                Err(e) => {
-                    if let Ok(socket) = &linger {
-                        let _ = socket.set_linger(Some(Duration::ZERO));
-                    }
-                    return Err(e);
-                }
+                Err(e) => return Err(e),
             }
         }
     };
     let there = async {
-        let done = tokio::io::copy(&mut read, &mut to).await;
+        let _ = tokio::io::copy(&mut read, &mut to).await;
         let _ = to.shutdown().await;
-        done
+        // Who has said all may still be listening.
+        std::future::pending::<()>().await;
     };
-    tokio::pin!(there);
-    tokio::select! {
-        _ = back => {}
-        _ = &mut there => {}
+    let ended = tokio::select! {
+        ended = back => ended,
+        () = there => Ok(()),
+    };
+    if ended.is_err() {
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        // Its drop would tell an end in good order.
+        write.forget();
     }
 }
 

@@ -154,7 +154,7 @@ async fn events_arrive_one_by_one() {
             Reply::chunked_head(),
             Step::Bytes(crate::support::reply::chunk(b"one")),
         ])
-        .when(&held)
+        .then(Step::Gate(held.clone()))
         .then(Step::Bytes(crate::support::reply::chunk(b"two")))
     });
     let (_tide, bridge) = stage(&app, "", &[]).await;
