@@ -86,7 +86,7 @@ const HOMES: &[Home] = &[
     Home {
         name: "tokio_rustls",
         homes: &[
-            "upstream/probe",
+            "upstream",
             "config", // reads certificates and their keys
             "kv",     // TLS to Redis names its cryptography
             "live/tls",
@@ -101,7 +101,8 @@ const HOMES: &[Home] = &[
             "balance/sticky",
             "live/sticky",
             "guard/rate/shared", // what a client chooses must not meet another's count, on any proxy: no quick hash
-            "upstream/probe",    // TLS of probes names its cryptography
+            "upstream/tls",      // TLS to nodes names its cryptography
+            "config/validate/node_tls", // whether a key fits its certificate
         ],
         instead: "cookies are signed and read by `balance/sticky/token`, names in Redis made by `balance/sticky/shared` and `guard/rate/shared`; the key of a process is drawn in `live/sticky`",
     },
@@ -169,6 +170,21 @@ const HOMES: &[Home] = &[
         name: "clap",
         homes: &["app", "main"],
         instead: "words of the command line end in `app/`; pass values on",
+    },
+    Home {
+        name: "listenfd",
+        homes: &["app/activation"],
+        instead: "sockets that came with the process are taken once, by `app/activation`",
+    },
+    Home {
+        name: "command_fds",
+        homes: &["app/upgrade"],
+        instead: "the one process that is ever started is the next one, by `app/upgrade`",
+    },
+    Home {
+        name: "sd_notify",
+        homes: &["app/notify"],
+        instead: "the service manager is told by `app/notify`, which knows when to say no more",
     },
     Home {
         name: "ureq",

@@ -19,6 +19,7 @@ mod compress;
 mod dns;
 mod failure;
 mod health;
+mod node_tls;
 mod sticky;
 mod tls;
 mod upstream;
@@ -28,7 +29,8 @@ pub use cache::{Cache, CacheKey, PemFile, Redis, RouteCache, SetCookie};
 pub use compress::{AcceptEncoding, Compress, Decode, LEVELS, Minify, Recompress};
 pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
-pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};
+pub use health::{Asking, BodyMatch, Health, HttpProbe, InitialHealth, Probe, codes};
+pub use node_tls::{Ca, Identity, NodeTls, NodeTlsVersion, ProxyProtocol};
 pub use sticky::{
     KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };
@@ -172,13 +174,15 @@ pub struct ClientTimeouts {
     pub request: Option<Duration>,
 }
 
-/// How the process ends after SIGTERM.
+/// How the process ends, after SIGTERM or a hand-over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shutdown {
     /// Not ready, but still accepting, for this long.
     pub pre_stop: Duration,
     /// What is in flight has this long to finish.
     pub grace: Duration,
+    /// Once another process has taken over, connections have this long to end by themselves.
+    pub handover: Duration,
 }
 
 /// Where requests are told.

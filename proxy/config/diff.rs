@@ -21,6 +21,7 @@ mod cache;
 mod compress;
 mod dns;
 mod health;
+mod node_tls;
 mod sticky;
 mod tls;
 mod upstream;
@@ -84,6 +85,11 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         "shutdown.grace",
         &show_duration(old.shutdown.grace),
         &show_duration(new.shutdown.grace),
+    );
+    out.shown(
+        "shutdown.handover",
+        &show_duration(old.shutdown.handover),
+        &show_duration(new.shutdown.handover),
     );
     let (was, is) = (&old.access_log, &new.access_log);
     out.shown("access_log.path", &log_path(&was.path), &log_path(&is.path));

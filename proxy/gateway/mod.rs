@@ -34,6 +34,7 @@ use crate::live::control::Control;
 
 mod accept;
 mod again;
+mod announce;
 mod answer;
 mod beside;
 mod client_io;
@@ -63,6 +64,7 @@ mod split;
 mod sticky;
 /// TLS towards clients.
 pub mod tls;
+mod tunnel;
 mod turn;
 mod waiting;
 
@@ -164,6 +166,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
+        ctx.ends = announce::ends(session, ctx);
         forward::next_peer(&session.req_header().headers, ctx).await
     }
 

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::doors::Doors;
+use super::greetings;
 use super::issued::Issued;
 use super::overlay::Overlay;
 use super::shared::Shared;
@@ -58,6 +59,8 @@ pub struct Parts<'a> {
     pub issued: &'a Arc<Issued>,
     /// The generation in use; `None` at the start.
     pub previous: Option<&'a Snapshot>,
+    /// The own key of the process before; `None`: there was none, or it does not matter any more.
+    pub inherited_key: Option<&'a Secret>,
 }
 
 /// The next generation.
@@ -78,7 +81,10 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
     }
     let own_key = match parts.previous {
         Some(p) => p.own_key.clone(),
-        None => sticky::own_key()?,
+        None => match parts.inherited_key {
+            Some(key) => key.clone(),
+            None => sticky::own_key()?,
+        },
     };
     let shared = Shared::of(config, parts.previous);
     Ok(Snapshot {
@@ -87,6 +93,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         rules: rules(config),
         routes: Table::new(&config.routes),
         selecting: selecting(config),
+        announces: (config.upstreams.iter()).any(|u| u.proxy_protocol.is_some()),
         caches: config.routes.iter().any(|r| r.cache.is_some()),
         express: (config.routes.iter())
             .map(|route| express(route, parts.express))
@@ -188,6 +195,12 @@ fn upstream(
         .previous
         .and_then(|p| p.upstreams.iter().find(|u| u.name == name));
     let mut known = known_nodes(&name, previous, parts.leaving);
+    let speaker = greetings::speaker(config, previous);
+    // What a node was told of one client must not be said by another.
+    let limit = match config.proxy_protocol {
+        None => config.timeouts.idle,
+        Some(_) => Duration::ZERO,
+    };
     let mut unresolved = Vec::new();
     let (mut candidates, mut members) = (Vec::new(), Vec::new());
     for (entry, node) in config.nodes.iter().enumerate() {
@@ -213,17 +226,17 @@ fn upstream(
                 tier: if node.backup { BACKUP } else { node.priority },
                 ..Candidate::new(shared, counts, xxh3_64(id.as_bytes()))
             };
-            let kept = kept(
-                previous,
-                &candidate.node,
-                (addr, intent),
-                config.timeouts.idle,
-            );
+            let before = before(previous, &candidate.node);
+            let greeting = greetings::greeting(speaker.as_ref(), (node, addr), before);
+            let before = before.map(|(_, member)| member);
+            let same = before.filter(|member| greetings::is_same(&member.greeting, &greeting));
+            let kept = same.and_then(|member| kept(member, (addr, intent), limit));
             candidates.push(candidate);
             members.push(Member {
                 addr,
+                greeting,
                 peer: peer(addr, &config.timeouts),
-                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(config.timeouts.idle, now))),
+                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(limit, now))),
                 host: host_value(addr),
                 metrics: metrics.node(&name, &id),
                 entry,
@@ -240,6 +253,7 @@ fn upstream(
         Sticky::new(sticky, &name, &candidates, previous, own_key, metrics)
     });
     Upstream {
+        speaker,
         sticky,
         pool: Pool::new(
             How {
@@ -271,17 +285,20 @@ fn falls_back(upstream: &checked::Upstream, config: &Config) -> bool {
     falling.any(|split| config.upstreams[split.reads].name == upstream.name)
 }
 
-/// The connections that the generation before kept to `node`, where they are still of use: it has not moved, they
-/// are to wait as long as before, and it takes requests in both generations.
-fn kept(
-    previous: Option<&Upstream>,
+/// What `node` was in the generation before.
+fn before<'a>(
+    previous: Option<&'a Upstream>,
     node: &Arc<Node>,
-    is: (SocketAddr, Intent),
-    limit: Duration,
-) -> Option<Arc<Kept>> {
+) -> Option<(&'a Upstream, &'a Member)> {
     let previous = previous?;
     let mut before = previous.pool.candidates().iter().zip(&previous.members);
     let (_, member) = before.find(|(candidate, _)| Arc::ptr_eq(&candidate.node, node))?;
+    Some((previous, member))
+}
+
+/// The connections that the generation before kept to a node, where they are still of use: it has not moved, they
+/// are to wait as long as before, and it takes requests in both generations.
+fn kept(member: &Member, is: (SocketAddr, Intent), limit: Duration) -> Option<Arc<Kept>> {
     let same = (member.addr, member.intent) == is && is.1 == Intent::Up;
     (same && member.kept.limit() == limit).then(|| member.kept.clone())
 }

@@ -8,6 +8,10 @@ pub mod clock;
 pub mod control;
 /// Who may come in, and how often.
 pub mod doors;
+/// How connections to nodes begin.
+mod greetings;
+/// Wishes to be replaced by the binary on the disk.
+pub mod handover;
 /// The one place where the generation in use is held.
 pub mod hold;
 /// Certificates that came at run time.
@@ -30,3 +34,5 @@ pub mod source;
 pub mod sticky;
 /// How data ports speak TLS.
 pub mod tls;
+/// Every tunnel that stands.
+pub mod tunnels;

@@ -3,11 +3,8 @@
 //! Stands between the data path and the socket. Every byte of the answer is checked before it passes, and none passes
 //! that lies beyond its end: a reader that repairs what it reads has nothing to repair. The connection is kept for
 //! the next request only after both sides said all they had to say; whatever else happens closes it.
-//!
-//! Writing: a head waits a moment for the beginning of its body, so that both leave together. A flush never waits for
-//! the node: what the socket does not take at once goes out while the answer is awaited, under that limit.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,22 +12,18 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::headers::Added;
 use super::hedge::{self, Heard, Hedge, Second};
 use super::kept::Kept;
 use super::patience::Patience;
+use super::stream::NodeStream;
+use super::tunnel::{Carrier, Tunnel};
 use crate::wire::exchange::{Bad, Exchange};
 
-/// pingora takes an end of the request that it meets after a 101 for the end of the tunnel. So the head of a request
-/// that asks for one leaves only after its end had the time to come: as many rounds of pingora's loop.
-const ROUNDS_BEFORE_A_TUNNEL: u8 = 8;
-/// Bytes of a request that wait to leave together, at most.
-const TOGETHER: usize = 16 * 1024;
-/// A part of a body of this size leaves by itself: copying it costs more than a write.
-const LARGE: usize = 4 * 1024;
+mod write;
+
 /// One read while a head is not whole.
 const READ: usize = 4 * 1024;
 
@@ -38,7 +31,7 @@ const READ: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct Line {
     /// Until it is handed back.
-    stream: Option<TcpStream>,
+    stream: Option<NodeStream>,
     /// Where it goes when all went well.
     home: Arc<Kept>,
     exchange: Exchange,
@@ -68,6 +61,8 @@ pub struct Line {
     hedge: Option<Hedge>,
     /// The node is not listened to any more, only the second.
     given_up: bool,
+    /// Of a request that asks for another protocol: who carries its bytes once the node has agreed.
+    carrier: Option<Box<Carrier>>,
 }
 
 impl Line {
@@ -76,7 +71,7 @@ impl Line {
     /// `full` is set while the node takes nothing more; little is read at a time while `little` is. The answer must begin
     /// within `patience` after the last byte of the request.
     pub fn new(
-        stream: TcpStream,
+        stream: NodeStream,
         home: Arc<Kept>,
         added: Added,
         full: Option<Arc<AtomicBool>>,
@@ -102,7 +97,19 @@ impl Line {
             patience,
             hedge,
             given_up: false,
+            carrier: None,
         }
+    }
+
+    /// The same, for a request that asks for a tunnel.
+    pub fn with_tunnel(mut self, tunnel: Option<Arc<Tunnel>>) -> Self {
+        self.carrier = tunnel.map(|tunnel| Box::new(Carrier::new(tunnel)));
+        self
+    }
+
+    /// TLS has taken what has not left.
+    fn owes(&self) -> bool {
+        self.stream.as_ref().is_some_and(NodeStream::owes)
     }
 
     fn is_full(&self, full: bool) {
@@ -111,88 +118,12 @@ impl Line {
         }
     }
 
-    /// The request begins with this `head`, all of it. Where field lines are added they are gathered behind its own, and
-    /// nothing of it is left to be sent.
-    fn gathers(&mut self, head: &[u8]) -> bool {
-        let lines = self.added.take();
-        if !lines.is_empty() {
-            let (fields, end) = head.split_at(head.len() - b"\r\n".len()); // of the empty line
-            self.out.reserve(head.len() + lines.len());
-            for part in [fields, &lines, end] {
-                self.out.extend_from_slice(part);
-            }
-            self.head_waits = self.rounds_before_its_head();
-            self.exchange.sends(head);
-        }
-        if let Some(hedge) = &mut self.hedge {
-            hedge.sends(if lines.is_empty() { head } else { &self.out }); // there is nothing else
-        }
-        !lines.is_empty()
-    }
-
-    /// How often an answer is asked for before a head leaves without what may follow it.
-    fn rounds_before_its_head(&self) -> u8 {
-        match (self.exchange.asks_to_upgrade(), self.exchange.has_body()) {
-            (true, _) => ROUNDS_BEFORE_A_TUNNEL,
-            (false, has_body) => u8::from(has_body),
-        }
-    }
-
-    /// Sends what waits, as far as the socket takes it.
-    fn push(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        self.head_waits = 0;
-        while self.gone < self.out.len() {
-            let written = socket(&mut self.stream).poll_write(cx, &self.out[self.gone..]);
-            match written {
-                Poll::Pending => {
-                    self.is_full(true);
-                    return Ok(());
-                }
-                Poll::Ready(Ok(n)) if n > 0 => self.gone += n,
-                Poll::Ready(failed) => {
-                    self.deaf = true;
-                    self.out.clear();
-                    self.gone = 0;
-                    return failed.and(Err(ErrorKind::WriteZero.into()));
-                }
-            }
-        }
-        self.out.clear();
-        self.gone = 0;
-        self.is_full(false);
-        Ok(())
-    }
-
-    /// Sends `buf` behind what waits, without a copy.
-    fn write_through(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let waiting = self.out.len() - self.gone;
-            let n = if waiting == 0 {
-                ready!(socket(&mut self.stream).poll_write(cx, buf))?
-            } else {
-                let both = [IoSlice::new(&self.out[self.gone..]), IoSlice::new(buf)];
-                ready!(socket(&mut self.stream).poll_write_vectored(cx, &both))?
-            };
-            if n == 0 {
-                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
-            }
-            if n < waiting {
-                self.gone += n;
-                continue;
-            }
-            self.out.clear();
-            self.gone = 0;
-            let of_buf = n - waiting;
-            if of_buf > 0 {
-                self.exchange.sends(&buf[..of_buf]);
-                return Poll::Ready(Ok(of_buf));
-            }
-        }
-    }
-
     /// `bytes` came from the node. So many of them may pass; what waits behind them is held.
     fn admit(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let passed = self.exchange.gets(bytes).map_err(|bad| self.refuse(bad))?;
+        if let Some(carrier) = &mut self.carrier {
+            carrier.gets(&bytes[passed.bytes - passed.of_tunnel..passed.bytes]);
+        }
         if passed.waits {
             self.held.extend_from_slice(&bytes[passed.bytes..]);
         }
@@ -229,6 +160,9 @@ impl Line {
             };
             if !passed.waits {
                 self.held.truncate(passed.bytes);
+            }
+            if let Some(carrier) = &mut self.carrier {
+                carrier.gets(&self.held[passed.bytes - passed.of_tunnel..passed.bytes]);
             }
             self.checked = passed.bytes;
         }
@@ -272,18 +206,15 @@ impl Line {
 }
 
 /// The socket, which is there until the line is dropped.
-fn socket(stream: &mut Option<TcpStream>) -> Pin<&mut TcpStream> {
+fn socket(stream: &mut Option<NodeStream>) -> Pin<&mut NodeStream> {
     let stream = stream.as_mut();
     Pin::new(stream.expect("invariant: only the drop takes the socket away"))
 }
 
-impl AsyncRead for Line {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
+impl Line {
+    /// Reads what of the answer may pass.
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let line = self;
         if line.head_waits > 0 {
             // The body, if it is here already, is written before this is asked again.
             line.head_waits -= 1;
@@ -293,14 +224,19 @@ impl AsyncRead for Line {
         if let Some(bad) = line.bad {
             return Poll::Ready(Err(line.refuse(bad)));
         }
+        if let Some(carrier) = &mut line.carrier {
+            carrier.says_good_bye(&mut line.out);
+        }
         // A node that takes nothing any more may have answered before.
         let _ = line.push(cx);
         if line.checked > 0 {
             line.hand_out(buf);
             return Poll::Ready(Ok(()));
         }
-        if line.exchange.is_tunnel() {
-            return socket(&mut line.stream).poll_read(cx, buf);
+        if line.exchange.is_tunnel()
+            && let Some(carrier) = &mut line.carrier
+        {
+            return carrier.poll_read(socket(&mut line.stream).get_mut(), cx, buf);
         }
         if line.exchange.is_answered() || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
@@ -349,64 +285,18 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
-    fn poll_write(
+impl AsyncRead for Line {
+    fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let line = self.get_mut();
-        if let Some(patience) = &mut line.patience {
-            patience.begins();
+        let read = line.read(cx, buf);
+        match &mut line.carrier {
+            Some(carrier) if !line.exchange.is_tunnel() => carrier.awaits(read, cx),
+            _ => read,
         }
-        if line.deaf {
-            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
-        }
-        let begins = !line.exchange.is_begun();
-        if begins && !line.exchange.begin(buf) {
-            let odd = "what is to be sent does not begin with a request head";
-            return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidInput, odd)));
-        }
-        if line.exchange.is_sent() && !line.exchange.is_tunnel() {
-            let odd = "more is to be sent than the request";
-            return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidInput, odd)));
-        }
-        if line.exchange.has_body() {
-            line.hedge = None;
-        }
-        if begins && line.gathers(buf) {
-            return Poll::Ready(Ok(buf.len()));
-        }
-        let waiting = line.out.len() - line.gone;
-        let alone = if begins {
-            !line.exchange.has_body() && !line.exchange.asks_to_upgrade()
-        } else {
-            waiting == 0 && buf.len() >= LARGE
-        };
-        if alone || line.exchange.is_tunnel() || waiting + buf.len() > TOGETHER {
-            line.head_waits = 0;
-            let written = line.write_through(cx, buf);
-            line.is_full(written.is_pending());
-            return written;
-        }
-        line.head_waits = u8::from(begins) * line.rounds_before_its_head();
-        line.out.extend_from_slice(buf);
-        line.exchange.sends(buf);
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        if line.head_waits > 0 || line.gone == line.out.len() {
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Ready(line.push(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        line.shut = true;
-        socket(&mut line.stream).poll_shutdown(cx)
     }
 }
 
@@ -419,7 +309,7 @@ impl VirtualSocket for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let all_sent = self.gone == self.out.len() && !self.deaf;
+        let all_sent = self.gone == self.out.len() && !self.deaf && !self.owes();
         if all_sent
             && !self.shut
             && self.bad.is_none()

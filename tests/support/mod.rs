@@ -23,10 +23,12 @@ pub mod recorder;
 pub mod redis;
 pub mod reply;
 pub mod rough;
+pub mod secure;
 pub mod shop;
 pub mod strangers;
 pub mod strict;
 pub mod tls;
+pub mod websocket;
 pub mod wire;
 
 use std::fmt::Display;

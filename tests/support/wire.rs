@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -143,6 +144,11 @@ impl Wire {
         }
     }
 
+    /// Its own end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a TCP socket")
+    }
+
     /// Writes every byte.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         Ok(self.stream.write_all(bytes).await?)
@@ -187,6 +193,12 @@ impl Wire {
             return Ok(None);
         }
         Ok(Some(std::mem::take(&mut self.buf)))
+    }
+
+    /// These bytes were read too early: they come first again.
+    pub fn gives_back(&mut self, mut bytes: Vec<u8>) {
+        bytes.append(&mut self.buf);
+        self.buf = bytes;
     }
 
     /// Exactly `n` bytes.
