@@ -100,6 +100,7 @@ const HOMES: &[Home] = &[
         homes: &[
             "balance/sticky",
             "live/sticky",
+            "live/tls",                 // TLS of data ports names its cryptography
             "guard/rate/shared", // what a client chooses must not meet another's count, on any proxy: no quick hash
             "upstream/tls",      // TLS to nodes names its cryptography
             "config/validate/node_tls", // whether a key fits its certificate
