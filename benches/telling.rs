@@ -69,6 +69,8 @@ fn hit(path: &str) -> Finished<'_> {
         host: "shop.example.com",
         path,
         query: None,
+        tls: None,
+        sni: None,
         version: Version::HTTP_11,
         status: 200,
         bytes_in: 0,

@@ -85,19 +85,32 @@ const HOMES: &[Home] = &[
     },
     Home {
         name: "tokio_rustls",
-        homes: &["upstream", "config", "kv"], // config reads certificates; TLS to Redis names its cryptography
-        instead: "whom to trust is worked out where a connection is opened: `upstream/`",
+        homes: &[
+            "upstream",
+            "config", // reads certificates and their keys
+            "kv",     // TLS to Redis names its cryptography
+            "live/tls",
+            "live/issued",
+            "gateway/tls",
+        ],
+        instead: "whom to trust is worked out where a connection is opened: `upstream/`; what a port answers with, in `live/tls`",
     },
     Home {
         name: "ring",
         homes: &[
             "balance/sticky",
             "live/sticky",
+            "live/tls",                 // TLS of data ports names its cryptography
             "guard/rate/shared", // what a client chooses must not meet another's count, on any proxy: no quick hash
             "upstream/tls",      // TLS to nodes names its cryptography
             "config/validate/node_tls", // whether a key fits its certificate
         ],
         instead: "cookies are signed and read by `balance/sticky/token`, names in Redis made by `balance/sticky/shared` and `guard/rate/shared`; the key of a process is drawn in `live/sticky`",
+    },
+    Home {
+        name: "x509_parser",
+        homes: &["base/certificate"],
+        instead: "what a certificate says is read by `base/certificate`",
     },
     Home {
         name: "utoipa",

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -22,6 +23,7 @@ mod failure;
 mod health;
 mod node_tls;
 mod sticky;
+mod tls;
 mod upstream;
 
 pub use admin::{Admin, AdminToken};
@@ -34,6 +36,7 @@ pub use node_tls::{Ca, Identity, NodeTls, NodeTlsVersion, ProxyProtocol};
 pub use sticky::{
     KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };
+pub use tls::{Alpn, Certificate, ClientAuth, ListenTls, TlsVersion, UnknownNames};
 pub use upstream::{
     Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
@@ -83,7 +86,7 @@ impl Config {
 /// One data port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Address to bind, clear TCP.
+    /// Address to bind.
     pub addr: SocketAddr,
     /// Peers that begin each connection with a PROXY protocol prelude; empty: nobody does.
     pub proxy_protocol: Vec<IpNet>,
@@ -91,6 +94,8 @@ pub struct Listen {
     pub h2c: bool,
     /// Which clients may use it.
     pub access: Access,
+    /// How it speaks TLS; `None`: clear TCP.
+    pub tls: Option<Arc<ListenTls>>,
 }
 
 /// Which clients may come in. `deny` wins; an empty `allow` allows everybody.
@@ -337,6 +342,17 @@ pub struct Match {
     pub methods: Vec<Method>,
     /// Each of these fields with exactly this value.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What its client spoke; `None`: whatever it did.
+    pub scheme: Option<Scheme>,
+}
+
+/// What a client spoke: to us, or, as a trusted proxy in front says, to that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
 }
 
 /// A host of `match.host`, in lower case, without port and trailing dot.

@@ -27,6 +27,7 @@ mod node_tls;
 
 pub(super) use health::shown;
 mod sticky;
+mod tls;
 mod upstream;
 
 /// Writes the configuration in force; `None` when there is none.
@@ -118,6 +119,9 @@ fn top_sections(out: &mut Writer, config: &Config, root: &At) {
         }
         out.value(&at, "h2c", yes_no(listen.h2c));
         access(out, &listen.access, &at);
+        if let Some(tls) = &listen.tls {
+            tls::tls(out, tls, &at);
+        }
         out.close();
     }
     out.close();
@@ -272,6 +276,9 @@ fn matcher(out: &mut Writer, matcher: &Match, at: &At) {
     if !matcher.methods.is_empty() {
         let methods = matcher.methods.iter().map(|m| quoted(m.as_str()));
         out.value(at, "methods", &list(methods));
+    }
+    if let Some(scheme) = matcher.scheme {
+        out.value(at, "scheme", validate::matcher::SCHEMES.word(scheme));
     }
     if !matcher.headers.is_empty() {
         let at = at.key("headers");

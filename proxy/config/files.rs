@@ -23,6 +23,10 @@ use super::schema::upstream::Upstream;
 use super::schema::{FILE, File, INCLUDED, Included, Named};
 use super::source::Sources;
 
+mod tls;
+
+pub use tls::{Bytes, CertFiles, PortFiles};
+
 /// How to make a key.
 const MAKE_KEY: &str =
     "make one with `head -c 32 /dev/urandom > FILE`, and give every proxy the same";
@@ -85,6 +89,8 @@ pub struct Gathered {
     pub redis_ca: Option<TextFile>,
     /// What the files of `admin.tokens` hold, in their order; `None` for one that could not be read.
     pub admin_tokens: Vec<Option<KeyFile>>,
+    /// The files that each entry of `listen` names for its TLS.
+    pub tls: Vec<PortFiles>,
     /// Upstreams of all files.
     pub upstreams: Vec<RawUpstream>,
     /// Routes of all files with their places; `None` for one that did not fit.
@@ -126,6 +132,7 @@ impl Gather<'_> {
             redis_password: None,
             redis_ca: None,
             admin_tokens: Vec::new(),
+            tls: Vec::new(),
         };
         let at = all.at.clone();
         self.add(
@@ -156,6 +163,7 @@ impl Gather<'_> {
             all.redis_ca = ca.and_then(|ca| self.text_file(ca, &at.key("ca"), base));
         }
         all.admin_tokens = self.admin_tokens(&file, &all.at.key("admin").key("tokens"), base);
+        all.tls = self.ports_files(&file, &all.at.key("listen"), base);
         all.file = file;
         Some(all)
     }

@@ -181,12 +181,6 @@ impl Fit<'_> {
                     .push(Problem::error(place, what).help(instead));
                 return None;
             }
-            if !key.supported() {
-                let problem = Problem::error(place, format!("`{name}` is not supported yet"))
-                    .help(format!("remove `{name}`: this version cannot do it, and would mislead you by ignoring it"));
-                self.problems.push(problem);
-                return None;
-            }
             return Some(key);
         }
         if let Some(key) = keys.iter().find(|k| k.aka == Some(name)) {
@@ -255,7 +249,7 @@ impl Fit<'_> {
             Shape::Map(_) | Shape::Named(_) => "a mapping (`key: value` lines)",
             Shape::List(_) => "a list",
             Shape::WordOr(_) => "a value or a mapping",
-            Shape::Later | Shape::Elsewhere(_) => "removed",
+            Shape::Elsewhere(_) => "removed",
         };
         let found = match value {
             Value::Mapping(_) => "a mapping",

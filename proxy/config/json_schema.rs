@@ -37,7 +37,7 @@ fn of(shape: &Shape) -> Value {
             }
             json!({ "type": "object", "properties": known, "additionalProperties": false })
         }
-        Shape::Later | Shape::Elsewhere(_) => json!(false),
+        Shape::Elsewhere(_) => json!(false),
     }
 }
 

@@ -51,7 +51,7 @@ impl Refused {
     /// What the client is told, on the wire. An answer to HEAD goes without its body.
     pub fn answer(&self) -> Bytes {
         let with_body = self.method != Method::HEAD;
-        answer::on_the_wire(self.why.status(), &self.id, with_body)
+        answer::on_the_wire(self.why.status(), &self.id, self.why.remedy(), with_body)
     }
 
     /// Of a head, or the beginning of one.
@@ -94,6 +94,8 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         path: &refused.path,
         query: None,
         version: Version::HTTP_11,
+        tls: None,
+        sni: None,
         status,
         bytes_in: 0,
         bytes_out: 0,

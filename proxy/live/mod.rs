@@ -14,6 +14,8 @@ mod greetings;
 pub mod handover;
 /// The one place where the generation in use is held.
 pub mod hold;
+/// Certificates that came at run time.
+pub mod issued;
 /// Running, stopping, stopped.
 pub mod lifecycle;
 /// What the operator changed at run time.
@@ -30,5 +32,7 @@ pub mod snapshot;
 pub mod source;
 /// Sessions that stay on their node.
 pub mod sticky;
+/// How data ports speak TLS.
+pub mod tls;
 /// Every tunnel that stands.
 pub mod tunnels;

@@ -19,8 +19,6 @@ pub enum Shape {
     List(&'static Shape),
     /// One word, or else this.
     WordOr(&'static Shape),
-    /// Known, but not supported yet.
-    Later,
     /// Known from elsewhere, and what stands in its place here.
     Elsewhere(&'static str),
 }
@@ -55,11 +53,6 @@ impl Key {
         self
     }
 
-    /// A key that is planned: refused with the reason, not taken for a slip of the finger.
-    pub const fn later(name: &'static str) -> Key {
-        Key::new(name, Shape::Later, "")
-    }
-
     /// A key of other proxies: refused with what does the same here.
     pub const fn elsewhere(name: &'static str, instead: &'static str) -> Key {
         Key::new(name, Shape::Elsewhere(instead), "")
@@ -67,7 +60,7 @@ impl Key {
 
     /// Whether it can be used.
     pub fn supported(&self) -> bool {
-        !matches!(self.shape, Shape::Later | Shape::Elsewhere(_))
+        !matches!(self.shape, Shape::Elsewhere(_))
     }
 }
 
@@ -82,6 +75,6 @@ pub fn home_of(key: &str, shape: &Shape) -> Option<String> {
         }),
         Shape::Named(inner) => home_of(key, inner).map(|below| format!("NAME.{below}")),
         Shape::List(inner) | Shape::WordOr(inner) => home_of(key, inner),
-        Shape::Word | Shape::Words | Shape::Later | Shape::Elsewhere(_) => None,
+        Shape::Word | Shape::Words | Shape::Elsewhere(_) => None,
     }
 }

@@ -52,7 +52,7 @@ fn every_key(shape: &Shape, visit: &mut impl FnMut(&Key)) {
             every_key(&key.shape, visit);
         }),
         Shape::Named(inner) | Shape::List(inner) | Shape::WordOr(inner) => every_key(inner, visit),
-        Shape::Word | Shape::Words | Shape::Later | Shape::Elsewhere(_) => {}
+        Shape::Word | Shape::Words | Shape::Elsewhere(_) => {}
     }
 }
 

@@ -22,6 +22,7 @@ use crate::live::build::{self, Parts, Resolved};
 use crate::live::clock::Clock;
 use crate::live::handover::Handover;
 use crate::live::hold::Hold;
+use crate::live::issued::Issued;
 use crate::live::lifecycle::Lifecycle;
 use crate::live::overlay::Overlay;
 use crate::live::recompress::Recompress;
@@ -103,6 +104,8 @@ pub struct Control {
     pub clock: Clock,
     /// Room for fetches that nobody waits for any more.
     pub orphans: Semaphore,
+    /// Certificates that came at run time.
+    pub issued: Arc<Issued>,
     source: Source,
     /// Whether the express lane is on.
     express: bool,
@@ -196,7 +199,7 @@ impl Control {
         let at = SystemTime::now();
         let started_with = StartedWith::of(&config);
         let (overlay, resolved) = (Overlay::default(), Resolved::new());
-        let file = Arc::new(config);
+        let (file, issued) = (Arc::new(config), Arc::new(Issued::default()));
         let parts = Parts {
             config: file.clone(),
             loaded_at: at,
@@ -204,6 +207,7 @@ impl Control {
             resolved: &resolved,
             leaving: &[],
             express,
+            issued: &issued,
             previous: None,
             inherited_key: key.as_ref(),
         };
@@ -231,6 +235,7 @@ impl Control {
             lately: Lately::default(),
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
+            issued,
             source,
             express,
             reloading: Mutex::new(()),
@@ -377,6 +382,7 @@ impl Control {
             resolved: &inner.resolved,
             leaving: &leaving,
             express: self.express,
+            issued: &self.issued,
             previous: Some(&old),
             inherited_key: None,
         };

@@ -43,6 +43,7 @@ fn get(table: &Table, host: &str, path: &str) -> Option<usize> {
         path,
         method: &Method::GET,
         headers: &HeaderMap::new(),
+        by_tls: false,
     })
 }
 
@@ -91,6 +92,7 @@ fn a_field_sent_twice_counts_with_either_value() {
             path: "/",
             method: &Method::GET,
             headers,
+            by_tls: false,
         })
     };
     assert_eq!(found(&headers), None);
@@ -146,7 +148,29 @@ fn conditions_hold(m: &Match, ask: &RouteAsk<'_>) -> bool {
     };
     let method = m.methods.is_empty() || m.methods.iter().any(|x| x == ask.method);
     let headers = m.headers.iter().all(|(n, v)| ask.headers.get(n) == Some(v));
-    path && method && headers
+    let scheme = match m.scheme {
+        None => true,
+        Some(Scheme::Http) => !ask.by_tls,
+        Some(Scheme::Https) => ask.by_tls,
+    };
+    path && method && headers && scheme
+}
+
+#[test]
+fn a_scheme_tells_apart_who_came_by_tls() {
+    let mut plain = route(&[], prefix("/"));
+    plain.matcher.scheme = Some(Scheme::Http);
+    let table = Table::new(&[plain, route(&[], PathPattern::Any)]);
+    let found = |by_tls| {
+        table.find(&RouteAsk {
+            host: "h",
+            path: "/a",
+            method: &Method::GET,
+            headers: &HeaderMap::new(),
+            by_tls,
+        })
+    };
+    assert_eq!([found(false), found(true)], [Some(0), Some(1)]);
 }
 
 fn any_path() -> impl Strategy<Value = PathPattern> {
@@ -167,8 +191,10 @@ fn any_route() -> impl Strategy<Value = Route> {
     let hosts = prop::collection::vec(host, 0..=2);
     let methods = prop::sample::select(vec![vec![], vec![], vec![Method::GET, Method::HEAD]]);
     let flag = prop::sample::select(vec![None, None, Some("0"), Some("1")]);
-    (hosts, any_path(), methods, flag).prop_map(|(hosts, path, methods, flag)| {
+    let scheme = prop::sample::select(vec![None, None, Some(Scheme::Http), Some(Scheme::Https)]);
+    (hosts, any_path(), methods, flag, scheme).prop_map(|(hosts, path, methods, flag, scheme)| {
         let mut route = route(&hosts, path);
+        route.matcher.scheme = scheme;
         route.matcher.methods = methods;
         route.matcher.headers = flag.into_iter().map(flag_field).collect();
         route
@@ -194,9 +220,10 @@ proptest! {
         path in "/([ab]/?){0,4}",
         method in prop::sample::select(vec![Method::GET, Method::POST]),
         flag in prop::sample::select(vec![None, Some("0"), Some("1")]),
+        by_tls in any::<bool>(),
     ) {
         let headers: HeaderMap = flag.into_iter().map(flag_field).collect();
-        let ask = RouteAsk { host, path: &path, method: &method, headers: &headers };
+        let ask = RouteAsk { host, path: &path, method: &method, headers: &headers, by_tls };
         prop_assert_eq!(Table::new(&routes).find(&ask), walk(&routes, &ask));
     }
 }
