@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use regex::Regex;
 
+mod acme;
 mod admin;
 mod cache;
 mod compress;
@@ -21,6 +22,7 @@ mod health;
 mod sticky;
 mod upstream;
 
+pub use acme::{Acme, AcmeKey, Challenge, Eab};
 pub use admin::{Admin, AdminToken};
 pub use cache::{Cache, CacheKey, PemFile, Redis, RouteCache, SetCookie};
 pub use compress::{AcceptEncoding, Compress, Decode, LEVELS, Minify, Recompress};
@@ -41,6 +43,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The stats port; `None` when the file says `admin: off`.
     pub admin: Option<Admin>,
+    /// Whom certificates are got from; `None`: nobody.
+    pub acme: Option<Acme>,
     /// Worker threads of the data path; at least 1.
     pub threads: usize,
     /// Peers whose `X-Forwarded-For` / `Forwarded` is believed.

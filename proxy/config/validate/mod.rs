@@ -4,6 +4,8 @@
 //! its reason and a remedy. A value that is wrong is replaced by its default so that the rest can be checked; the
 //! outcome is thrown away then. Nothing here may read a file, resolve a name or look at the clock.
 
+/// `acme:`
+pub mod acme;
 /// Addresses.
 pub mod addr;
 /// `admin:`
@@ -90,6 +92,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
     let config = Config {
         listen,
         admin,
+        acme: acme::check(&all, problems),
         threads: top::threads(file, root, problems),
         trusted_proxies: top::trusted_proxies(file, root, problems),
         limits: limits::limits(file, root, problems),
