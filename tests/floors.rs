@@ -85,8 +85,16 @@ const HOMES: &[Home] = &[
     },
     Home {
         name: "tokio_rustls",
-        homes: &["upstream/probe", "config", "kv"], // config reads certificates; TLS to Redis names its cryptography
-        instead: "whom to trust is worked out where a connection is opened: `upstream/`",
+        homes: &[
+            "upstream/probe",
+            "config", // reads certificates and their keys
+            "kv",     // TLS to Redis names its cryptography
+            "live/tls",
+            "live/issued",
+            "gateway/tls",
+            "jobs/acme", // asks the CA, and reads what it signed
+        ],
+        instead: "whom to trust is worked out where a connection is opened: `upstream/`; what a port answers with, in `live/tls`",
     },
     Home {
         name: "ring",
@@ -97,6 +105,21 @@ const HOMES: &[Home] = &[
             "upstream/probe",    // TLS of probes names its cryptography
         ],
         instead: "cookies are signed and read by `balance/sticky/token`, names in Redis made by `balance/sticky/shared` and `guard/rate/shared`; the key of a process is drawn in `live/sticky`",
+    },
+    Home {
+        name: "instant_acme",
+        homes: &["jobs/acme"],
+        instead: "certificates are got by `jobs/acme`; handshakes ask `live/issued`",
+    },
+    Home {
+        name: "rcgen",
+        homes: &["jobs/acme"],
+        instead: "keys and signing requests are made where a certificate is ordered: `jobs/acme`",
+    },
+    Home {
+        name: "x509_parser",
+        homes: &["base/certificate"],
+        instead: "what a certificate says is read by `base/certificate`",
     },
     Home {
         name: "utoipa",

@@ -84,6 +84,7 @@ fn start_and_serve(source: Source) -> Result<(), String> {
         .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
     let control = Arc::new(control);
 
+    jobs::acme::load(&control);
     let stop_accepting = watch::Sender::new(false);
     let room = Room::of_this_process();
     keep_at_most(room.kept);
@@ -92,6 +93,7 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let data = data_path(ports.data, threads, &crowd, &control, &stop_accepting)?;
     side_thread("jobs", jobs::run(control.clone(), room.probes))?;
     side_thread("redis", jobs::shared::run(control.clone()))?;
+    side_thread("acme", jobs::acme::run(control.clone()))?;
     recompress(&control)?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;

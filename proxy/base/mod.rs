@@ -1,7 +1,7 @@
 //! Floor 0: words. Pure values that every stage may use.
 //!
 //! Nothing here reads the clock, draws random numbers, waits or knows a crate beyond std, bytes, http, memchr
-//! and smallvec.
+//! and smallvec; `certificate` alone reads X.509.
 
 /// How long to wait before trying again.
 pub mod backoff;
@@ -9,6 +9,8 @@ pub mod backoff;
 pub mod budget;
 /// What the cache does with a request, and why.
 pub mod cached;
+/// What a certificate says.
+pub mod certificate;
 /// How bodies are written.
 pub mod coding;
 /// The fields of a request.

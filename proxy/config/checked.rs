@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -20,6 +21,7 @@ mod dns;
 mod failure;
 mod health;
 mod sticky;
+mod tls;
 mod upstream;
 
 pub use acme::{Acme, AcmeKey, Challenge, Eab};
@@ -32,6 +34,7 @@ pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe,
 pub use sticky::{
     KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };
+pub use tls::{Alpn, Certificate, ClientAuth, ListenTls, TlsVersion, UnknownNames};
 pub use upstream::{
     Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
@@ -83,7 +86,7 @@ impl Config {
 /// One data port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Address to bind, clear TCP.
+    /// Address to bind.
     pub addr: SocketAddr,
     /// Peers that begin each connection with a PROXY protocol prelude; empty: nobody does.
     pub proxy_protocol: Vec<IpNet>,
@@ -91,6 +94,8 @@ pub struct Listen {
     pub h2c: bool,
     /// Which clients may use it.
     pub access: Access,
+    /// How it speaks TLS; `None`: clear TCP.
+    pub tls: Option<Arc<ListenTls>>,
 }
 
 /// Which clients may come in. `deny` wins; an empty `allow` allows everybody.

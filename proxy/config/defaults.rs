@@ -9,9 +9,9 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::checked::{
-    AccessLog, AcmeKey, Balance, Breaker, Cache, Challenge, ClientTimeouts, Family, InitialHealth,
-    Limits, LogFormat, LogPath, NodeTimeouts, Outlier, Queue, Recompress, Requests, Retry, RetryOn,
-    SameSite, Secure, Shutdown, Underscores,
+    AccessLog, AcmeKey, Alpn, Balance, Breaker, Cache, Challenge, ClientTimeouts, Family,
+    InitialHealth, Limits, LogFormat, LogPath, NodeTimeouts, Outlier, Queue, Recompress, Requests,
+    Retry, RetryOn, SameSite, Secure, Shutdown, TlsVersion, Underscores,
 };
 use crate::base::coding::{Coding, PerCoding};
 
@@ -30,6 +30,15 @@ pub const ACME_CHALLENGE: Challenge = Challenge::Http01;
 pub const ACME_KEY: AcmeKey = AcmeKey::EcdsaP256;
 /// Keys stay on the machine they were made on, unless the operator says otherwise.
 pub const ACME_SHARE: bool = false;
+
+/// The oldest version of TLS: older ones are broken (RFC 8996), and some clients of machines still speak no newer one.
+pub const TLS_MIN_VERSION: TlsVersion = TlsVersion::V12;
+/// What is offered: HTTP/2 first, as browsers want it.
+pub const TLS_ALPN: [Alpn; 2] = [Alpn::H2, Alpn::H1];
+/// Sessions are resumed: a handshake without signature, and a round trip less with 1.2.
+pub const TLS_TICKETS: bool = true;
+/// A handshake is two or three packets each way: as long as a head.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much a client may take.
 pub const LIMITS: Limits = Limits {

@@ -23,6 +23,7 @@ mod compress;
 mod dns;
 mod health;
 mod sticky;
+mod tls;
 mod upstream;
 
 /// One difference.
@@ -160,6 +161,7 @@ fn ports(out: &mut Changes, old: &Config, new: &Config) {
         );
         out.shown(&what("h2c"), &was.h2c.to_string(), &is.h2c.to_string());
         access(out, what, &was.access, &is.access);
+        tls::tls(out, what, was.tls.as_deref(), is.tls.as_deref());
     }
 }
 

@@ -22,6 +22,10 @@ use super::schema::upstream::Upstream;
 use super::schema::{FILE, File, INCLUDED, Included, Named};
 use super::source::Sources;
 
+mod tls;
+
+pub use tls::{Bytes, CertFiles, PortFiles};
+
 /// How to make a key.
 const MAKE_KEY: &str =
     "make one with `head -c 32 /dev/urandom > FILE`, and give every proxy the same";
@@ -81,6 +85,8 @@ pub struct Gathered {
     pub base: PathBuf,
     /// What the files of `admin.tokens` hold, in their order; `None` for one that could not be read.
     pub admin_tokens: Vec<Option<KeyFile>>,
+    /// The files that each entry of `listen` names for its TLS.
+    pub tls: Vec<PortFiles>,
     /// Upstreams of all files.
     pub upstreams: Vec<RawUpstream>,
     /// Routes of all files with their places; `None` for one that did not fit.
@@ -125,6 +131,7 @@ impl Gather<'_> {
             acme_eab: None,
             base: base.to_path_buf(),
             admin_tokens: Vec::new(),
+            tls: Vec::new(),
         };
         let at = all.at.clone();
         self.add(
@@ -163,6 +170,7 @@ impl Gather<'_> {
             all.acme_eab = key.and_then(|key| self.secret(key, &at, base, ASK_FOR_EAB));
         }
         all.admin_tokens = self.admin_tokens(&file, &all.at.key("admin").key("tokens"), base);
+        all.tls = self.tls_files(&file, &all.at.key("listen"), base);
         all.file = file;
         Some(all)
     }

@@ -15,8 +15,9 @@ use super::problem::{Place, Problem};
 /// The largest file accepted: room for tens of thousands of nodes. Anything larger was named by mistake.
 pub const MAX_FILE: u64 = 4 * 1024 * 1024;
 
-/// The most files of one configuration; a wildcard that matches more was a mistake.
-pub const MAX_FILES: usize = 256;
+/// The most files of one configuration, two or three of each certificate among them; a wildcard that matches more was a
+/// mistake.
+pub const MAX_FILES: usize = 1024;
 
 /// The most that all files together may hold, so that many large ones cannot add up.
 const MAX_TOTAL: u64 = 4 * MAX_FILE;
@@ -34,7 +35,7 @@ pub struct Sources {
     /// What stands in place of what files hold.
     pub instead: Vec<(PathBuf, Vec<u8>)>,
     bytes: u64,
-    secrets: Vec<(PathBuf, Arc<[u8]>)>,
+    shared: Vec<(PathBuf, Arc<[u8]>)>,
     hash: Xxh3,
 }
 
@@ -57,17 +58,31 @@ impl Sources {
         named: &Place,
         make: &str,
     ) -> Result<Arc<[u8]>, Box<Problem>> {
-        if let Some((_, known)) = self.secrets.iter().find(|(its, _)| its == path) {
-            return Ok(known.clone());
-        }
-        let bytes = self.bytes(path, Some(named));
-        let bytes = bytes.map_err(|problem| Box::new(problem.help(make)))?;
+        let bytes = self.shared(path, named, make)?;
         if bytes.len() > MAX_SECRET {
             let what = format!("{} is larger than 4KiB, and hardly a key", path.display());
             return Err(Box::new(Problem::error(named.clone(), what).help(make)));
         }
-        let bytes: Arc<[u8]> = bytes.into();
-        self.secrets.push((path.to_path_buf(), bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// Reads a file of any bytes, once however many name it.
+    ///
+    /// `named` is where it is asked for; the problem is told there, and how to `make` one.
+    pub fn shared(
+        &mut self,
+        path: &Path,
+        named: &Place,
+        make: &str,
+    ) -> Result<Arc<[u8]>, Box<Problem>> {
+        if let Some((_, known)) = self.shared.iter().find(|(its, _)| its == path) {
+            return Ok(known.clone());
+        }
+        let bytes = self.bytes(path, Some(named));
+        let bytes: Arc<[u8]> = bytes
+            .map_err(|problem| Box::new(problem.help(make)))?
+            .into();
+        self.shared.push((path.to_path_buf(), bytes.clone()));
         Ok(bytes)
     }
 

@@ -1,5 +1,7 @@
 //! The live world: what is in use now, and the few ways to change it.
 
+/// Certificates that are got from a CA.
+pub mod acme;
 /// From a checked configuration to the next generation.
 pub mod build;
 /// The time the cache goes by.
@@ -10,6 +12,8 @@ pub mod control;
 pub mod doors;
 /// The one place where the generation in use is held.
 pub mod hold;
+/// Certificates that came at run time.
+pub mod issued;
 /// Running, stopping, stopped.
 pub mod lifecycle;
 /// What the operator changed at run time.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::access::{ALLOW, DENY};
 use super::shape::{Key, Shape};
+use super::tls::{TLS, Tls};
 
 /// An entry of `listen:`.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Listen {
     pub allow: Option<Vec<Option<String>>>,
     /// Not these clients.
     pub deny: Option<Vec<Option<String>>>,
+    /// How it speaks TLS.
+    pub tls: Option<Tls>,
 }
 
 /// `proxy_protocol:` of a port.
@@ -42,7 +45,11 @@ pub const LISTEN: Shape = Shape::Map(&[
     Key::new("h2c", Shape::Word, "h2c: true"),
     ALLOW,
     DENY,
-    Key::later("tls"),
+    Key::new(
+        "tls",
+        TLS,
+        "tls: { certs: [{ cert: site.pem, key: site.key }] }",
+    ),
 ]);
 
 /// The keys of [`ProxyProtocol`].

@@ -48,6 +48,8 @@ pub mod split;
 pub mod sticky;
 /// `timeouts:`
 pub mod timeouts;
+/// `tls:` of a data port
+pub mod tls;
 /// `upstreams:`
 pub mod upstream;
 

@@ -14,7 +14,7 @@ use crate::config::schema::health::{Health as Written, HealthKeys};
 /// What an HTTP or gRPC probe says and what must be answered.
 mod question;
 /// How TLS is spoken.
-mod tls;
+pub mod tls;
 
 pub use tls::authorities;
 

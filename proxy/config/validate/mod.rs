@@ -48,6 +48,8 @@ mod route;
 mod split;
 /// `sticky:`
 pub mod sticky;
+/// `tls:` of a data port
+pub mod tls;
 /// What proxies do together.
 mod together;
 /// Files with a bearer token.
@@ -78,7 +80,7 @@ pub struct Origins {
 /// Checks everything. The configuration returned is usable only when no error was told.
 pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
     let (file, root) = (&all.file, &all.at);
-    let listen = top::listen(file, root, problems);
+    let listen = top::listen(&all, problems);
     let admin = admin::check(&all, &listen, problems);
     let mut upstreams = Vec::with_capacity(all.upstreams.len());
     let mut origins = Vec::with_capacity(all.upstreams.len());

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::words::{self, Choices};
-use super::{addr, nets};
+use super::{addr, nets, tls};
 use crate::config::checked::{AccessLog, ClientTimeouts, Listen, LogFormat, LogPath, Shutdown};
 use crate::config::defaults;
+use crate::config::files::Gathered;
 use crate::config::fit::shorten;
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
@@ -30,8 +31,8 @@ pub const LOG_FORMATS: Choices<LogFormat> = Choices {
 };
 
 /// `listen:`
-pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
-    let at = root.key("listen");
+pub fn listen(all: &Gathered, problems: &mut Problems) -> Vec<Listen> {
+    let (file, at) = (&all.file, all.at.key("listen"));
     let entries = file.listen.as_deref().unwrap_or_default();
     if entries.is_empty() && (!at.given() || file.listen.is_some() || at.is_blank()) {
         let what = "`listen` is missing: there is no port to serve on";
@@ -55,6 +56,12 @@ pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
         let h2c = words::flag(entry.h2c.as_deref(), &port.key("h2c"), false, problems);
         let (allow, deny) = (entry.allow.as_deref(), entry.deny.as_deref());
         let access = nets::access(allow, deny, &port, problems);
+        let tls = tls::check(entry.tls.as_ref(), all.tls.get(i), &port, problems);
+        if let (Some(_), true) = (&tls, h2c) {
+            let what = "`h2c` does nothing on a port that speaks TLS";
+            let problem = Problem::warning(port.key("h2c").key_place(), what);
+            problems.push(problem.help("remove it: HTTP/2 is agreed on with `alpn`"));
+        }
         let Some(word) = &entry.addr else {
             if !here.given() {
                 let problem = Problem::error(here.place(), "this entry of `listen` has no `addr`");
@@ -75,6 +82,7 @@ pub fn listen(file: &File, root: &At, problems: &mut Problems) -> Vec<Listen> {
                 proxy_protocol,
                 h2c,
                 access,
+                tls,
             });
         }
     }

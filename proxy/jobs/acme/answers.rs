@@ -134,7 +134,11 @@ fn certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, Box<dyn std::e
     let cert = params.self_signed(&key)?;
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let chain = vec![cert.der().clone()];
-    Ok(CertifiedKey::from_der(chain, key, &ring::default_provider())?)
+    Ok(CertifiedKey::from_der(
+        chain,
+        key,
+        &ring::default_provider(),
+    )?)
 }
 
 /// Where answers are put.
@@ -163,7 +167,9 @@ impl Answers {
 
     /// Takes them away again.
     pub async fn take_away(&self, answers: &[Answer]) {
-        answers.iter().for_each(|answer| answer.forget(&self.issued));
+        answers
+            .iter()
+            .for_each(|answer| answer.forget(&self.issued));
         if let Some(board) = self.board.as_ref().filter(|_| !answers.is_empty()) {
             // What stays there by a fault ends by itself.
             let _ = board.forget(answers).await;

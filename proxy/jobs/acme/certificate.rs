@@ -5,18 +5,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use instant_acme::CertificateIdentifier;
+use tokio_rustls::rustls::SignatureScheme;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, Der, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::SignatureScheme;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::plan::{self, Life};
+use crate::base::certificate::{Facts, known_by};
 use crate::config::checked::AcmeKey;
 
 /// More certificates than this no chain has.
@@ -59,18 +57,22 @@ impl Certificate {
             .take(LONGEST_CHAIN)
             .collect::<Result<_, _>>()
             .map_err(|_| "a certificate in it is damaged".to_owned())?;
-        let leaf = chain.first().ok_or("there is no certificate in it")?.clone();
-        let (_, parsed) = X509Certificate::from_der(&leaf)
-            .map_err(|_| "its first certificate is damaged".to_owned())?;
-        if let Some(missing) = names.iter().find(|name| !is_for(&parsed, name)) {
+        let leaf = chain
+            .first()
+            .ok_or("there is no certificate in it")?
+            .clone();
+        let facts = Facts::read(&leaf).ok_or("its first certificate is damaged")?;
+        let is_for = |name: &&String| facts.names.contains(&name.to_ascii_lowercase());
+        if let Some(missing) = names.iter().find(|name| !is_for(name)) {
             return Err(format!("it is not for {missing}"));
         }
-        let validity = parsed.validity();
         let life = Life {
-            from: time(validity.not_before.timestamp()),
-            until: time(validity.not_after.timestamp()),
+            from: facts.not_before,
+            until: facts.not_after,
         };
-        let id = CertificateIdentifier::try_from(&leaf).ok();
+        let id = known_by(&leaf).map(|(signer, serial)| {
+            CertificateIdentifier::new(Der::from(signer), Der::from(serial)).into_owned()
+        });
         let luck = plan::luck(&leaf);
         let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|e| format!("its key cannot be used: {e}"))?;
@@ -87,7 +89,7 @@ impl Certificate {
             luck,
             certified: Arc::new(certified),
             key,
-            id: id.map(CertificateIdentifier::into_owned),
+            id,
             pem: pem.into(),
         })
     }
@@ -95,25 +97,6 @@ impl Certificate {
     /// Key and chain, to be kept where nobody else reads.
     pub fn pem(&self) -> &str {
         &self.pem
-    }
-}
-
-/// Whether a certificate has this name, as it is.
-fn is_for(cert: &X509Certificate<'_>, name: &str) -> bool {
-    let alternative = cert.subject_alternative_name().ok().flatten();
-    alternative.is_some_and(|names| {
-        names.value.general_names.iter().any(|is| match is {
-            GeneralName::DNSName(is) => is.eq_ignore_ascii_case(name),
-            _ => false,
-        })
-    })
-}
-
-fn time(unix_seconds: i64) -> SystemTime {
-    let seconds = Duration::from_secs(unix_seconds.unsigned_abs());
-    match unix_seconds < 0 {
-        true => UNIX_EPOCH.checked_sub(seconds).unwrap_or(UNIX_EPOCH),
-        false => UNIX_EPOCH.checked_add(seconds).unwrap_or(UNIX_EPOCH),
     }
 }
 

@@ -203,10 +203,7 @@ mod tests {
             said("Sun, 06 Nov 1994 08:50:37 GMT"),
             Some(Duration::from_secs(60))
         );
-        assert_eq!(
-            said("Sun, 06 Nov 1994 08:00:00 GMT"),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(said("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(said("soon"), None);
         assert_eq!(wait(&HeaderMap::new(), UNIX_EPOCH), None);
     }

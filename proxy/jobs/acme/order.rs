@@ -3,11 +3,13 @@
 //! The key is made here and leaves this process only for the folder of the state. Ends within its deadline, and takes
 //! the answers to challenges away again, however it ends.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order,
-    OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus,
+    RetryPolicy,
 };
 use rcgen::{
     CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
@@ -45,6 +47,16 @@ impl Failure {
             words: words.into(),
             account_is_gone: false,
         }
+    }
+}
+
+impl Failure {
+    /// What came of the CA cannot be kept.
+    pub fn of_folder(path: &Path, why: &io::Error) -> Failure {
+        Failure::refused(format!(
+            "cannot write to {}: {why} (`acme.state` names the folder; it must be ours alone)",
+            path.display()
+        ))
     }
 }
 
@@ -150,9 +162,8 @@ async fn prove_and_sign(
             },
         });
     }
-    let (key, csr) = signing_request(names, acme.key).map_err(|e| {
-        Failure::refused(format!("the signing request cannot be made: {e}"))
-    })?;
+    let (key, csr) = signing_request(names, acme.key)
+        .map_err(|e| Failure::refused(format!("the signing request cannot be made: {e}")))?;
     order.finalize_csr(&csr).await?;
     let chain = order.poll_certificate(&policy).await?;
     let pem = format!("{}{chain}", key.serialize_pem());
@@ -218,7 +229,11 @@ async fn why_invalid(order: &mut Order, challenge: Challenge) -> Option<String> 
         };
         let name = state.identifier().to_string();
         let errors = state.challenges.iter().filter_map(|c| c.error.as_ref());
-        said.extend(errors.filter_map(|e| e.detail.as_ref()).map(|d| format!("{name}: {d}")));
+        said.extend(
+            errors
+                .filter_map(|e| e.detail.as_ref())
+                .map(|d| format!("{name}: {d}")),
+        );
     }
     if said.is_empty() {
         return None;

@@ -39,7 +39,9 @@ pub fn renewal(
         return (start + length.mul_f64(luck)).min(life.until);
     }
     let length = life.until.duration_since(life.from).unwrap_or_default();
-    let left = before.filter(|before| *before < length).unwrap_or(length / 3);
+    let left = before
+        .filter(|before| *before < length)
+        .unwrap_or(length / 3);
     let spread = left.mul_f64(SPREAD * luck);
     let at = life.until.checked_sub(left + spread).unwrap_or(life.from);
     at.max(life.from)

@@ -18,9 +18,11 @@ use crate::config::checked::{Admin, Config, Listen, NodeAddr};
 use crate::config::diff::diff;
 use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
+use crate::live::acme::Acme;
 use crate::live::build::{self, Parts, Resolved};
 use crate::live::clock::Clock;
 use crate::live::hold::Hold;
+use crate::live::issued::Issued;
 use crate::live::lifecycle::Lifecycle;
 use crate::live::overlay::Overlay;
 use crate::live::recompress::Recompress;
@@ -96,6 +98,10 @@ pub struct Control {
     pub clock: Clock,
     /// Room for fetches that nobody waits for any more.
     pub orphans: Semaphore,
+    /// Certificates that came at run time.
+    pub issued: Arc<Issued>,
+    /// How it stands with those that are got from a CA.
+    pub acme: Acme,
     source: Source,
     /// Whether the express lane is on.
     express: bool,
@@ -204,6 +210,8 @@ impl Control {
             lately: Lately::default(),
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
+            issued: Arc::default(),
+            acme: Acme::default(),
             source,
             express,
             reloading: Mutex::new(()),

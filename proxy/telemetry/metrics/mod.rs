@@ -15,6 +15,7 @@ use prometheus::{Histogram, IntCounter, IntGauge, TextEncoder};
 use super::history::SIZES;
 use crate::base::reason::Refusal;
 
+mod acme;
 mod cache;
 mod codes;
 /// What is counted of compression.
@@ -29,6 +30,7 @@ mod sticky;
 mod tier;
 mod upstreams;
 
+pub use acme::AcmeMetrics;
 pub use cache::{CacheGauges, CacheMetrics, LOOKUPS_PER_SAMPLE};
 pub use compression::CompressionMetrics;
 pub use lives::STAYS;
@@ -64,6 +66,8 @@ pub struct Metrics {
     requests_in_flight: IntGauge,
     node: NodeFamilies,
     upstream: UpstreamFamilies,
+    /// Certificates that are got from a CA.
+    pub acme: AcmeMetrics,
     /// Look-ups of names.
     pub names: NameMetrics,
     sticky: StickyFamilies,
@@ -176,6 +180,7 @@ impl Metrics {
             requests_in_flight: gauge(f, "http_requests_in_flight", "Requests being worked on."),
             node: NodeFamilies::new(f),
             upstream: UpstreamFamilies::new(f),
+            acme: AcmeMetrics::new(f),
             names: NameMetrics::new(f),
             sticky: StickyFamilies::new(f),
             cache: CacheMetrics::new(f),

@@ -56,6 +56,21 @@ pub fn check(
     Some(Tls { verify, ca })
 }
 
+/// The certificates of a file as they stand there, at least one; else what is wrong with it.
+pub fn certificates(file: &TextFile) -> Result<Vec<CertificateDer<'static>>, String> {
+    let name = file.path.display();
+    let certs: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_slice_iter(file.text.as_bytes()).collect();
+    match certs {
+        Ok(certs) if certs.is_empty() => Err(format!("there is no certificate in {name}")),
+        Ok(certs) => Ok(certs),
+        Err(pem::Error::MissingSectionEnd { .. }) => Err(format!(
+            "{name} is cut: a certificate in it has no END line"
+        )),
+        Err(_) => Err(format!("{name} is not a PEM file, or a damaged one")),
+    }
+}
+
 /// The certificates of a file; `None` when one of them is none, which is told.
 pub fn authorities(file: &TextFile, at: &At, problems: &mut Problems) -> Option<Ca> {
     let name = file.path.display();
@@ -64,19 +79,9 @@ pub fn authorities(file: &TextFile, at: &At, problems: &mut Problems) -> Option<
         problems.push(Problem::error(at.place(), what).help(help));
         None
     };
-    let certs: Result<Vec<CertificateDer<'static>>, _> =
-        CertificateDer::pem_slice_iter(file.text.as_bytes()).collect();
-    let certs = match certs {
-        Ok(certs) if certs.is_empty() => {
-            return refuse(format!("there is no certificate in {name}"));
-        }
+    let certs = match certificates(file) {
         Ok(certs) => certs,
-        Err(pem::Error::MissingSectionEnd { .. }) => {
-            return refuse(format!(
-                "{name} is cut: a certificate in it has no END line"
-            ));
-        }
-        Err(_) => return refuse(format!("{name} is not a PEM file, or a damaged one")),
+        Err(what) => return refuse(what),
     };
     let mut roots = RootCertStore::empty();
     for (i, cert) in certs.iter().enumerate() {
