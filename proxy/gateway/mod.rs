@@ -36,6 +36,7 @@ mod accept;
 mod again;
 mod answer;
 mod beside;
+mod challenge;
 mod client_io;
 pub mod conn;
 pub mod crowd;

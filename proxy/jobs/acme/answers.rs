@@ -134,11 +134,11 @@ fn certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, Box<dyn std::e
     let cert = params.self_signed(&key)?;
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let chain = vec![cert.der().clone()];
-    Ok(CertifiedKey::from_der(
-        chain,
-        key,
-        &ring::default_provider(),
-    )?)
+    // Not by way of a check that the two belong together: it does not know the extension, and refuses what is critical.
+    let key = ring::default_provider()
+        .key_provider
+        .load_private_key(key)?;
+    Ok(CertifiedKey::new(chain, key))
 }
 
 /// Where answers are put.

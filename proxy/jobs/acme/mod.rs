@@ -42,7 +42,7 @@ use certificate::Certificate;
 use folder::Folder;
 use http::Client;
 use order::{Failure, order};
-use plan::{Setback, Window};
+use plan::Window;
 use wanted::{Asked, Wanted};
 
 /// The clock may be set meanwhile: it is looked at this often.
@@ -205,7 +205,7 @@ impl Orders {
     /// Asks the CA when it wants a certificate to be renewed. That it does not say is no failure.
     async fn ask_window(&mut self, at: usize, asked: &Asked) {
         let (now, wanted) = (SystemTime::now(), &mut self.wanted[at]);
-        wanted.ask_window = now + WINDOW.1;
+        wanted.ask_window = now + WINDOW.0;
         let id = wanted.certificate.as_ref().and_then(|c| c.id.clone());
         let (Some(id), Ok(client)) = (id, Client::new(asked.acme.ca.as_ref())) else {
             return;
@@ -213,16 +213,19 @@ impl Orders {
         let Ok(account) = account(&asked.acme, &asked.folder(), &client).await else {
             return;
         };
-        if let Ok((info, again)) = account.renewal_info(&id).await {
-            let window = info.suggested_window;
-            wanted.window = Some(Window {
-                start: window.start.into(),
-                end: window.end.into(),
-            });
-            wanted.ask_window = now + again.clamp(WINDOW.0, WINDOW.1);
-            if wanted.failures == 0 {
-                wanted.plan(&asked.acme, now);
+        match account.renewal_info(&id).await {
+            Ok((info, again)) => {
+                let window = info.suggested_window;
+                wanted.window = Some(Window {
+                    start: window.start.into(),
+                    end: window.end.into(),
+                });
+                wanted.ask_window = now + again.clamp(WINDOW.0, WINDOW.1);
+                if wanted.failures == 0 {
+                    wanted.plan(&asked.acme, now);
+                }
             }
+            Err(_) => wanted.ask_window = now + WINDOW.1,
         }
     }
 

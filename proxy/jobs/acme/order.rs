@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus,
@@ -167,8 +167,14 @@ async fn prove_and_sign(
     order.finalize_csr(&csr).await?;
     let chain = order.poll_certificate(&policy).await?;
     let pem = format!("{}{chain}", key.serialize_pem());
-    Certificate::read(&pem, names)
-        .map_err(|why| Failure::refused(format!("what the CA signed cannot be used: {why}")))
+    let is = Certificate::read(&pem, names)
+        .map_err(|why| Failure::refused(format!("what the CA signed cannot be used: {why}")))?;
+    match is.life.until > SystemTime::now() {
+        true => Ok(is),
+        false => Err(Failure::refused(
+            "what the CA signed has expired already: is the clock of this machine right?",
+        )),
+    }
 }
 
 async fn begin(

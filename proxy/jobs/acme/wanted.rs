@@ -87,6 +87,10 @@ impl Wanted {
         self.failures = 0;
         self.failure = None;
         self.plan(acme, now);
+        // Whatever the file and the CA say: what is new is not renewed at once, and again and again.
+        let until = self.certificate.as_ref().map_or(now, |c| c.life.until);
+        let left = until.duration_since(now).unwrap_or_default();
+        self.due = self.due.max(now + left / 3);
     }
 
     /// When it is to be ordered, as long as nothing fails.
