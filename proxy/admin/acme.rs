@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::views::stamp;
-use crate::live::acme::Wanted;
+use crate::live::acme::{State, Wanted};
 use crate::live::control::Control;
 
 /// A certificate that the file asks for.
@@ -29,6 +29,13 @@ pub struct AcmeView {
 }
 
 impl AcmeView {
+    /// Those that somebody should look at.
+    pub fn troubled(control: &Control) -> Vec<AcmeView> {
+        let mut all = AcmeView::all(control);
+        all.retain(|view| view.failures > 0 || view.state != State::Valid.as_str());
+        all
+    }
+
     /// All of them, in the order of the file.
     pub fn all(control: &Control) -> Vec<AcmeView> {
         let now = SystemTime::now();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -86,6 +87,12 @@ impl Stage {
         }
         found
     }
+}
+
+/// Kills a proxy, and waits until its ports are free.
+async fn killed(tide: Tidegate) {
+    tide.signal(Signal::SIGKILL);
+    tide.ended(SOON).await;
 }
 
 /// How it stands with the first certificate.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::answers::Answer;
 use super::certificate::Certificate;
-use crate::kv::{Command, Fault, Kv, Op, Reply, Script};
+use crate::kv::{Command, Fault, Kv, Op, Reply, Script, State};
 
 /// How long the right to order lasts when who has it dies. Milliseconds.
 const LEASE: u64 = 30_000;
@@ -53,6 +53,11 @@ impl Board {
     /// Whether anybody reads it at this moment.
     pub fn is_up(&self) -> bool {
         self.kv.is_up()
+    }
+
+    /// Whether nobody has tried yet to reach it: a moment after the start.
+    pub fn is_unknown(&self) -> bool {
+        *self.kv.state().borrow() == State::Unknown
     }
 
     /// Takes the right to order what `id` stands for; `false`: another proxy has it.

@@ -273,7 +273,11 @@ async fn get(
         "{:016x}",
         folder::id(names) ^ folder::id(&[acme.directory.clone()])
     );
-    let board = board(control).filter(Board::is_up);
+    let board = board(control);
+    if board.as_ref().is_some_and(Board::is_unknown) {
+        return Ok(Came::Others);
+    }
+    let board = board.filter(Board::is_up);
     if let Some(board) = board.as_ref() {
         if acme.share
             && let Some(is) = board.certificate(&id, names).await
