@@ -9,7 +9,7 @@ async fn a_certificate_comes_by_http_01_while_every_request_is_redirected() {
     let stage = Stage::set(How::default()).await;
     let config = stage.config("").replace(
         "routes: [{ upstream: web }]",
-        "routes: [{ redirect: \"https://{host}{uri}\" }]",
+        "routes: [{ redirect: { to: \"https://{host}{uri}\" } }]",
     );
     let tide = Tidegate::run_unready(config).await;
     let told = stands(&tide, "valid").await;

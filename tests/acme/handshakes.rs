@@ -51,7 +51,9 @@ async fn handshakes_are_refused_until_there_is_a_certificate_and_nobody_gets_a_p
     stands(&tide, "valid").await;
     let root = stage.root().await;
     for name in ["a.test", "www.a.test"] {
-        let done = stage.curl(name, &["--cacert", root.to_str().unwrap()]).await;
+        let done = stage
+            .curl(name, &["--cacert", root.to_str().unwrap()])
+            .await;
         assert_eq!(done.code, 0, "{}", done.all());
     }
 }
@@ -63,7 +65,9 @@ async fn a_certificate_comes_by_tls_alpn_01() {
     stands(&tide, "valid").await;
     assert_eq!(stage.pebble.issued(), 1);
     let root = stage.root().await;
-    let done = stage.curl("a.test", &["--cacert", root.to_str().unwrap()]).await;
+    let done = stage
+        .curl("a.test", &["--cacert", root.to_str().unwrap()])
+        .await;
     assert_eq!(done.code, 0, "{}", done.all());
     // What proved the name is gone: the CA would get nothing by the same protocol now.
     let script = format!(
@@ -87,7 +91,9 @@ async fn a_renewed_certificate_is_met_by_the_next_handshake_and_no_request_fails
     let first = stage.serial("a.test").await;
     let mut asked = 0;
     eventually("another certificate is served", SOON, async || {
-        let done = stage.curl("a.test", &["--cacert", root.to_str().unwrap()]).await;
+        let done = stage
+            .curl("a.test", &["--cacert", root.to_str().unwrap()])
+            .await;
         assert_eq!(done.code, 0, "{}", done.all());
         asked += 1;
         check(stage.serial("a.test").await != first, "still the first")
@@ -107,7 +113,9 @@ async fn after_a_restart_the_first_handshake_gets_what_was_kept() {
     killed(tide).await;
     stage.pebble.stop().await;
     let tide = Tidegate::run(stage.config("")).await;
-    let done = stage.curl("a.test", &["--cacert", root.to_str().unwrap()]).await;
+    let done = stage
+        .curl("a.test", &["--cacert", root.to_str().unwrap()])
+        .await;
     assert_eq!(done.code, 0, "{}", done.all());
     assert_eq!(stage.serial("a.test").await, serial);
     drop(tide);

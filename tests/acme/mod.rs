@@ -16,6 +16,7 @@ use crate::support::{check, eventually};
 
 mod challenges;
 mod failures;
+mod handshakes;
 mod kept;
 mod renewal;
 mod together;

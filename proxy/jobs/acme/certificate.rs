@@ -61,6 +61,9 @@ impl Certificate {
             .first()
             .ok_or("there is no certificate in it")?
             .clone();
+        if !pem.trim_end().ends_with("-----END CERTIFICATE-----") {
+            return Err("it is cut, or something stands behind its certificates".into());
+        }
         let facts = Facts::read(&leaf).ok_or("its first certificate is damaged")?;
         let is_for = |name: &&String| facts.names.contains(&name.to_ascii_lowercase());
         if let Some(missing) = names.iter().find(|name| !is_for(name)) {
@@ -144,6 +147,8 @@ mod tests {
         assert!(why(other.serialize_pem() + &cert, "a.test").contains("key"));
         assert!(why(cert, "a.test").contains("no private key"));
         assert!(why(key.serialize_pem(), "a.test").contains("no certificate"));
+        let cut = fits.clone() + "-----BEGIN CERTIF";
+        assert!(why(cut, "a.test").contains("cut"));
         let cut = &fits[..fits.len() - 40];
         assert!(!why(cut.to_owned(), "a.test").is_empty());
     }
