@@ -86,7 +86,7 @@ const HOMES: &[Home] = &[
     Home {
         name: "tokio_rustls",
         homes: &[
-            "upstream/probe",
+            "upstream",
             "config", // reads certificates and their keys
             "kv",     // TLS to Redis names its cryptography
             "live/tls",
@@ -102,7 +102,8 @@ const HOMES: &[Home] = &[
             "balance/sticky",
             "live/sticky",
             "guard/rate/shared", // what a client chooses must not meet another's count, on any proxy: no quick hash
-            "upstream/probe",    // TLS of probes names its cryptography
+            "upstream/tls",      // TLS to nodes names its cryptography
+            "config/validate/node_tls", // whether a key fits its certificate
         ],
         instead: "cookies are signed and read by `balance/sticky/token`, names in Redis made by `balance/sticky/shared` and `guard/rate/shared`; the key of a process is drawn in `live/sticky`",
     },

@@ -85,6 +85,8 @@ impl LastReload {
 struct Requests {
     total: u64,
     in_flight: i64,
+    /// Those of them that are tunnels, WebSockets.
+    tunnels: usize,
 }
 
 /// Client connections.
@@ -131,6 +133,7 @@ impl Status {
             requests: Requests {
                 total: control.metrics.requests_total(),
                 in_flight: control.metrics.in_flight(),
+                tunnels: control.tunnels.count(),
             },
             connections: Connections { active, total },
             upstreams: snapshot

@@ -22,6 +22,7 @@ mod cache;
 mod compress;
 mod dns;
 mod health;
+mod node_tls;
 mod sticky;
 mod tls;
 mod upstream;
