@@ -118,6 +118,7 @@ fn route_match(c: &mut Criterion) {
                 path: &path,
                 method: &Method::GET,
                 headers: &headers,
+                by_tls: false,
             };
             assert_eq!(table.find(&ask), Some(n - 2), "{kind}");
             group.bench_function(BenchmarkId::new(kind, n), |b| {

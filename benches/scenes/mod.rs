@@ -150,6 +150,8 @@ impl Site {
             metrics: control.metrics.listener(&label),
             label,
             open,
+            tls: Default::default(),
+            begun: Default::default(),
         };
         let runtime = Builder::new_current_thread().build();
         let site = Site {

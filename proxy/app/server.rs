@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pingora::proxy::http_proxy;
@@ -22,6 +22,7 @@ use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
 use crate::gateway::entrance::take_in;
 use crate::gateway::front::Front;
+use crate::gateway::tls::Begun;
 use crate::jobs::recompress::Line;
 use crate::live::control::Control;
 use crate::live::doors::OpenPort;
@@ -169,10 +170,16 @@ fn data_path(
             .local_addr()
             .map_err(|e| format!("a port was lost: {e}"))?;
         let label = addr.to_string();
+        let tls = OnceLock::new();
+        if listen.tls.is_some() {
+            tls.get_or_init(|| control.metrics.tls(&label));
+        }
         let port = Arc::new(Port {
             metrics: control.metrics.listener(&label),
             label,
             open: OpenPort::new(at, listen),
+            tls,
+            begun: Begun::default(),
         });
         let front = Front::new(proxy.clone(), control.clone(), port, crowd.clone());
         let listener = tokio::net::TcpListener::from_std(listener)

@@ -116,6 +116,8 @@ why! {
     Precondition = "precondition",
     /// It wants another protocol (`Upgrade`).
     Upgrade = "upgrade",
+    /// Nodes are told whose certificate its client has, and may answer that client alone.
+    ClientCertificate = "client_certificate",
     /// Its client wrote a moment ago and reads from the primary.
     Pinned = "pinned",
     /// It names no host, or several.

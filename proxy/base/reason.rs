@@ -91,13 +91,15 @@ pub enum Refusal {
     RateLimit,
     /// It wants to purge and does not bring the token (`cache.purge_token_file`).
     PurgeToken,
+    /// It came in the clear to a port that speaks TLS.
+    PlainHttp,
     /// Its connection did not begin with a valid PROXY protocol prelude; nobody is told.
     Prelude,
 }
 
 impl Refusal {
     /// Every value, for metrics that exist from the start.
-    pub const ALL: [Refusal; 18] = [
+    pub const ALL: [Refusal; 19] = [
         Refusal::NoRoute,
         Refusal::HeaderTimeout,
         Refusal::HeaderTooLarge,
@@ -115,6 +117,7 @@ impl Refusal {
         Refusal::Acl,
         Refusal::RateLimit,
         Refusal::PurgeToken,
+        Refusal::PlainHttp,
         Refusal::Prelude,
     ];
 
@@ -138,6 +141,7 @@ impl Refusal {
             Refusal::Acl => "acl",
             Refusal::RateLimit => "rate_limit",
             Refusal::PurgeToken => "purge_token",
+            Refusal::PlainHttp => "plain_http",
             Refusal::Prelude => "proxy_protocol",
         }
     }
@@ -162,7 +166,16 @@ impl Refusal {
             Refusal::Acl => StatusCode::FORBIDDEN,
             Refusal::RateLimit => StatusCode::TOO_MANY_REQUESTS,
             Refusal::PurgeToken => StatusCode::FORBIDDEN,
+            Refusal::PlainHttp => StatusCode::BAD_REQUEST,
             Refusal::Prelude => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// What the client can do about it, where the status does not say that.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            Refusal::PlainHttp => Some("this port speaks TLS: write https:// in place of http://"),
+            _ => None,
         }
     }
 }
@@ -234,6 +247,7 @@ impl End {
             End::Refused(Refusal::Acl) => "refused:acl",
             End::Refused(Refusal::RateLimit) => "refused:rate_limit",
             End::Refused(Refusal::PurgeToken) => "refused:purge_token",
+            End::Refused(Refusal::PlainHttp) => "refused:plain_http",
             End::Refused(Refusal::Prelude) => "refused:proxy_protocol",
         }
     }

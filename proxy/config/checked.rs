@@ -326,6 +326,17 @@ pub struct Match {
     pub methods: Vec<Method>,
     /// Each of these fields with exactly this value.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What its client spoke; `None`: whatever it did.
+    pub scheme: Option<Scheme>,
+}
+
+/// What a client spoke: to us, or, as a trusted proxy in front says, to that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
 }
 
 /// A host of `match.host`, in lower case, without port and trailing dot.

@@ -271,6 +271,9 @@ fn matcher(out: &mut Writer, matcher: &Match, at: &At) {
         let methods = matcher.methods.iter().map(|m| quoted(m.as_str()));
         out.value(at, "methods", &list(methods));
     }
+    if let Some(scheme) = matcher.scheme {
+        out.value(at, "scheme", validate::matcher::SCHEMES.word(scheme));
+    }
     if !matcher.headers.is_empty() {
         let at = at.key("headers");
         out.section("headers", false);

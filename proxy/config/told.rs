@@ -4,6 +4,7 @@
 
 use super::checked::{HostPattern, Match, PathPattern};
 use super::effective::shown;
+use super::validate::matcher::SCHEMES;
 
 /// What it matches; a request must meet all of it.
 pub fn matcher(matcher: &Match) -> String {
@@ -25,6 +26,9 @@ pub fn matcher(matcher: &Match) -> String {
     if !matcher.methods.is_empty() {
         let methods: Vec<_> = matcher.methods.iter().map(|m| m.as_str()).collect();
         said.push(format!("methods {}", methods.join(" or ")));
+    }
+    if let Some(scheme) = matcher.scheme {
+        said.push(format!("scheme {}", SCHEMES.word(scheme)));
     }
     for (name, value) in &matcher.headers {
         said.push(format!("header {name}: {}", shown(name, value)));

@@ -13,6 +13,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Ctx, Head};
 use super::lookup::purge;
+use super::sticky::came_by_tls;
 use super::{answer, challenge, door, h2};
 use crate::base::fields::Fields;
 use crate::base::path;
@@ -173,20 +174,23 @@ fn find(session: &Session, ctx: &Ctx) -> Option<usize> {
         target,
         &request.method,
         &request.headers,
+        came_by_tls(&request.headers, ctx.trusted, ctx.own_scheme()),
     )
 }
 
-/// The route of a request for this host and path.
+/// The route of a request for this host and path, whose client came by TLS or not.
 pub fn find_by(
     routes: &Table,
     (host, path): (&str, &str),
     method: &Method,
     fields: &impl Fields,
+    by_tls: bool,
 ) -> Option<usize> {
     routes.find(&RouteAsk {
         host,
         path: &path::capital(path),
         method,
         headers: fields,
+        by_tls,
     })
 }

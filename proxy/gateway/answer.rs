@@ -122,9 +122,18 @@ fn body(status: StatusCode, id: &str) -> Bytes {
     format!("{} {reason}\nrequest {id}\n", status.as_u16()).into()
 }
 
-/// The bytes of a refusal that never became a request; an answer to HEAD goes without its body.
-pub fn on_the_wire(status: StatusCode, id: &str, with_body: bool) -> Bytes {
-    let body = body(status, id);
+/// The bytes of a refusal that never became a request, with what the client can do about it; an answer to HEAD goes
+/// without its body.
+pub fn on_the_wire(
+    status: StatusCode,
+    id: &str,
+    remedy_in_words: Option<&str>,
+    with_body: bool,
+) -> Bytes {
+    let mut body = BytesMut::from(&body(status, id)[..]);
+    for part in remedy_in_words.into_iter().flat_map(|words| [words, "\n"]) {
+        body.put_slice(part.as_bytes());
+    }
     let mut bytes = BytesMut::with_capacity(256);
     bytes.put_slice(
         format!(
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_the_status_and_the_id_and_closes() {
-        let bytes = on_the_wire(StatusCode::BAD_REQUEST, "id1", true);
+        let bytes = on_the_wire(StatusCode::BAD_REQUEST, "id1", None, true);
         let text = std::str::from_utf8(&bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert!(text.ends_with("\r\n\r\n400 Bad Request\nrequest id1\n"));

@@ -44,12 +44,18 @@ pub struct ClientIo {
     listened: bool,
     /// The client speaks HTTP/2.
     h2: bool,
+    /// It speaks TLS: of what was taken something may still wait to go out.
+    tls: bool,
+    /// Something was taken since all had gone out. Of TLS only.
+    unflushed: bool,
 }
 
 impl ClientIo {
     /// `stream` as the connection of `seat`.
     pub fn new(stream: Stream, seat: Seat) -> Self {
         ClientIo {
+            tls: seat.conn.secured().is_some(),
+            unflushed: false,
             stream: Some(stream.take(u64::MAX)),
             seat,
             out: BytesMut::new(),
@@ -94,10 +100,10 @@ impl ClientIo {
 
     /// Sends what was gathered of pieces, to the last byte.
     pub fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.stream().is_write_vectored() {
+        if self.stream().is_write_vectored() && !self.unflushed {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(self).poll_flush(cx)
+        self.poll_send(cx)
     }
 
     /// Takes of these pieces what may be gathered before it is sent; how many bytes that were.
@@ -136,6 +142,7 @@ impl ClientIo {
         step: Poll<io::Result<usize>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        self.unflushed |= self.tls;
         let moved = match &step {
             // The usual case: it was taken at once, and no term is asked for.
             Poll::Ready(Ok(n)) if self.pace.is_unbroken() => {
@@ -189,6 +196,17 @@ impl ClientIo {
         }
         // The memory goes back: most connections wait most of the time.
         self.out = BytesMut::new();
+        match self.unflushed {
+            true => self.poll_out(cx),
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Lets out what TLS has taken. Who does not take it is slow, as who takes nothing new is.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let out = Pin::new(self.stream_mut()).poll_flush(cx);
+        ready!(self.step(out.map_ok(|()| 0), cx))?;
+        self.unflushed = false;
         Poll::Ready(Ok(()))
     }
 }
@@ -215,7 +233,7 @@ impl AsyncRead for ClientIo {
         let ClientIo { stream, seat, .. } = &mut *this;
         let stream = stream.as_mut().expect("invariant: taken only by drop");
         let read = seat.conn.inlet.poll_read(stream, cx, buf);
-        if read.is_pending() && this.out.has_remaining() {
+        if read.is_pending() && (this.out.has_remaining() || this.unflushed) {
             // pingora flushes an answer with a length at its end. It has nothing more at hand when it comes back to
             // listen: what there is goes out. The first time it may only be between a head and its body.
             if std::mem::replace(&mut this.listened, true) {
@@ -298,7 +316,7 @@ impl Drop for ClientIo {
         // A client of HTTP/2 speaks as it reads: it says how far it is.
         let unread = self.answered && (self.h2 || self.conn().inlet.is_unread());
         let out = std::mem::take(&mut self.out);
-        let needed = unread || !out.is_empty();
+        let needed = unread || self.unflushed || !out.is_empty();
         let Some(stream) = self.stream.take().filter(|_| needed) else {
             return;
         };

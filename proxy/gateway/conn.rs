@@ -13,10 +13,11 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::inlet::Inlet;
+use super::tls::{Begun, Secured};
 use crate::balance::node::Node;
 use crate::base::reason::End;
 use crate::live::doors::OpenPort;
-use crate::telemetry::metrics::ListenerMetrics;
+use crate::telemetry::metrics::{ListenerMetrics, TlsMetrics};
 
 /// One data port.
 #[derive(Debug)]
@@ -27,6 +28,10 @@ pub struct Port {
     pub metrics: ListenerMetrics,
     /// Which entry of the configuration it is, to find who may come in.
     pub open: OpenPort,
+    /// Its handshakes; there once it has spoken TLS.
+    pub tls: OnceLock<TlsMetrics>,
+    /// How many of them began in this second.
+    pub begun: Begun,
 }
 
 /// In place of a time: the connection is being closed and takes no more requests.
@@ -45,6 +50,8 @@ pub struct Conn {
     pub inlet: Inlet,
     /// The request on it is to be the last.
     pub last: AtomicBool,
+    /// How it speaks TLS, once the handshake is over.
+    secured: OnceLock<Arc<Secured>>,
     /// The connection that this is one of many requests on; of HTTP/2 only.
     of: Option<Arc<Conn>>,
     /// It is a tunnel by now.
@@ -85,6 +92,7 @@ impl Conn {
             port,
             peer,
             peer_value,
+            secured: OnceLock::new(),
             of: None,
             tunnel: AtomicBool::new(false),
             turned_away: false,
@@ -109,13 +117,35 @@ impl Conn {
             of: Some(self.clone()),
             turned_away,
             node_is_full: Some(Arc::default()),
+            secured: self.secured.clone(),
             ..Conn::of_peer(self.port.clone(), self.peer, self.peer_value.clone())
         }
     }
 
     /// A connection of the same client that nobody listens to: of a request that is not its own.
     pub fn detached(&self) -> Self {
-        Conn::of_peer(self.port.clone(), self.peer, self.peer_value.clone())
+        Conn {
+            secured: self.secured.clone(),
+            ..Conn::of_peer(self.port.clone(), self.peer, self.peer_value.clone())
+        }
+    }
+
+    /// The handshake is over: from here on it speaks TLS.
+    pub fn is_secured(&self, secured: Secured) {
+        let _ = self.secured.set(Arc::new(secured));
+    }
+
+    /// How it speaks TLS; `None`: it does not.
+    pub fn secured(&self) -> Option<&Arc<Secured>> {
+        self.secured.get()
+    }
+
+    /// The scheme of its requests, as far as it is ours to say.
+    pub fn scheme(&self) -> &'static str {
+        match self.secured() {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 
     /// The task that serves it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -22,6 +22,7 @@ use super::lookup::Cached;
 use super::lookup::fetch::Fetch;
 use super::split::Way;
 use super::sticky::Session;
+use super::tls::client_subject;
 use super::tunnel;
 use crate::balance::node::InFlight;
 use crate::base::coding::Coding;
@@ -263,6 +264,16 @@ impl Ctx {
     /// `Host` as text; empty where there is none.
     pub fn host(&self) -> &str {
         self.own_host().unwrap_or_default()
+    }
+
+    /// The scheme of its connection.
+    pub fn own_scheme(&self) -> &'static str {
+        self.conn.as_ref().map_or("http", |conn| conn.scheme())
+    }
+
+    /// Whose certificate its client has, and the field that tells nodes so.
+    pub fn client_subject(&self) -> Option<(&HeaderName, &HeaderValue)> {
+        client_subject(self.conn.as_ref()?, &self.snapshot)
     }
 
     /// `Host`, where there is one and it is text.

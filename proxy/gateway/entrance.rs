@@ -115,11 +115,7 @@ fn let_in(front: &Front, stream: TcpStream, peer: SocketAddr, shutdown: Shutdown
         return;
     }
     let front = front.clone();
-    tokio::spawn(async move {
-        front
-            .welcome(known(stream), peer.ip(), place, shutdown)
-            .await
-    });
+    tokio::spawn(async move { front.welcome(stream, peer.ip(), place, shutdown).await });
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
@@ -130,6 +126,10 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 /// Refuses a connection that was not looked at. Some are waited for; when those are many, what can be done at once is
 /// done.
 fn turn_away(front: &Front, stream: TcpStream, refused: Refused) {
+    if front.speaks_tls().is_some() {
+        // No word of ours would be understood, and a handshake costs more than there is.
+        return;
+    }
     match front.crowd.has_time() {
         Some(time) => {
             tokio::spawn(async move {
@@ -149,7 +149,7 @@ fn turn_away(front: &Front, stream: TcpStream, refused: Refused) {
 }
 
 /// A socket in the form pingora takes. Unbuffered: the front buffers on its own, only while there is something to.
-fn known(stream: TcpStream) -> Stream {
+pub(super) fn known(stream: TcpStream) -> Stream {
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
     let mut socket = Socket::from(stream);
     socket.set_socket_digest(digest);

@@ -314,6 +314,8 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
             client: ctx.client,
             id: &ctx.id,
             version: ctx.head.version,
+            scheme: conn.scheme(),
+            subject: ctx.client_subject(),
             forwarded: ctx.snapshot.config.upstreams[at].forwarded,
             default_host: &member.host,
         },

@@ -18,20 +18,24 @@ use pingora::protocols::{Shutdown, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
+use tokio::net::TcpStream;
 
 use super::Gateway;
 use super::client_io::ClientIo;
 use super::conn::{Conn, Port};
 use super::crowd::{Crowd, LAST_CALL, Place};
+use super::entrance::known;
 use super::h2;
 use super::linger::Seat;
 use super::refuse::{self, Refused};
+use super::tls;
 use super::turn::{Counts, Turn, turn};
 use super::waiting::{self, Preface, Waited};
 use crate::base::reason::Refusal;
 use crate::config::checked::{Config, Listen};
 use crate::guard::client::is_trusted;
 use crate::live::control::Control;
+use crate::live::tls::PortTls;
 use crate::wire::head::{Body, Good};
 
 /// How much later than the whole-request limit the connection is cut: time for the 504 to be written.
@@ -70,7 +74,7 @@ impl Front {
     /// A connection has come in: who is it. Then it is served by a task of its own.
     pub(super) async fn welcome(
         &self,
-        mut stream: Stream,
+        mut stream: TcpStream,
         peer: IpAddr,
         mut place: Place,
         shutdown: ShutdownWatch,
@@ -118,20 +122,38 @@ impl Front {
 
     async fn serve(
         self,
-        stream: Stream,
+        stream: TcpStream,
         mut buffer: BytesMut,
         conn: Arc<Conn>,
         place: Place,
         shutdown: ShutdownWatch,
     ) {
         let seat = Seat::new(conn.clone(), place);
+        let stream = match self.speaks_tls() {
+            None => known(stream),
+            Some(tls) => {
+                let begun = std::mem::take(&mut buffer);
+                // Large, and soon over: an idle connection does not hold the room for it.
+                match Box::pin(self.secure(stream, begun, &conn, &tls)).await {
+                    Some(stream) => stream,
+                    None => return,
+                }
+            }
+        };
+        let by_tls = conn.secured().map(|secured| secured.is_h2);
         let mut counts = Counts::default();
         let mut deadline = None;
-        let h2c = self.control.hold.look(|now| self.listen(&now.config).h2c);
-        if !h2c {
+        let h2c = by_tls.is_none() && self.control.hold.look(|now| self.listen(&now.config).h2c);
+        if !h2c && by_tls != Some(true) {
             self.port.metrics.total.inc();
         }
         let mut io = ClientIo::new(stream, seat);
+        if by_tls == Some(true) {
+            self.port.metrics.total_h2.inc();
+            io.speaks_h2();
+            let served = h2::serve(&self.proxy, io, conn, &self.control, &self.crowd, &shutdown);
+            return Box::pin(served).await; // large
+        }
         if h2c {
             match waiting::for_preface(&mut io, &mut buffer, &conn, &self.control).await {
                 Preface::H2 => {
@@ -232,6 +254,36 @@ impl Front {
         }
     }
 
+    /// How this port speaks TLS; `None`: it does not.
+    pub(super) fn speaks_tls(&self) -> Option<Arc<PortTls>> {
+        self.control
+            .hold
+            .look(|now| now.tls.of(&self.port.open).cloned())
+    }
+
+    /// Makes the TLS handshake; `None`: it is over with this connection.
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        begun: BytesMut,
+        conn: &Arc<Conn>,
+        tls: &Arc<PortTls>,
+    ) -> Option<Stream> {
+        let metrics = || self.control.metrics.tls(&self.port.label);
+        self.port.tls.get_or_init(metrics);
+        let failure = match tls::handshake(stream, begun, conn, tls, &self.control).await {
+            Ok(io) => return io.map(|io| -> Stream { Box::new(io) }),
+            Err(failure) => failure,
+        };
+        tls::tell_failure(&self.control, conn, &failure);
+        if let Some(stream) = failure.stream {
+            let refused = Refused::without_head(Refusal::PlainHttp);
+            self.tell(Some(conn.peer), &refused);
+            refuse::turn_away(known(stream), &refused).await;
+        }
+        None
+    }
+
     /// Refuses a head and ends its connection.
     async fn refuse(&self, io: Box<ClientIo>, conn: &Conn, why: Refusal, head: &[u8]) {
         let refused = Refused::of_head(why, head);
@@ -256,11 +308,14 @@ impl Front {
     }
 
     /// Answers a connection that cannot be served, if that is possible without much waiting.
-    async fn turn_away(&self, stream: Stream, peer: Option<IpAddr>, why: Refusal) {
+    async fn turn_away(&self, stream: TcpStream, peer: Option<IpAddr>, why: Refusal) {
         let refused = Refused::without_head(why);
         self.tell(peer, &refused);
-        if let Some(_time) = self.crowd.has_time() {
-            refuse::turn_away(stream, &refused).await;
+        // Who speaks TLS would not understand a word, and a handshake costs more than a refusal is worth.
+        if self.speaks_tls().is_none()
+            && let Some(_time) = self.crowd.has_time()
+        {
+            refuse::turn_away(known(stream), &refused).await;
         }
     }
 

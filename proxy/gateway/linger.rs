@@ -59,7 +59,11 @@ pub async fn linger(mut stream: Stream, rest: Rest, seat: Seat) {
         true => (IN_ALL, 0),
         false => (A_WHILE, PORTION),
     };
-    let sent = timeout(patience, stream.write_all(&rest.to_send)).await;
+    let sent = timeout(patience, async {
+        stream.write_all(&rest.to_send).await?;
+        stream.flush().await
+    })
+    .await;
     if rest.unread && matches!(sent, Ok(Ok(()))) {
         read_out_by(portion, stream, IN_ALL).await;
     }

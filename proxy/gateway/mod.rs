@@ -63,6 +63,8 @@ pub mod rehearsal;
 mod reply;
 mod split;
 mod sticky;
+/// TLS towards clients.
+pub mod tls;
 mod tunnel;
 mod turn;
 mod waiting;

@@ -51,7 +51,7 @@ impl Refused {
     /// What the client is told, on the wire. An answer to HEAD goes without its body.
     pub fn answer(&self) -> Bytes {
         let with_body = self.method != Method::HEAD;
-        answer::on_the_wire(self.why.status(), &self.id, with_body)
+        answer::on_the_wire(self.why.status(), &self.id, self.why.remedy(), with_body)
     }
 
     /// Of a head, or the beginning of one.

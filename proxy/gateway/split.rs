@@ -48,7 +48,7 @@ pub fn decide(request: &RequestHeader, ctx: &mut Ctx) {
     let pinned_until = pinned_until(&request.headers, split, &ctx.snapshot.config, ctx.at);
     let (reads, by_tls) = (
         split.reads,
-        sticky::came_by_tls(&request.headers, ctx.trusted),
+        sticky::came_by_tls(&request.headers, ctx.trusted, ctx.own_scheme()),
     );
     let is_read = Split::READS.contains(&ctx.head.method)
         && !request.headers.contains_key(header::UPGRADE)

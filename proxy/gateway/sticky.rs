@@ -44,7 +44,7 @@ pub fn read(fields: &HeaderMap, ctx: &Ctx) -> Session {
             place: cookie.read(fields, since_1970(ctx.at)),
             id: None,
             is_sure: true,
-            by_tls: came_by_tls(fields, ctx.trusted),
+            by_tls: came_by_tls(fields, ctx.trusted, ctx.own_scheme()),
         },
         By::Learned(sessions) => {
             let id = sessions.asked(fields);
@@ -247,8 +247,9 @@ fn own_cookie(upstream: &Upstream) -> Option<&str> {
     upstream.sticky.as_ref()?.cookie()
 }
 
-/// Whether the client came by TLS, as a trusted proxy in front says.
-pub fn came_by_tls(fields: &impl Fields, trusted: bool) -> bool {
+/// Whether the client came by TLS: as a trusted proxy in front says, or, where none does, to us. `scheme` is that of the
+/// connection.
+pub fn came_by_tls(fields: &impl Fields, trusted: bool, scheme: &str) -> bool {
     // Of a list the first is what the client spoke.
     let first = |list: &[u8]| {
         let mut protos = list.split(|b| *b == b',');
@@ -256,7 +257,9 @@ pub fn came_by_tls(fields: &impl Fields, trusted: bool) -> bool {
             .next()
             .is_some_and(|proto| proto.trim_ascii().eq_ignore_ascii_case(b"https"))
     };
-    trusted && fields.first(&FORWARDED_PROTO).is_some_and(first)
+    let said = || fields.first(&FORWARDED_PROTO).map(first);
+    let said = if trusted { said() } else { None };
+    said.unwrap_or_else(|| scheme == "https")
 }
 
 /// A moment as the time since 1970.

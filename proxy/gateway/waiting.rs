@@ -40,7 +40,7 @@ pub enum Waited {
 }
 
 /// Reads what is there, or comes next, behind `buffer`: how much, 0 at the end.
-async fn read_more(
+pub async fn read_more(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
 ) -> io::Result<usize> {

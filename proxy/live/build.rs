@@ -14,10 +14,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::doors::Doors;
 use super::greetings;
+use super::issued::Issued;
 use super::overlay::Overlay;
 use super::shared::Shared;
 use super::snapshot::{Compressing, Express, Member, Snapshot, Upstream};
 use super::sticky::{self, Others, Sticky};
+use super::tls::TlsPorts;
 use crate::balance::commons::Commons;
 use crate::balance::node::Node;
 use crate::balance::pick::{BACKUP, Candidate};
@@ -53,6 +55,8 @@ pub struct Parts<'a> {
     pub leaving: &'a [Arc<Node>],
     /// Whether the express lane is on.
     pub express: bool,
+    /// Certificates that came at run time.
+    pub issued: &'a Arc<Issued>,
     /// The generation in use; `None` at the start.
     pub previous: Option<&'a Snapshot>,
 }
@@ -100,6 +104,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
             .collect(),
         no_route_metrics: metrics.route(NO_ROUTE),
         doors: Doors::new(config, parts.previous, shared.as_deref(), metrics, now),
+        tls: TlsPorts::new(config, parts.previous, parts.issued)?,
         upstreams: config
             .upstreams
             .iter()
@@ -157,8 +162,20 @@ fn rules(config: &checked::Config) -> Rules {
         max_body: limits.body,
         merge_slashes: requests.merge_slashes,
         keep_underscores: requests.underscores == checked::Underscores::Keep,
-        drop: requests.drop.iter().map(|name| name.to_string()).collect(),
+        drop: (requests.drop.iter())
+            .chain(client_headers(config))
+            .map(|name| name.to_string())
+            .collect(),
     }
+}
+
+/// The fields that tell nodes whose certificate a client has: no client may send one, by whatever port it came.
+fn client_headers(config: &checked::Config) -> impl Iterator<Item = &HeaderName> {
+    let ports = config
+        .listen
+        .iter()
+        .filter_map(|listen| listen.tls.as_ref());
+    ports.filter_map(|tls| tls.client_header.as_ref())
 }
 
 fn upstream(

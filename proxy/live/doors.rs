@@ -73,6 +73,16 @@ impl OpenPort {
         }
     }
 
+    /// Which of `listen` it was.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What it is bound to, as the file says it.
+    pub fn addr(&self) -> SocketAddr {
+        self.listen.addr
+    }
+
     /// Its entry in the file; as it was when the port was opened, where the file no longer names it.
     pub fn entry<'a>(&'a self, config: &'a Config) -> &'a Listen {
         let same = |l: &&Listen| l.addr == self.listen.addr;

@@ -55,6 +55,11 @@ impl Issued {
         self.keys.read().get(name).cloned()
     }
 
+    /// Whether nothing was issued.
+    pub fn is_empty(&self) -> bool {
+        self.keys.read().is_empty()
+    }
+
     /// What handshakes for this name get that offer `acme-tls/1`; `name` is in lower case.
     pub fn find_challenge(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         self.challenges.read().get(name).cloned()

@@ -32,5 +32,7 @@ pub mod snapshot;
 pub mod source;
 /// Sessions that stay on their node.
 pub mod sticky;
+/// How data ports speak TLS.
+pub mod tls;
 /// Every tunnel that stands.
 pub mod tunnels;

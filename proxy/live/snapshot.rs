@@ -13,6 +13,7 @@ use pingora::upstreams::peer::HttpPeer;
 use super::doors::Doors;
 use super::shared::Shared;
 use super::sticky::Sticky;
+use super::tls::TlsPorts;
 use crate::balance::node::{Fitness, Node};
 use crate::balance::pick::Candidate;
 use crate::balance::pool::Pool;
@@ -56,6 +57,8 @@ pub struct Snapshot {
     pub no_route_metrics: Arc<RouteMetrics>,
     /// Who may come in and how often, by port and route.
     pub doors: Doors,
+    /// How ports speak TLS.
+    pub tls: TlsPorts,
     /// Each of `config.upstreams`, live.
     pub upstreams: Vec<Upstream>,
     /// What this proxy shares with others; `None`: it is on its own.

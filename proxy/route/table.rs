@@ -13,7 +13,7 @@ use http::{HeaderMap, Method};
 use super::host;
 use super::prefixes::Prefixes;
 use crate::base::fields::Fields;
-use crate::config::checked::{HostPattern, Match, PathPattern, Route};
+use crate::config::checked::{HostPattern, Match, PathPattern, Route, Scheme};
 
 /// What of a request decides its route.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,8 @@ pub struct RouteAsk<'a, F = HeaderMap> {
     pub method: &'a Method,
     /// The fields.
     pub headers: &'a F,
+    /// Whether the client came by TLS.
+    pub by_tls: bool,
 }
 
 /// The routes of one generation of the configuration.
@@ -142,12 +144,14 @@ impl Class {
 
 /// Whether a route asks for nothing but host and path.
 fn is_pure(m: &Match) -> bool {
-    m.methods.is_empty() && m.headers.is_empty()
+    m.methods.is_empty() && m.headers.is_empty() && m.scheme.is_none()
 }
 
 /// Whether every condition but the host holds. The cheap ones come first, expressions last.
 fn holds(m: &Match, ask: &RouteAsk<'_, impl Fields>) -> bool {
-    (m.methods.is_empty() || m.methods.contains(ask.method))
+    m.scheme
+        .is_none_or(|scheme| (scheme == Scheme::Https) == ask.by_tls)
+        && (m.methods.is_empty() || m.methods.contains(ask.method))
         && m.headers.iter().all(|(name, value)| {
             // A field may come several times; one line with the value is enough.
             ask.headers.lines(name).any(|sent| sent == value.as_bytes())

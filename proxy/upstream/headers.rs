@@ -28,7 +28,6 @@ const VIA: &str = "Via";
 
 const VIA_1_1: HeaderValue = HeaderValue::from_static("1.1 tidegate");
 const VIA_1_0: HeaderValue = HeaderValue::from_static("1.0 tidegate");
-const HTTP: HeaderValue = HeaderValue::from_static("http");
 
 /// What a node is told about a request.
 #[derive(Debug)]
@@ -45,6 +44,10 @@ pub struct Told<'a> {
     pub id: &'a HeaderValue,
     /// Version the client spoke.
     pub version: Version,
+    /// `http` or `https`: the scheme of its connection.
+    pub scheme: &'static str,
+    /// Whose certificate the client has, and the field that says so.
+    pub subject: Option<(&'a HeaderName, &'a HeaderValue)>,
     /// Send `Forwarded` (RFC 7239) too.
     pub forwarded: bool,
     /// `Host` for a request that came without one (HTTP/1.0).
@@ -86,6 +89,9 @@ pub fn to_node(req: &mut RequestHeader, told: &Told<'_>, added: &Added) -> Resul
         }
         write(&mut added.0.lock(), &req.headers, told);
     }
+    if let Some((name, subject)) = told.subject {
+        req.insert_header(name.clone(), subject.clone())?;
+    }
     if req
         .headers
         .get(header::HOST)
@@ -123,7 +129,7 @@ fn write(lines: &mut Vec<u8>, fields: &HeaderMap, told: &Told<'_>) {
     };
     let host = fields.get(header::HOST);
     line(X_FORWARDED_FOR, told.peer.as_bytes());
-    line(X_FORWARDED_PROTO, b"http");
+    line(X_FORWARDED_PROTO, told.scheme.as_bytes());
     if let Some(host) = host {
         line(X_FORWARDED_HOST, host.as_bytes());
     }
@@ -144,7 +150,7 @@ fn add_to_its_own(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
     append_forwarded_for(req, told)?;
     let host = req.headers.get(header::HOST).cloned();
     if !req.headers.contains_key(X_FORWARDED_PROTO) {
-        req.insert_header(X_FORWARDED_PROTO, HTTP)?;
+        req.insert_header(X_FORWARDED_PROTO, told.scheme)?;
     }
     if !req.headers.contains_key(X_FORWARDED_HOST) {
         match &host {
@@ -179,8 +185,8 @@ fn append_forwarded_for(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> 
 /// One element of RFC 7239 §4 for the hop to us.
 fn forwarded(told: &Told<'_>, host: Option<&HeaderValue>) -> String {
     let mut element = match told.peer_addr {
-        IpAddr::V4(addr) => format!("for={addr};proto=http"),
-        IpAddr::V6(addr) => format!("for=\"[{addr}]\";proto=http"),
+        IpAddr::V4(addr) => format!("for={addr};proto={}", told.scheme),
+        IpAddr::V6(addr) => format!("for=\"[{addr}]\";proto={}", told.scheme),
     };
     if let Some(host) = host.and_then(|h| h.to_str().ok()) {
         let _ = write!(element, ";host=\"{host}\"");
@@ -289,6 +295,8 @@ mod tests {
             client: "10.0.0.1".parse().unwrap(),
             id: &ID,
             version: Version::HTTP_11,
+            scheme: "http",
+            subject: None,
             forwarded: true,
             default_host: &HOST,
         };

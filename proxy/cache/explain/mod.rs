@@ -259,6 +259,9 @@ pub fn because(why: Why) -> &'static str {
         Why::RequestBody => "the request has a body",
         Why::Precondition => "only the origin can judge its precondition",
         Why::Upgrade => "the request wants another protocol (Upgrade)",
+        Why::ClientCertificate => {
+            "its client has a certificate that the nodes are told of (`tls.client_header`)"
+        }
         Why::Pinned => "its client wrote a moment ago and reads from the primary",
         Why::NoHost => "the request names no host, or several",
         Why::Head => "HEAD fetches nothing for the store",

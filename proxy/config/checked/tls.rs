@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::HeaderName;
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-use super::health::Ca;
+use super::Ca;
 use crate::base::certificate::Facts;
 
 /// `tls:` of a data port.

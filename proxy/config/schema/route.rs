@@ -58,6 +58,8 @@ pub struct Match {
     pub methods: Option<Vec<Option<String>>>,
     /// Each of these fields has this value.
     pub headers: Option<Named<Option<String>>>,
+    /// What its client spoke.
+    pub scheme: Option<String>,
 }
 
 /// `redirect:` of a route.
@@ -120,6 +122,7 @@ const MATCH: Shape = Shape::Map(&[
     Key::new("path_exact", Shape::Word, "path_exact: /robots.txt"),
     Key::new("path_regex", Shape::Word, "path_regex: '^/item/[0-9]+$'"),
     Key::new("methods", Shape::Words, "methods: [GET, HEAD]"),
+    Key::new("scheme", Shape::Word, "scheme: http"),
     Key::new(
         "headers",
         Shape::Named(&Shape::Word),

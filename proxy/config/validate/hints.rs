@@ -210,5 +210,6 @@ fn covers(wide: &Match, narrow: &Match) -> bool {
     };
     let methods = wide.methods.is_empty()
         || (!narrow.methods.is_empty() && narrow.methods.iter().all(|m| wide.methods.contains(m)));
-    path && methods && wide.headers.iter().all(|h| narrow.headers.contains(h))
+    let scheme = wide.scheme.is_none() || wide.scheme == narrow.scheme;
+    path && methods && scheme && wide.headers.iter().all(|h| narrow.headers.contains(h))
 }

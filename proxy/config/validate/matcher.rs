@@ -1,4 +1,4 @@
-//! `match:` of a route: hosts, paths, methods, header fields.
+//! `match:` of a route: hosts, paths, methods, header fields, the scheme.
 //!
 //! Conditions come out in the one form requests are compared with: hosts in lower case without port and trailing
 //! dot. Nothing here may accept a condition that no request can meet.
@@ -8,9 +8,10 @@ use std::hash::Hash;
 
 use http::Method;
 
+use super::words::Choices;
 use super::{addr, fields};
 use crate::base::path;
-use crate::config::checked::{HostPattern, Match, PathPattern};
+use crate::config::checked::{HostPattern, Match, PathPattern, Scheme};
 use crate::config::fit::shorten;
 use crate::config::index::At;
 use crate::config::problem::{Problem, Problems};
@@ -18,6 +19,14 @@ use crate::config::schema::route::Match as Keys;
 
 /// The most memory a compiled expression may take; the crate's own default is ten times as much, per expression.
 const REGEX_LIMIT: usize = 1 << 20;
+
+/// `scheme:`
+pub const SCHEMES: Choices<Scheme> = Choices {
+    what: "scheme",
+    words: &[("http", Scheme::Http), ("https", Scheme::Https)],
+    aka: &[("tls", "https"), ("plain", "http")],
+    later: &[],
+};
 
 /// Reads `match:`.
 pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Match {
@@ -45,6 +54,10 @@ pub fn check(keys: Option<&Keys>, at: &At, problems: &mut Problems) -> Match {
             problems,
         ),
         headers: fields::read(keys.headers.as_ref(), &at.key("headers"), problems),
+        scheme: keys
+            .scheme
+            .as_deref()
+            .map(|word| SCHEMES.read(Some(word), &at.key("scheme"), Scheme::Http, problems)),
     }
 }
 

@@ -29,7 +29,7 @@ mod hints;
 /// `limits:` and `requests:`
 pub mod limits;
 /// `match:`
-mod matcher;
+pub mod matcher;
 /// `minify:`
 pub mod minify;
 /// Ranges of addresses.

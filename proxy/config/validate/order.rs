@@ -1,8 +1,8 @@
 //! The order of routes: the most specific first, whatever the order of the file.
 //!
 //! Exact host before wildcard (the longer the more specific) before every host; then exact path before expression
-//! before prefix (the longer first) before every path; then more header fields, then methods before none; then the
-//! order of the files. A route with hosts of several kinds is ranked by its most specific one; whoever looks routes
+//! before prefix (the longer first) before every path; then more header fields, then methods before none, then a scheme
+//! before none; then the order of the files. A route with hosts of several kinds is ranked by its most specific one; whoever looks routes
 //! up keeps this order within each kind of host.
 
 use std::cmp::Reverse;
@@ -33,5 +33,6 @@ fn rank(matcher: &Match) -> impl Ord + use<> {
         path,
         Reverse(matcher.headers.len()),
         matcher.methods.is_empty(),
+        matcher.scheme.is_none(),
     )
 }

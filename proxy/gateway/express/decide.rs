@@ -12,6 +12,8 @@ use super::super::encode::asks::{AsPlain, Wants};
 use super::super::lookup::asked::{self, Asker};
 use super::super::lookup::shared;
 use super::super::lookup::told;
+use super::super::sticky::came_by_tls;
+use super::super::tls::client_subject;
 use super::super::{accept, faults, split};
 use super::Moment;
 use super::answer::{Answer, At, How};
@@ -115,7 +117,8 @@ fn decide_by(
         return None;
     }
     let target = (asked.host, asked.path);
-    let at = accept::find_by(&now.routes, target, &asked.method, parsed)?;
+    let by_tls = came_by_tls(rare, trusted, conn.scheme());
+    let at = accept::find_by(&now.routes, target, &asked.method, parsed, by_tls)?;
     let (route, door) = (&now.config.routes[at], &now.doors.routes[at]);
     let rules = route.cache.as_ref().filter(|_| now.express[at].is_open())?;
     let is_pinned = || split::is_pinned(parsed, route, &now.config, moment.at);
@@ -127,6 +130,8 @@ fn decide_by(
         has_body: false,
         host: Some(asked.host),
         trusted,
+        scheme: conn.scheme(),
+        is_known: client_subject(conn, now).is_some(),
     };
     let said = asked::said(rare, asker, rules).ok()?;
     let query = asked.query.and_then(|query| tidied(query, &rules.key));

@@ -34,7 +34,7 @@ pub fn written(session: &Session, answer: &ResponseHeader, ctx: &Ctx) {
     let Some(host) = asked::host(&request.headers, ctx.own_host(), ctx.trusted) else {
         return;
     };
-    let scheme = asked::scheme(&request.headers, ctx.trusted);
+    let scheme = asked::scheme(&request.headers, ctx.trusted, ctx.own_scheme());
     let Some(target) = request.uri.path_and_query() else {
         return;
     };
@@ -84,7 +84,7 @@ pub fn kept(session: &Session, answer: &ResponseHeader, ctx: &mut Ctx) {
     ) else {
         return;
     };
-    let scheme = asked::scheme(&request.headers, ctx.trusted);
+    let scheme = asked::scheme(&request.headers, ctx.trusted, ctx.own_scheme());
     let asked = Asked {
         method: &request.method,
         headers: &request.headers,

@@ -46,6 +46,10 @@ pub struct Asker<'a> {
     pub host: Option<&'a str>,
     /// The peer is a proxy that is believed.
     pub trusted: bool,
+    /// The scheme of the connection.
+    pub scheme: &'static str,
+    /// Nodes are told whose certificate the client has.
+    pub is_known: bool,
 }
 
 /// What a request says to the cache.
@@ -71,10 +75,13 @@ pub fn said<'a>(
     if let Some(why) = no_business(asker.method, asker.has_body, fields) {
         return Err(why);
     }
+    if asker.is_known {
+        return Err(Why::ClientCertificate);
+    }
     Ok(Said {
         host: host(fields, asker.host, asker.trusted).ok_or(Why::NoHost)?,
         wish: Wish::of(fields, rules.ignore_client_cache_control),
-        scheme: scheme(fields, asker.trusted),
+        scheme: scheme(fields, asker.trusted, asker.scheme),
     })
 }
 
@@ -90,6 +97,8 @@ pub fn of(session: &mut Session, ctx: &Ctx, rules: &RouteCache) -> Result<Asked,
         has_body,
         host: ctx.own_host(),
         trusted: ctx.trusted,
+        scheme: ctx.own_scheme(),
+        is_known: ctx.client_subject().is_some(),
     };
     let Said { wish, scheme, host } = said(fields, asker, rules)?;
     let (is_part, host) = (wants_part(fields), host.into_owned());
@@ -113,9 +122,9 @@ fn has_body(session: &mut Session) -> bool {
     announced || !session.as_mut().is_body_empty()
 }
 
-/// The scheme that the client used.
-pub fn scheme(fields: &impl Fields, trusted: bool) -> &'static str {
-    match came_by_tls(fields, trusted) {
+/// The scheme that the client used; `own` is that of the connection.
+pub fn scheme(fields: &impl Fields, trusted: bool, own: &str) -> &'static str {
+    match came_by_tls(fields, trusted, own) {
         true => "https",
         false => "http",
     }

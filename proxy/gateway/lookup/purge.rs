@@ -45,7 +45,7 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     let uri = &session.req_header().uri;
     let ask = Ask {
         target: Target {
-            scheme: asked::scheme(fields, ctx.trusted),
+            scheme: asked::scheme(fields, ctx.trusted, ctx.own_scheme()),
             host: &host,
             path: uri.path(),
             query: uri.query(),

@@ -232,6 +232,7 @@ fn route_of(snapshot: &Snapshot, ask: &Ask<'_>, method: &Method) -> Option<usize
         path: &path::capital(ask.target.path),
         method,
         headers: ask.headers,
+        by_tls: ask.target.scheme == "https",
     })
 }
 

@@ -181,7 +181,7 @@ impl Control {
         let at = SystemTime::now();
         let started_with = StartedWith::of(&config);
         let (overlay, resolved) = (Overlay::default(), Resolved::new());
-        let file = Arc::new(config);
+        let (file, issued) = (Arc::new(config), Arc::new(Issued::default()));
         let parts = Parts {
             config: file.clone(),
             loaded_at: at,
@@ -189,6 +189,7 @@ impl Control {
             resolved: &resolved,
             leaving: &[],
             express,
+            issued: &issued,
             previous: None,
         };
         let first = build::build(&parts, &metrics, now)?;
@@ -214,8 +215,8 @@ impl Control {
             lately: Lately::default(),
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
-            issued: Arc::default(),
             acme: Acme::default(),
+            issued,
             source,
             express,
             reloading: Mutex::new(()),
@@ -362,6 +363,7 @@ impl Control {
             resolved: &inner.resolved,
             leaving: &leaving,
             express: self.express,
+            issued: &self.issued,
             previous: Some(&old),
         };
         let next = build::build(&parts, &self.metrics, now)?;

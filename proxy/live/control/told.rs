@@ -1,13 +1,16 @@
 //! What the metrics are told of the live world: its state when somebody asks, and who is in use.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use super::{Control, shared};
 use crate::base::node::{Health, Intent};
+use crate::config::checked::Config;
 use crate::live::build::NO_ROUTE;
 use crate::live::snapshot::{Snapshot, Upstream};
-use crate::telemetry::metrics::{CacheGauges, InUse, NodeGauges, State, UpstreamGauges};
+use crate::telemetry::metrics::{
+    CacheGauges, ExpiryGauge, InUse, NodeGauges, State, UpstreamGauges,
+};
 
 impl Control {
     /// The Prometheus text. Takes milliseconds where there are a thousand nodes: for a thread that may be busy.
@@ -47,6 +50,7 @@ impl Control {
                     waiting: u.pool.commons().queue.len(),
                 })
                 .collect(),
+            certificates: certificates(&snapshot.config),
             cache: Some(CacheGauges {
                 entries: stats.entries,
                 bytes: stats.bytes,
@@ -56,6 +60,28 @@ impl Control {
             tier: snapshot.shared.as_deref().map(shared::gauges),
         })
     }
+}
+
+/// Until when the certificates of the file hold, each once however many ports have it.
+fn certificates(config: &Config) -> Vec<ExpiryGauge<'_>> {
+    let ports = config
+        .listen
+        .iter()
+        .filter_map(|listen| listen.tls.as_ref());
+    let mut out: Vec<ExpiryGauge<'_>> = Vec::new();
+    for cert in ports.flat_map(|tls| &tls.certs) {
+        let file = cert.path.display().to_string();
+        if out.iter().any(|told| told.file == file) {
+            continue;
+        }
+        let until = cert.facts.not_after.duration_since(UNIX_EPOCH);
+        out.push(ExpiryGauge {
+            name: cert.facts.names.first().map_or("", String::as_str),
+            file,
+            until: until.unwrap_or_default().as_secs(),
+        });
+    }
+    out
 }
 
 fn members(upstream: &Upstream, now: Instant) -> impl Iterator<Item = NodeGauges<'_>> {

@@ -43,6 +43,7 @@ fn get(table: &Table, host: &str, path: &str) -> Option<usize> {
         path,
         method: &Method::GET,
         headers: &HeaderMap::new(),
+        by_tls: false,
     })
 }
 
@@ -91,6 +92,7 @@ fn a_field_sent_twice_counts_with_either_value() {
             path: "/",
             method: &Method::GET,
             headers,
+            by_tls: false,
         })
     };
     assert_eq!(found(&headers), None);
@@ -146,7 +148,29 @@ fn conditions_hold(m: &Match, ask: &RouteAsk<'_>) -> bool {
     };
     let method = m.methods.is_empty() || m.methods.iter().any(|x| x == ask.method);
     let headers = m.headers.iter().all(|(n, v)| ask.headers.get(n) == Some(v));
-    path && method && headers
+    let scheme = match m.scheme {
+        None => true,
+        Some(Scheme::Http) => !ask.by_tls,
+        Some(Scheme::Https) => ask.by_tls,
+    };
+    path && method && headers && scheme
+}
+
+#[test]
+fn a_scheme_tells_apart_who_came_by_tls() {
+    let mut plain = route(&[], prefix("/"));
+    plain.matcher.scheme = Some(Scheme::Http);
+    let table = Table::new(&[plain, route(&[], PathPattern::Any)]);
+    let found = |by_tls| {
+        table.find(&RouteAsk {
+            host: "h",
+            path: "/a",
+            method: &Method::GET,
+            headers: &HeaderMap::new(),
+            by_tls,
+        })
+    };
+    assert_eq!([found(false), found(true)], [Some(0), Some(1)]);
 }
 
 fn any_path() -> impl Strategy<Value = PathPattern> {
@@ -196,7 +220,7 @@ proptest! {
         flag in prop::sample::select(vec![None, Some("0"), Some("1")]),
     ) {
         let headers: HeaderMap = flag.into_iter().map(flag_field).collect();
-        let ask = RouteAsk { host, path: &path, method: &method, headers: &headers };
+        let ask = RouteAsk { host, path: &path, method: &method, headers: &headers, by_tls };
         prop_assert_eq!(Table::new(&routes).find(&ask), walk(&routes, &ask));
     }
 }

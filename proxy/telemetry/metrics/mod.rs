@@ -28,6 +28,7 @@ mod reloads;
 mod routes;
 mod sticky;
 mod tier;
+mod tls;
 mod upstreams;
 
 pub use acme::AcmeMetrics;
@@ -40,6 +41,7 @@ pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics, SharedRateMetrics};
 pub use sticky::{SharedStickyMetrics, StickyMetrics};
 pub use tier::{ClusterGauges, EntryGauges, TierGauges};
+pub use tls::{ExpiryGauge, Failed, TlsMetrics};
 pub use upstreams::{UpstreamGauges, UpstreamMetrics};
 
 use family::{Counters, Families, Gauges, Tell, counter, counters, gauge, gauges};
@@ -48,6 +50,7 @@ use nodes::NodeFamilies;
 use routes::RouteFamilies;
 use sticky::StickyFamilies;
 use tier::TierMetrics;
+use tls::TlsFamilies;
 use upstreams::UpstreamFamilies;
 
 /// Upper bounds of every duration histogram, in seconds.
@@ -74,6 +77,7 @@ pub struct Metrics {
     /// The cache.
     pub cache: CacheMetrics,
     tier: TierMetrics,
+    tls: TlsFamilies,
     /// Compression.
     pub compression: CompressionMetrics,
     /// Reloads, by result.
@@ -98,6 +102,8 @@ pub struct State<'a> {
     pub nodes: Vec<NodeGauges<'a>>,
     /// Of every upstream.
     pub upstreams: Vec<UpstreamGauges<'a>>,
+    /// Of every certificate of the file.
+    pub certificates: Vec<ExpiryGauge<'a>>,
     /// Of the store.
     pub cache: Option<CacheGauges>,
     /// Of the tier that proxies share, where there is one.
@@ -185,6 +191,7 @@ impl Metrics {
             sticky: StickyFamilies::new(f),
             cache: CacheMetrics::new(f),
             tier: TierMetrics::new(),
+            tls: TlsFamilies::new(f),
             compression: CompressionMetrics::new(f),
             reloads: ReloadMetrics::new(f),
             history_size: gauge(
@@ -269,6 +276,11 @@ impl Metrics {
         }
     }
 
+    /// The handles of the TLS of a data port; they exist, at zero, from now on.
+    pub fn tls(&self, listener: &str) -> TlsMetrics {
+        self.tls.handles(listener)
+    }
+
     /// Counts a request in; it is counted out when the guard drops, whatever happened to it.
     pub fn begin_request(&self) -> RequestInFlight {
         self.requests_in_flight.inc();
@@ -342,6 +354,7 @@ impl Metrics {
         }
         self.node.write_state(&state.nodes, &mut text);
         self.upstream.write_state(&state.upstreams, &mut text);
+        self.tls.write_state(&state.certificates, &mut text);
         if let Some(store) = &state.cache {
             self.cache.write_state(store, &mut text);
         }
