@@ -66,6 +66,7 @@ mod stats;
 mod sticky;
 mod strangers;
 mod time_limits;
+mod tls;
 mod tunnels;
 mod watching;
 mod websocket;

@@ -40,6 +40,7 @@ pub mod told;
 pub(crate) mod validate;
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use checked::Config;
 use files::Gather;
@@ -84,6 +85,22 @@ impl Loaded {
         } else {
             redis.key_place()
         })
+    }
+
+    /// Adds what there is to say of certificates that have expired at `now`, or soon will.
+    pub fn warn_of_expiry(&mut self, now: SystemTime) {
+        let (Some(config), Some(origins)) = (&self.config, &self.origins) else {
+            return;
+        };
+        let listen = origins.root.key("listen");
+        for (i, port) in config.listen.iter().enumerate() {
+            let at = listen.item(i).key("tls").key("certs");
+            for (j, cert) in port.tls.iter().flat_map(|tls| &tls.certs).enumerate() {
+                let at = at.item(j).key("cert");
+                self.problems.extend(validate::tls::expiry(cert, &at, now));
+            }
+        }
+        self.problems.sort_by_key(|problem| problem.severity);
     }
 
     /// Where a node of an upstream was written, both by their place in the configuration.

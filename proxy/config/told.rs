@@ -56,6 +56,7 @@ mod tests {
             path: PathPattern::Prefix("/api/".into()),
             methods: vec![Method::GET, Method::HEAD],
             headers: vec![(header::ACCEPT, HeaderValue::from_static("text/html"))],
+            scheme: None,
         };
         assert_eq!(
             matcher(&of),

@@ -162,6 +162,7 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         }
     };
     let of_fetch = told.as_ref();
+    let secured = ctx.conn.as_ref().and_then(|conn| conn.secured());
     keep(&Finished {
         at: ctx.at,
         id: ctx.id(),
@@ -173,6 +174,8 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         path: ctx.head.uri.path(),
         query: ctx.head.uri.query(),
         version: ctx.head.version,
+        tls: secured.map(|secured| secured.version),
+        sni: secured.and_then(|secured| secured.sni.as_deref()),
         status: ctx.status,
         bytes_in: ctx.bytes_in,
         bytes_out: ctx.bytes_out,

@@ -94,6 +94,8 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         path: &refused.path,
         query: None,
         version: Version::HTTP_11,
+        tls: None,
+        sni: None,
         status,
         bytes_in: 0,
         bytes_out: 0,

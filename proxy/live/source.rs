@@ -1,6 +1,7 @@
 //! Where the configuration comes from: a file, or a text made of command line arguments.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use crate::config::{self, Loaded};
 
@@ -22,10 +23,12 @@ impl Source {
     /// Reads it, with the variables of the environment.
     pub fn load(&self) -> Loaded {
         let env = |name: &str| std::env::var(name).ok();
-        match self {
+        let mut loaded = match self {
             Source::File(path) => config::load(path, &env),
             Source::Text { name, text } => config::load_text(text, name, &env),
-        }
+        };
+        loaded.warn_of_expiry(SystemTime::now());
+        loaded
     }
 
     /// Reads it as it would be with these contents of files.

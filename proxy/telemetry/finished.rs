@@ -32,6 +32,10 @@ pub struct Finished<'a> {
     pub query: Option<&'a str>,
     /// Version the client spoke.
     pub version: Version,
+    /// The version of TLS that its client spoke to us; `None`: it came in the clear.
+    pub tls: Option<&'static str>,
+    /// The name that its client asked for in the handshake.
+    pub sni: Option<&'a str>,
     /// Status sent; 0 when nothing was.
     pub status: u16,
     /// Body bytes from the client.
@@ -77,6 +81,8 @@ impl<'a> Finished<'a> {
             path,
             query: None,
             version: Version::HTTP_11,
+            tls: None,
+            sni: None,
             status: 200,
             bytes_in: 0,
             bytes_out: 5,

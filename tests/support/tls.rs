@@ -1,18 +1,23 @@
-//! A port that speaks TLS in front of an origin, with a certificate made for the story.
+//! TLS of the stories: who signs certificates, a port that speaks TLS in front of an origin, and one in the clear in front
+//! of a port that speaks TLS.
 //!
-//! It passes on what is inside, so that the origin is scripted as ever; and it remembers how it was greeted.
+//! Both pass on what is inside, so that origins and clients are scripted as ever; and they remember how they were greeted.
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use tokio::io::copy_bidirectional;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// One who signs certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -32,6 +37,186 @@ impl Authority {
     /// Writes its certificate where the proxy can read it.
     pub fn write(&self, to: &Path) {
         std::fs::write(to, self.0.pem()).expect("a writable folder");
+    }
+
+    /// A certificate for these names with a new ECDSA key.
+    pub fn issue(&self, names: &[&str]) -> Pair {
+        self.issue_as(names, |_| {})
+    }
+
+    /// The same, changed.
+    pub fn issue_as(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Pair {
+        self.sign(names, KeyPair::generate().expect("a key"), change)
+    }
+
+    /// A certificate for these names with a new RSA key.
+    pub fn issue_rsa(&self, names: &[&str]) -> Pair {
+        let made = Command::new("openssl")
+            .args([
+                "genpkey",
+                "-algorithm",
+                "RSA",
+                "-pkeyopt",
+                "rsa_keygen_bits:2048",
+            ])
+            .output()
+            .expect("openssl: scripts/setup.sh installs what the stories need");
+        let pem = String::from_utf8(made.stdout).expect("PEM");
+        self.sign(names, KeyPair::from_pem(&pem).expect("a key"), |_| {})
+    }
+
+    /// A certificate that ended a while ago.
+    pub fn issue_expired(&self, names: &[&str]) -> Pair {
+        self.issue_as(names, |params| {
+            let day = Duration::from_secs(86_400);
+            params.not_before = (SystemTime::now() - 60 * day).into();
+            params.not_after = (SystemTime::now() - day).into();
+        })
+    }
+
+    fn sign(
+        &self,
+        names: &[&str],
+        key: KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Pair {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        change(&mut params);
+        let cert = params.signed_by(&key, &self.0).expect("a certificate");
+        Pair {
+            cert: cert.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// A client that believes it alone, and speaks these protocols.
+    pub fn client(&self, alpn: &[&str]) -> ClientConfig {
+        let mut config = ClientConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("usual versions")
+            .with_root_certificates(self.roots())
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).expect("a certificate");
+        roots
+    }
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// The certificate.
+    pub cert: String,
+    /// The key.
+    pub key: String,
+}
+
+impl Pair {
+    /// Writes `NAME.pem` and `NAME.key` into a folder, each by rename.
+    pub fn write(&self, dir: &Path, name: &str) {
+        for (end, text) in [("pem", &self.cert), ("key", &self.key)] {
+            let (new, to) = (
+                dir.join(format!(".{name}.{end}")),
+                dir.join(format!("{name}.{end}")),
+            );
+            std::fs::write(&new, text).expect("a writable folder");
+            std::fs::rename(&new, &to).expect("a writable folder");
+        }
+    }
+}
+
+/// A port in the clear in front of one that speaks TLS: what a story's client says there, goes on over TLS. An end that is
+/// not told (`close_notify`) becomes a reset.
+pub struct Bridge {
+    addr: SocketAddr,
+    failed: Arc<Mutex<Vec<String>>>,
+}
+
+impl Bridge {
+    /// A bridge to `to`, as a client that asks for `name`.
+    pub async fn open(to: SocketAddr, name: &str, client: ClientConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let bridge = Bridge {
+            addr: listener.local_addr().expect("a bound socket"),
+            failed: Arc::default(),
+        };
+        let (name, failed) = (name.to_owned(), bridge.failed.clone());
+        let connector = TlsConnector::from(Arc::new(client));
+        tokio::spawn(async move {
+            while let Ok((inside, _)) = listener.accept().await {
+                let (connector, name, failed) = (connector.clone(), name.clone(), failed.clone());
+                tokio::spawn(async move {
+                    match dial(&connector, to, &name).await {
+                        Ok(outside) => carry(inside, outside).await,
+                        Err(e) => {
+                            failed.lock().unwrap().push(e.to_string());
+                            let _ = SockRef::from(&inside).set_linger(Some(Duration::ZERO));
+                        }
+                    }
+                });
+            }
+        });
+        bridge
+    }
+
+    /// Where it is.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Handshakes that failed, and why.
+    pub fn failed(&self) -> Vec<String> {
+        self.failed.lock().unwrap().clone()
+    }
+}
+
+/// A connection over TLS.
+pub async fn dial(
+    connector: &TlsConnector,
+    to: SocketAddr,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    connector.connect(name, stream).await
+}
+
+async fn carry(inside: TcpStream, outside: TlsStream<TcpStream>) {
+    let _ = inside.set_nodelay(true);
+    let linger = SockRef::from(&inside).try_clone();
+    let (mut from, mut to) = tokio::io::split(outside);
+    let (mut read, mut write) = inside.into_split();
+    let back = async {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            match from.read(&mut buffer).await {
+                Ok(0) => return write.shutdown().await,
+                Ok(n) => write.write_all(&buffer[..n]).await?,
+                Err(e) => {
+                    if let Ok(socket) = &linger {
+                        let _ = socket.set_linger(Some(Duration::ZERO));
+                    }
+                    return Err(e);
+                }
+            }
+        }
+    };
+    let there = async {
+        let done = tokio::io::copy(&mut read, &mut to).await;
+        let _ = to.shutdown().await;
+        done
+    };
+    tokio::pin!(there);
+    tokio::select! {
+        _ = back => {}
+        _ = &mut there => {}
     }
 }
 

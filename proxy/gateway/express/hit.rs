@@ -105,6 +105,7 @@ impl Hit {
             let bytes = heads.get(span.clone()).unwrap_or_default();
             std::str::from_utf8(bytes).unwrap_or_default()
         };
+        let secured = to.conn.secured();
         let finished = Finished {
             at: over.at,
             id: &new_id(),
@@ -116,6 +117,8 @@ impl Hit {
             path: text(&self.path),
             query: self.query.as_ref().map(text),
             version: Version::HTTP_11,
+            tls: secured.map(|secured| secured.version),
+            sni: secured.and_then(|secured| secured.sni.as_deref()),
             status: self.status,
             bytes_in: 0,
             bytes_out: sent,

@@ -191,8 +191,10 @@ fn any_route() -> impl Strategy<Value = Route> {
     let hosts = prop::collection::vec(host, 0..=2);
     let methods = prop::sample::select(vec![vec![], vec![], vec![Method::GET, Method::HEAD]]);
     let flag = prop::sample::select(vec![None, None, Some("0"), Some("1")]);
-    (hosts, any_path(), methods, flag).prop_map(|(hosts, path, methods, flag)| {
+    let scheme = prop::sample::select(vec![None, None, Some(Scheme::Http), Some(Scheme::Https)]);
+    (hosts, any_path(), methods, flag, scheme).prop_map(|(hosts, path, methods, flag, scheme)| {
         let mut route = route(&hosts, path);
+        route.matcher.scheme = scheme;
         route.matcher.methods = methods;
         route.matcher.headers = flag.into_iter().map(flag_field).collect();
         route
@@ -218,6 +220,7 @@ proptest! {
         path in "/([ab]/?){0,4}",
         method in prop::sample::select(vec![Method::GET, Method::POST]),
         flag in prop::sample::select(vec![None, Some("0"), Some("1")]),
+        by_tls in any::<bool>(),
     ) {
         let headers: HeaderMap = flag.into_iter().map(flag_field).collect();
         let ask = RouteAsk { host, path: &path, method: &method, headers: &headers, by_tls };

@@ -39,7 +39,8 @@ pub(super) fn most(f: &Finished<'_>) -> usize {
         f.upstream,
     ];
     let texts: usize = texts.iter().map(|t| t.len()).sum();
-    FIXED + (texts + f.query.map_or(0, str::len)) * ESCAPED + nodes
+    let rare = [f.query, f.sni].map(|t| t.map_or(0, str::len));
+    FIXED + (texts + rare[0] + rare[1]) * ESCAPED + nodes
 }
 
 /// Writes the line of a request, its end included.
@@ -92,6 +93,11 @@ fn asked(to: &mut Vec<u8>, f: &Finished<'_>) {
             _ => ",\"proto\":\"HTTP/1.1\"",
         },
     );
+    word(to, ",\"tls\":\"", f.tls);
+    if let Some(sni) = f.sni {
+        put(to, ",\"sni\":");
+        text(to, sni);
+    }
 }
 
 /// What it got, and how long that took.

@@ -95,6 +95,7 @@ fn the_state_of_a_node_is_told_by_who_has_it_and_kept_nowhere() {
     let upstream = m.upstream("web");
     let draining = m.node("web", "b");
     let state = State {
+        certificates: Vec::new(),
         nodes: vec![
             gauges_of(&node, Health::Ejected),
             NodeGauges {

@@ -6,6 +6,7 @@
 mod cert;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderName;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
@@ -122,6 +123,28 @@ pub fn check(
         handshakes: (handshakes > 0).then_some(handshakes),
         acme,
     }))
+}
+
+/// How long before its end a certificate is worth a warning: by then every renewal has been tried several times.
+const SOON: Duration = Duration::from_secs(14 * DAY);
+const DAY: u64 = 86_400;
+
+/// What there is to say of a certificate at `now`: whether it holds, and for how long.
+pub fn expiry(cert: &Certificate, at: &At, now: SystemTime) -> Option<Problem> {
+    let file = cert.path.display();
+    let what = match cert.facts.left(now) {
+        _ if cert.facts.not_before > now => {
+            format!("the certificate in {file} does not hold yet: clients refuse it")
+        }
+        None => format!("the certificate in {file} has expired: clients refuse it"),
+        Some(left) if left < SOON => {
+            let days = left.as_secs() / DAY;
+            format!("the certificate in {file} expires in {days} days")
+        }
+        Some(_) => return None,
+    };
+    let help = "renew it and replace the file (with its key, if that is new): the proxy sees that and takes it";
+    Some(Problem::warning(at.place(), what).help(help))
 }
 
 const HOW: &str = "write `tls: { certs: [{ cert: site.pem, key: site.key }] }`";

@@ -98,6 +98,8 @@ struct Told {
     client: IpAddr,
     method: Method,
     version: Version,
+    tls: Option<&'static str>,
+    sni: Option<String>,
     status: u16,
     bytes: (u64, u64),
     waits: [Option<Duration>; 3],
@@ -128,6 +130,8 @@ impl Told {
             path,
             query: self.query.as_deref(),
             version: self.version,
+            tls: self.tls,
+            sni: self.sni.as_deref(),
             status: self.status,
             bytes_in: self.bytes.0,
             bytes_out: self.bytes.1,
@@ -170,6 +174,7 @@ fn told() -> impl Strategy<Value = Told> {
         Method::from_bytes(b"!#$%&'*+|~").unwrap(),
     ]);
     let version = select(vec![Version::HTTP_10, Version::HTTP_11, Version::HTTP_2]);
+    let tls = select(vec![None, Some("1.2"), Some("1.3")]);
     let total = prop_oneof![times(), any::<Duration>()];
     let words = (
         option::of(select(&Outcome::ALL[..])),
@@ -181,12 +186,17 @@ fn told() -> impl Strategy<Value = Told> {
     let waits = prop::array::uniform3(option::of(times()));
     (
         (at, vec(texts(), 6), option::of(texts()), vec(texts(), 0..4)),
-        (any::<IpAddr>(), method, version, any::<u16>()),
+        (
+            any::<IpAddr>(),
+            method,
+            (version, tls, option::of(texts())),
+            any::<u16>(),
+        ),
         (any::<(u64, u64)>(), waits, total, words, end),
     )
         .prop_map(|(of_words, of_client, of_end)| {
             let (at, texts, query, nodes) = of_words;
-            let (client, method, version, status) = of_client;
+            let (client, method, (version, tls, sni), status) = of_client;
             let (bytes, waits, total, words, end) = of_end;
             Told {
                 at,
@@ -196,6 +206,8 @@ fn told() -> impl Strategy<Value = Told> {
                 client,
                 method,
                 version,
+                tls,
+                sni,
                 status,
                 bytes,
                 waits,

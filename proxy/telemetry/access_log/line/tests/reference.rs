@@ -30,6 +30,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<&'a str>,
     proto: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sni: Option<&'a str>,
     status: u16,
     bytes_in: u64,
     bytes_out: u64,
@@ -87,6 +91,8 @@ impl<'a> From<&'a Finished<'a>> for Line<'a> {
                 Version::HTTP_2 => "HTTP/2",
                 _ => "HTTP/1.1",
             },
+            tls: f.tls,
+            sni: f.sni,
             status: f.status,
             bytes_in: f.bytes_in,
             bytes_out: f.bytes_out,
