@@ -184,7 +184,7 @@ impl Gather<'_> {
             all.acme_eab = key.and_then(|key| self.secret(key, &at, base, ASK_FOR_EAB));
         }
         all.admin_tokens = self.admin_tokens(&file, &all.at.key("admin").key("tokens"), base);
-        all.tls = self.port_files(&file, &all.at.key("listen"), base);
+        all.tls = self.listen_files(&file, &all.at.key("listen"), base);
         all.file = file;
         Some(all)
     }

@@ -48,7 +48,7 @@ const OCSP: &str = "fetch one with `openssl ocsp -respout FILE …`, or remove `
 
 impl Gather<'_> {
     /// The files that each port names, in the order of `listen`.
-    pub(super) fn port_files(&mut self, file: &File, at: &At, base: &Path) -> Vec<PortFiles> {
+    pub(super) fn listen_files(&mut self, file: &File, at: &At, base: &Path) -> Vec<PortFiles> {
         let ports = file.listen.iter().flatten().enumerate();
         ports
             .map(|(i, port): (usize, &Option<Listen>)| {

@@ -12,7 +12,7 @@ use url::Url;
 use super::health::authorities;
 use super::words::{self, Choices};
 use crate::base::units::show_duration;
-use crate::config::checked::{Acme, AcmeKey, Challenge, Eab, KeyFile, Secret};
+use crate::config::checked::{Acme, AcmeKey, Challenge, Config, Eab, KeyFile, Secret};
 use crate::config::defaults;
 use crate::config::files::{ASK_FOR_EAB, Gathered};
 use crate::config::fit::shorten;
@@ -26,6 +26,8 @@ const MAX_EMAILS: usize = 8;
 const LEAST_BEFORE: Duration = Duration::from_secs(60);
 /// Longer no public certificate lives (CA/Browser Forum, 398 days).
 const MOST_BEFORE: Duration = Duration::from_secs(398 * 24 * 3_600);
+/// Names in one certificate: what Let's Encrypt takes.
+const MAX_NAMES: usize = 100;
 /// Letters of the name of a key or a profile.
 const LONGEST_NAME: usize = 256;
 /// The fewest bytes of a key of an account: HMAC-SHA-256 with less is guessed.
@@ -118,6 +120,32 @@ pub fn check(all: &Gathered, problems: &mut Problems) -> Option<Acme> {
         ),
         share: share(keys.share.as_deref(), &all.at, problems),
     })
+}
+
+/// What ports ask for and the section must fit together: names need a CA, and a CA needs names.
+pub fn fits(config: &Config, root: &At, problems: &mut Problems) {
+    let section = root.key("acme");
+    let mut asks = false;
+    for (i, listen) in config.listen.iter().enumerate() {
+        let names = listen.tls.as_ref().map_or(0, |tls| tls.acme.len());
+        let at = root.key("listen").item(i).key("tls").key("acme");
+        asks |= names > 0;
+        if names > MAX_NAMES {
+            let what = format!("{names} names in one certificate; a CA takes {MAX_NAMES}");
+            let help = "give some of them to another port, or name a file in `certs`";
+            problems.push(Problem::error(at.place(), what).help(help));
+        }
+        if names > 0 && !section.given() {
+            let what = "certificates are asked for, and nothing says from whom";
+            let help = "add `acme: { email: ops@example.com, agree: true }` at the top of the file";
+            problems.push(Problem::error(at.key_place(), what).help(help));
+        }
+    }
+    if config.acme.is_some() && !asks {
+        let what = "`acme` gets no certificate: no port asks for one";
+        let help = "write `listen: [{ addr: \"0.0.0.0:443\", tls: { acme: [example.com] } }]`, or remove `acme`";
+        problems.push(Problem::warning(section.key_place(), what).help(help));
+    }
 }
 
 fn not_agreed(at: &At, problems: &mut Problems) {

@@ -115,6 +115,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         routes: route_origins,
     };
     together::check(&config, &origins, problems);
+    acme::fits(&config, root, problems);
     // On top of errors, guesses about what was meant would only be noise.
     if !problems.any_error() {
         hints::give(&config, &origins, problems);
