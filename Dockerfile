@@ -4,6 +4,7 @@
 #   docker run -p 8080:8080 -v "$PWD/my-conf:/etc/tidegate:ro" tidegate
 #
 # Mount the folder, not the file: an editor replaces a file, and a mounted file would stay the old one.
+# A new version is a new container: an upgrade within one (SIGUSR2) is refused, since it ends with its first process.
 # `docker stop` waits 10 s before it kills; give it `--time` more than `shutdown.grace` (30s unless the file says so).
 
 FROM rust:1-bookworm AS build

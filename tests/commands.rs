@@ -87,8 +87,8 @@ async fn check_warns_and_a_strict_one_minds() {
 
 #[tokio::test]
 async fn what_a_later_version_brings_is_refused_and_not_ignored() {
-    let key = "tls: { sni: app.internal }";
-    let (_dir, path) = file(&web(key, "[127.0.0.1:3000]"));
+    let port = "listen: [{ addr: 127.0.0.1:0, tls: { certs: [] } }]\n";
+    let (_dir, path) = file(&format!("{port}{}", web("", "[127.0.0.1:3000]")));
     let done = tidegate(&["check", "-c", &path]).await;
     assert_eq!(done.code, 1, "{}", done.all());
     assert!(done.all().contains("not supported yet"), "{}", done.all());

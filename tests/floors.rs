@@ -183,6 +183,21 @@ const HOMES: &[Home] = &[
         instead: "words of the command line end in `app/`; pass values on",
     },
     Home {
+        name: "listenfd",
+        homes: &["app/activation"],
+        instead: "sockets that came with the process are taken once, by `app/activation`",
+    },
+    Home {
+        name: "command_fds",
+        homes: &["app/upgrade"],
+        instead: "the one process that is ever started is the next one, by `app/upgrade`",
+    },
+    Home {
+        name: "sd_notify",
+        homes: &["app/notify"],
+        instead: "the service manager is told by `app/notify`, which knows when to say no more",
+    },
+    Home {
         name: "ureq",
         homes: &["app"],
         instead: "only the commands are clients of the stats port; requests to nodes go through `upstream/`",

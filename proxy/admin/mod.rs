@@ -9,6 +9,7 @@ use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -67,13 +68,15 @@ mod status;
 mod stream;
 /// One such second.
 mod tick;
+/// Another process takes over.
+mod upgrade;
 /// Shapes of the answers.
 pub mod views;
 
-/// Serves the stats port until the process ends.
-pub async fn serve(listener: TcpListener, control: Arc<Control>) {
+/// Serves the stats port until the process ends, or another one serves it (`leaves`).
+pub async fn serve(listener: TcpListener, control: Arc<Control>, leaves: watch::Receiver<bool>) {
     let door = Arc::new(door::Door::new(control.clone()));
-    serve::run(listener, router(control, door.clone()), door).await;
+    serve::run(listener, router(control, door.clone()), door, leaves).await;
 }
 
 #[derive(OpenApi)]
@@ -103,6 +106,7 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(stream::routes())
         .merge(nodes::routes())
         .merge(drift::routes())
+        .merge(upgrade::routes())
 }
 
 fn router(control: Arc<Control>, door: Arc<door::Door>) -> Router {

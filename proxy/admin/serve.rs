@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::door::Door;
 
@@ -37,16 +40,29 @@ const HEAD_BYTES: usize = 64 * 1024;
 const UNTAKEN: Duration = Duration::from_secs(30);
 /// How often the log is told what was counted, and of connections that found no place.
 const TELL: Duration = Duration::from_secs(30);
+/// How long answers under way may take once another process serves the port, and how often it is looked whether they are
+/// done.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
 /// Before the next connection is taken when the process has no room for one.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Takes connections until the process ends.
-pub async fn run(listener: TcpListener, router: Router, door: Arc<Door>) {
+/// Takes connections until the process ends, or another one takes them: then answers under way are finished, and streams,
+/// which have no end, are cut.
+pub async fn run(
+    listener: TcpListener,
+    router: Router,
+    door: Arc<Door>,
+    mut leaves: watch::Receiver<bool>,
+) {
     let places = Arc::new(Places::default());
     let mut turned_away = 0_u64;
     let mut tell = tokio::time::interval(TELL);
     loop {
+        let leaving = leaves.clone();
         tokio::select! {
+            biased;
+            () = is_time(&mut leaves) => break,
             _ = tell.tick() => {
                 door.tell(Instant::now());
                 if turned_away > 0 {
@@ -56,7 +72,7 @@ pub async fn run(listener: TcpListener, router: Router, door: Arc<Door>) {
             }
             came = listener.accept() => match came {
                 Ok((stream, peer)) => match places.take(peer) {
-                    Some(place) => drop(tokio::spawn(serve(stream, peer, router.clone(), place))),
+                    Some(place) => drop(tokio::spawn(serve(stream, peer, router.clone(), place, leaving))),
                     None => turned_away += 1,
                 },
                 Err(e) => {
@@ -65,6 +81,18 @@ pub async fn run(listener: TcpListener, router: Router, door: Arc<Door>) {
                 }
             },
         }
+    }
+    drop(listener);
+    let begun = Instant::now();
+    while !places.0.lock().is_empty() && begun.elapsed() < LAST_WORDS * 2 {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Ends when another process serves the port.
+async fn is_time(leaves: &mut watch::Receiver<bool>) {
+    if leaves.wait_for(|leaves| *leaves).await.is_err() {
+        std::future::pending().await // nobody will say so any more
     }
 }
 
@@ -122,7 +150,13 @@ fn host(addr: IpAddr) -> IpAddr {
 }
 
 /// Serves one connection to its end.
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, place: Place) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    place: Place,
+    mut leaves: watch::Receiver<bool>,
+) {
     let _place = place;
     let socket = SockRef::from(&stream);
     let keepalive = TcpKeepalive::new().with_time(UNTAKEN);
@@ -136,12 +170,19 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, place: Place
         request.extensions_mut().insert(ConnectInfo(peer));
         service.call(request)
     });
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = is_time(&mut leaves) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
+        }
+    };
     if let Err(e) = served {
         tracing::debug!("stats port, {peer}: {e}");
     }

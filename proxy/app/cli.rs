@@ -57,8 +57,8 @@ pub enum Command {
     /// Run the proxy.
     ///
     /// The file is watched: a change is in use within a second, and a file that is wrong changes nothing. SIGHUP
-    /// reloads at once; SIGUSR1 opens the access log anew; SIGTERM and SIGINT stop in good order, requests in flight
-    /// finish (at most `shutdown.grace`), a second one stops at once.
+    /// reloads at once; SIGUSR1 opens the access log anew; SIGUSR2 hands the ports to the binary on the disk; SIGTERM and
+    /// SIGINT stop in good order, requests in flight finish (at most `shutdown.grace`), a second one stops at once.
     Run(RunArgs),
     /// Say everything that is wrong with a configuration file. Exit code 0: fine, 1: errors, 2: warnings with --strict.
     Check(CheckArgs),
@@ -68,6 +68,10 @@ pub enum Command {
     Diff(DiffArgs),
     /// Read the file again, now. The old configuration stays when the file is wrong.
     Reload(AdminArgs),
+    /// Let the binary on the disk take over, at no request's cost: the next process opens what the file names and serves,
+    /// then the running one finishes what it has. Where the next one fails, the running one serves on, and the exit code
+    /// is 1. Needs a token with the role admin; SIGUSR2 does the same.
+    Upgrade(UpgradeArgs),
     /// Show what the running proxy does. Exit code 1 when it cannot be reached.
     Status(StatusArgs),
     /// Show what the running proxy does second by second; once when the output is no terminal. Exit code 1 when it
@@ -190,6 +194,17 @@ pub struct AdminArgs {
 /// `status`
 #[derive(Debug, Args)]
 pub struct StatusArgs {
+    #[command(flatten)]
+    /// The running proxy.
+    pub admin: AdminArgs,
+}
+
+/// `upgrade`
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    /// How long the next process may take until it serves; at most 10m.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub wait: Duration,
     #[command(flatten)]
     /// The running proxy.
     pub admin: AdminArgs,

@@ -33,6 +33,8 @@ mod table;
 mod token;
 /// What it does second by second.
 mod top;
+/// Another process takes over.
+mod upgrade;
 
 pub use cache::{cache, purge};
 pub use lists::{audit, events};
@@ -41,6 +43,7 @@ use nodes::escaped;
 pub use nodes::{add, drain, drift, forget, remove, save, verb, weight};
 pub use status::status;
 pub use top::top;
+pub use upgrade::upgrade;
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,8 +61,13 @@ struct Proxy<'a> {
 
 impl<'a> Proxy<'a> {
     fn at(args: &'a AdminArgs) -> Self {
+        Proxy::patiently_at(args, PATIENCE)
+    }
+
+    /// The same; one call may take this long.
+    fn patiently_at(args: &'a AdminArgs, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(patience))
             .http_status_as_error(false)
             .proxy(None)
             .build();

@@ -14,6 +14,7 @@ use axum::routing::get;
 
 use super::cli::DemoArgs;
 use super::say;
+use super::upgrade::Replaces;
 use super::{listen, server};
 use crate::live::source::Source;
 
@@ -24,7 +25,7 @@ const SLOWEST: u64 = 60_000;
 /// Starts everything and runs until it is stopped.
 pub fn demo(args: &DemoArgs) -> ExitCode {
     match prepare(args) {
-        Ok(()) => server::run(Source::File(args.file.clone())),
+        Ok(()) => server::run(Source::File(args.file.clone()), Replaces::Demo),
         Err(why) => {
             say::complain(format_args!("error: {why}"));
             ExitCode::FAILURE

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
+/// Sockets that the process was started with.
+mod activation;
 /// Checking, printing and comparing configurations.
 mod check;
 /// The command line.
@@ -15,6 +17,8 @@ mod client;
 mod demo;
 /// Opening ports.
 mod listen;
+/// What the service manager is told.
+mod notify;
 /// What the system lets the process hold.
 mod room;
 /// What commands print.
@@ -23,10 +27,17 @@ mod say;
 mod server;
 /// What a signal does.
 mod signals;
+/// How the process ends.
+mod stop;
+/// From one process to the next.
+mod succession;
+/// What the two say to each other.
+mod upgrade;
 /// What the program says of itself: completions, the manual, the shape of the file.
 mod words;
 
 use cli::{Cli, Command};
+use upgrade::Replaces;
 
 /// Carries out a command. What it printed and nobody could read because it could not be written is no success.
 pub fn main(cli: Cli) -> ExitCode {
@@ -41,7 +52,7 @@ fn carry_out(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => {
             log_to_stderr();
-            server::run(args.source())
+            server::run(args.source(), Replaces::Proxy)
         }
         Command::Check(args) => check::check(&args),
         Command::Config(args) => check::config(&args),
@@ -51,6 +62,7 @@ fn carry_out(cli: Cli) -> ExitCode {
             demo::demo(&args)
         }
         Command::Reload(args) => client::reload(&args),
+        Command::Upgrade(args) => client::upgrade(&args),
         Command::Status(args) => client::status(&args),
         Command::Drain(args) => client::drain(&args),
         Command::Undrain(args) => client::verb(&args, "undrain"),

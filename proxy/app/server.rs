@@ -1,6 +1,7 @@
 //! The server: everything wired together, in the order it starts and stops.
 
 use std::ffi::OsString;
+use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -9,14 +10,18 @@ use std::time::{Duration, Instant};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use super::activation::{Inherited, Role};
 use super::listen;
+use super::notify::{Notify, Pulse};
 use super::room::Room;
 use super::say;
 use super::signals::Signals;
-use crate::base::reason::End;
-use crate::config::checked::{Config, Shutdown};
+use super::stop::Running;
+use super::succession::{self, settle};
+use super::upgrade::{Estate, Predecessor, Replaces};
+use crate::config::checked::Config;
 use crate::gateway::Gateway;
 use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
@@ -34,10 +39,6 @@ use crate::{admin, jobs};
 
 /// Attempts of one request. Our own rules end sooner: each node is tried once, however many there are.
 const MOST_ATTEMPTS: usize = usize::MAX;
-/// How often the stopping process looks whether it is empty.
-const LOOK: Duration = Duration::from_millis(10);
-/// Idle connections are gone by then: the front's last call and a little.
-const IDLE_ARE_GONE: Duration = Duration::from_millis(300);
 
 /// Ports that are open, in the order of the configuration.
 struct Ports {
@@ -48,18 +49,34 @@ struct Ports {
 /// Turns the express lane off, to find out whether it is at fault: everything works without it, and costs more.
 const EXPRESS_LANE: &str = "TIDEGATE_EXPRESS_LANE";
 
-/// Runs the proxy until it is told to stop.
-pub fn run(source: Source) -> ExitCode {
-    match start_and_serve(source) {
+/// Runs the proxy until it is told to stop, or another process has taken over. `of` says who may.
+pub fn run(source: Source, of: Replaces) -> ExitCode {
+    // First of all: as long as there is one thread.
+    let mut predecessor = None;
+    let served = Inherited::of_this_process().and_then(|mut inherited| {
+        let stream = inherited.predecessor.take();
+        predecessor = stream.map(Predecessor::hear).transpose()?;
+        start_and_serve(source, of, inherited, &mut predecessor)
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             say::complain(format_args!("error: {why}"));
+            if let Some(predecessor) = predecessor {
+                predecessor.failed(&why);
+            }
             ExitCode::FAILURE
         }
     }
 }
 
-fn start_and_serve(source: Source) -> Result<(), String> {
+/// `predecessor` is left where this one cannot take over from it.
+fn start_and_serve(
+    source: Source,
+    of: Replaces,
+    inherited: Inherited,
+    predecessor: &mut Option<Predecessor>,
+) -> Result<(), String> {
     let main = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -67,42 +84,82 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     let mut signals = main
         .block_on(async { Signals::install() })
         .map_err(|e| format!("cannot listen to signals: {e}"))?;
+    let notify = Arc::new(Notify::of_this_process());
 
     let loaded = source.load();
     for problem in &loaded.problems {
         say::complain(format_args!("{problem}"));
     }
     let Some(config) = loaded.config.clone() else {
-        return Err(format!(
-            "{} cannot be used; nothing was started",
-            source.name()
-        ));
+        let mut why = format!("{} cannot be used; nothing was started", source.name());
+        if predecessor.is_some() {
+            // Whoever asked for the upgrade does not see our standard error.
+            let all = loaded.errors().map(|problem| problem.told_to_all());
+            why = all.fold(why, |why, problem| format!("{why}\n\n{problem}"));
+        }
+        return Err(why);
     };
     let express = express_lane(std::env::var_os(EXPRESS_LANE))?;
-    let ports = open_ports(&config)?;
+    let ports = open_ports(&config, inherited, predecessor.is_some())?;
+    let estate = ports
+        .estate(&config)
+        .map_err(|e| format!("no descriptor is left for the ports: {e}"))?;
     let threads = config.threads;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    let control = Control::start(source, config, &loaded, metrics, express, Instant::now())
+    let key = predecessor.as_ref().and_then(|p| p.hello.key.clone());
+    let control = Control::succeed(source, config, &loaded, metrics, express, Instant::now(), key)
         .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
     let control = Arc::new(control);
 
     jobs::acme::load(&control);
     let stop_accepting = watch::Sender::new(false);
+    let leave_stats = watch::Sender::new(false);
     let room = Room::of_this_process();
     keep_at_most(room.kept);
     room.tell(control.hold.load().config.limits.connections);
     let crowd = Arc::new(Crowd::new(room.clients));
-    let data = data_path(ports.data, threads, &crowd, &control, &stop_accepting)?;
+    let data = data_path(threads, &crowd, &control, &stop_accepting)?;
     side_thread("jobs", jobs::run(control.clone(), room.probes))?;
     side_thread("redis", jobs::shared::run(control.clone()))?;
     side_thread("acme", jobs::acme::run(control.clone()))?;
     recompress(&control)?;
-    if let Some(listener) = ports.admin {
-        serve_admin(listener, control.clone())?;
+    if let Some(before) = predecessor.as_ref() {
+        main.block_on(settle(&control, &before.hello));
+    }
+    let open = accept(&data, ports.data, &crowd, &control, &stop_accepting)?;
+    let stats = match ports.admin {
+        Some(listener) => Some(serve_admin(
+            listener,
+            control.clone(),
+            leave_stats.subscribe(),
+        )?),
+        None => None,
+    };
+    if let Some(before) = predecessor.take() {
+        tracing::info!("process {} hands over to this one", before.hello.pid);
+        before.serves(open);
     }
     main.block_on(async {
-        signals.until_stop(&control).await;
-        stop(&control, &crowd, &stop_accepting, &mut signals).await;
+        let pulse = Pulse::of(data.handle().clone());
+        notify.is_ready(&control);
+        tokio::spawn(notify.clone().keep(control.clone(), pulse));
+        let running = Running {
+            control: &control,
+            crowd: &crowd,
+            stop_accepting: &stop_accepting,
+            estate: &estate,
+        };
+        tokio::select! {
+            () = signals.until_stop(&control, &notify) => running.stop(&notify, &mut signals).await,
+            heir = succession::found(&control, &estate, of) => {
+                running.hand_over(heir, &notify, &leave_stats).await;
+                running.drain(&mut signals).await;
+                // Whoever asked for it has the answer by then: it ends by itself.
+                if let Some(stats) = stats {
+                    let _ = stats.await;
+                }
+            }
+        }
         peers::leave(&control).await;
     });
     // What is still in flight is dropped here, and tells so.
@@ -125,22 +182,42 @@ fn express_lane(said: Option<OsString>) -> Result<bool, String> {
     }
 }
 
-fn open_ports(config: &Config) -> Result<Ports, String> {
+/// Opens the ports of the file, or takes those that came with the process. `takes_over`: from another process.
+fn open_ports(
+    config: &Config,
+    mut inherited: Inherited,
+    takes_over: bool,
+) -> Result<Ports, String> {
+    let mut open = |role, addr, what| match inherited.take(role, addr) {
+        Some(listener) => Ok(listener),
+        None => listen::open(addr, what),
+    };
     let data = config
         .listen
         .iter()
-        .map(|l| listen::open(l.addr, "the proxy"))
+        .map(|l| open(Role::Data, l.addr, "the proxy"))
         .collect::<Result<_, String>>()?;
     let admin = match &config.admin {
-        Some(admin) => Some(listen::open(admin.addr, "the stats port")?),
+        Some(admin) => Some(open(Role::Stats, admin.addr, "the stats port")?),
         None => None,
     };
+    inherited.close_rest(takes_over)?;
     Ok(Ports { data, admin })
+}
+
+impl Ports {
+    /// What the next process gets of them.
+    fn estate(&self, config: &Config) -> io::Result<Estate> {
+        let data = self.data.iter().zip(&config.listen);
+        let data = data.map(|(port, listen)| (Role::Data, listen.addr, port));
+        let stats = self.admin.iter().zip(&config.admin);
+        let stats = stats.map(|(port, admin)| (Role::Stats, admin.addr, port));
+        Estate::of(data.chain(stats))
+    }
 }
 
 /// Starts the threads that serve requests.
 fn data_path(
-    listeners: Vec<TcpListener>,
     threads: usize,
     crowd: &Arc<Crowd>,
     control: &Arc<Control>,
@@ -152,19 +229,31 @@ fn data_path(
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
-    let settings = Arc::new(ServerConf {
-        threads,
-        max_retries: MOST_ATTEMPTS,
-        ..ServerConf::default()
-    });
-    let _in_runtime = runtime.enter();
-    let proxy = Arc::new(http_proxy(&settings, Gateway::new(control.clone())));
     runtime.spawn(crowd::watch_over(
         crowd.clone(),
         control.clone(),
         stop_accepting.subscribe(),
     ));
+    Ok(runtime)
+}
+
+/// Accepts connections from now on; where.
+fn accept(
+    runtime: &Runtime,
+    listeners: Vec<TcpListener>,
+    crowd: &Arc<Crowd>,
+    control: &Arc<Control>,
+    stop_accepting: &watch::Sender<bool>,
+) -> Result<Vec<String>, String> {
     let config = &control.hold.load().config;
+    let settings = Arc::new(ServerConf {
+        threads: config.threads,
+        max_retries: MOST_ATTEMPTS,
+        ..ServerConf::default()
+    });
+    let _in_runtime = runtime.enter();
+    let proxy = Arc::new(http_proxy(&settings, Gateway::new(control.clone())));
+    let mut open = Vec::new();
     for (at, (listener, listen)) in listeners.into_iter().zip(&config.listen).enumerate() {
         let addr = listener
             .local_addr()
@@ -174,6 +263,7 @@ fn data_path(
         if listen.tls.is_some() {
             tls.get_or_init(|| control.metrics.tls(&label));
         }
+        open.push(label.clone());
         let port = Arc::new(Port {
             metrics: control.metrics.listener(&label),
             label,
@@ -187,20 +277,28 @@ fn data_path(
         runtime.spawn(take_in(front, listener, stop_accepting.subscribe()));
         tracing::info!("listening on {addr}");
     }
-    Ok(runtime)
+    Ok(open)
 }
 
-fn serve_admin(listener: TcpListener, control: Arc<Control>) -> Result<(), String> {
+/// Serves the stats port. What is returned ends once nobody is served any more, after `leaves`.
+fn serve_admin(
+    listener: TcpListener,
+    control: Arc<Control>,
+    leaves: watch::Receiver<bool>,
+) -> Result<oneshot::Receiver<()>, String> {
     let addr = listener
         .local_addr()
         .map_err(|e| format!("the stats port was lost: {e}"))?;
     tracing::info!("stats port on {addr}");
+    let (over, is_over) = oneshot::channel();
     side_thread("stats", async move {
+        let _over = over; // dropped at the end, and that is the word
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => admin::serve(listener, control).await,
+            Ok(listener) => admin::serve(listener, control, leaves).await,
             Err(e) => tracing::error!("the stats port is gone: {e}; requests are served on"),
         }
-    })
+    })?;
+    Ok(is_over)
 }
 
 /// Starts the threads that compress behind the answers.
@@ -227,62 +325,4 @@ fn side_thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> R
         .spawn(move || runtime.block_on(work))
         .map(drop)
         .map_err(|e| format!("cannot start the {name} thread: {e}"))
-}
-
-/// Not ready, then not accepting, then empty or out of patience.
-async fn stop(
-    control: &Control,
-    crowd: &Crowd,
-    stop_accepting: &watch::Sender<bool>,
-    signals: &mut Signals,
-) {
-    let limits = control.hold.load().config.shutdown;
-    control.begin_stopping();
-    tracing::info!(
-        "stopping: not ready any more, accepting for another {:?}",
-        limits.pre_stop
-    );
-    tokio::select! {
-        () = in_good_order(control, crowd, stop_accepting, &limits) => {}
-        () = signals.stop_again() => {
-            stop_accepting.send_replace(true);
-            tracing::warn!("asked again: stopping at once, {} requests are cut", in_flight(control));
-        }
-    }
-}
-
-async fn in_good_order(
-    control: &Control,
-    crowd: &Crowd,
-    stop_accepting: &watch::Sender<bool>,
-    Shutdown { pre_stop, grace }: &Shutdown,
-) {
-    tokio::time::sleep(*pre_stop).await;
-    stop_accepting.send_replace(true);
-    let closed = Instant::now();
-    tracing::info!(
-        "accepting no more, {} requests in flight",
-        in_flight(control)
-    );
-    let idle_may_come = || open(control) > 0 && closed.elapsed() < IDLE_ARE_GONE;
-    while in_flight(control) > 0 || crowd.is_sending() || idle_may_come() {
-        if closed.elapsed() >= *grace {
-            tracing::warn!(
-                "out of patience after {grace:?}: {} requests are cut",
-                in_flight(control)
-            );
-            // Whoever only listens learns that it is over, and can come again elsewhere.
-            control.tunnels.end(End::Stopped, Instant::now()).await;
-            return;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-fn in_flight(control: &Control) -> i64 {
-    control.metrics.in_flight()
-}
-
-fn open(control: &Control) -> i64 {
-    control.metrics.connection_totals().0
 }

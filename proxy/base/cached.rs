@@ -153,6 +153,8 @@ why! {
     Tags = "tags",
     /// Its content type does not fit the path's extension (web cache deception).
     ContentType = "content_type",
+    /// It is a stream of events: it is for who asked for it, from now on, and has no end.
+    EventStream = "event_stream",
     /// Its body ends with the connection: nobody knows whether it is whole.
     Unframed = "unframed",
     /// Its body was cut.

@@ -178,13 +178,15 @@ pub struct ClientTimeouts {
     pub request: Option<Duration>,
 }
 
-/// How the process ends after SIGTERM.
+/// How the process ends, after SIGTERM or a hand-over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shutdown {
     /// Not ready, but still accepting, for this long.
     pub pre_stop: Duration,
     /// What is in flight has this long to finish.
     pub grace: Duration,
+    /// Once another process has taken over, connections have this long to end by themselves.
+    pub handover: Duration,
 }
 
 /// Where requests are told.

@@ -109,6 +109,8 @@ pub const SHUTDOWN: Shutdown = Shutdown {
     pre_stop: Duration::ZERO,
     // What Kubernetes gives a pod before it is killed.
     grace: Duration::from_secs(30),
+    // Long enough for most downloads; another process serves meanwhile, so it costs memory only.
+    handover: Duration::from_secs(300),
 };
 
 /// Where requests are told: every one, on standard output, as containers and systemd expect.

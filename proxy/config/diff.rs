@@ -87,6 +87,11 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         &show_duration(old.shutdown.grace),
         &show_duration(new.shutdown.grace),
     );
+    out.shown(
+        "shutdown.handover",
+        &show_duration(old.shutdown.handover),
+        &show_duration(new.shutdown.handover),
+    );
     let (was, is) = (&old.access_log, &new.access_log);
     out.shown("access_log.path", &log_path(&was.path), &log_path(&is.path));
     let format = |log: &AccessLog| LOG_FORMATS.word(log.format);

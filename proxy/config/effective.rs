@@ -148,6 +148,7 @@ fn top_sections(out: &mut Writer, config: &Config, root: &At) {
     out.section("shutdown", false);
     out.value(&at, "pre_stop", &show_duration(config.shutdown.pre_stop));
     out.value(&at, "grace", &show_duration(config.shutdown.grace));
+    out.value(&at, "handover", &show_duration(config.shutdown.handover));
     out.close();
     let (at, log) = (root.key("access_log"), &config.access_log);
     out.section("access_log", false);

@@ -27,6 +27,8 @@ const SETTLED: Duration = Duration::from_millis(50);
 /// How often the crowd is looked at: a tenth of the idle limit, within these.
 const OFTEN: Duration = Duration::from_millis(20);
 const SELDOM: Duration = Duration::from_millis(500);
+/// And by a process on its way out.
+const LEAVING: Duration = Duration::from_millis(100);
 /// Who waited less is not sent away to make room: its next request may be on its way.
 const SPARED: Duration = Duration::from_secs(1);
 /// A look at everybody is not free: a flood of newcomers does not get one each.
@@ -230,13 +232,16 @@ pub async fn watch_over(crowd: Arc<Crowd>, control: Arc<Control>, shutdown: Shut
         let limit = control.hold.look(|now| now.config.timeouts.idle);
         let pause = match stopping_since {
             Some(_) => OFTEN,
+            // The end of patience is to be felt soon.
+            None if control.lifecycle.is_stopping() => LEAVING,
             None => (limit.unwrap_or(SELDOM) / 10).clamp(OFTEN, SELDOM),
         };
         tokio::select! {
             changed = cuts.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(pause) => {}
         }
-        if *shutdown.borrow() {
+        // Beside a process that serves, those who idle may stay until their next answer.
+        if *shutdown.borrow() && !control.lifecycle.is_patient() {
             stopping_since.get_or_insert_with(Instant::now);
         }
         let last_call_is_over = stopping_since.is_some_and(|at| at.elapsed() >= LAST_CALL);

@@ -54,8 +54,8 @@ pub async fn take_in(front: Front, listener: TcpListener, mut shutdown: Shutdown
             }
         }
     }
-    // Who has connected before the port closes is not reset.
-    while let Some(taken) = at_once(&listener) {
+    // Who has connected before the port closes is not reset. Where another process accepts, those who wait are its.
+    while let Some(taken) = left(&front, &listener) {
         match taken {
             Ok((stream, peer)) => let_in(&front, stream, peer, shutdown.clone()),
             Err(e) if is_short(&e) => {
@@ -70,6 +70,12 @@ pub async fn take_in(front: Front, listener: TcpListener, mut shutdown: Shutdown
     }
     drop(listener);
     front.proxy.http_cleanup().await;
+}
+
+/// Who waits to be accepted and would be lost with the port, if anybody does.
+fn left(front: &Front, listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    let has_heir = front.control.lifecycle.has_heir_of(&front.port.label);
+    (!has_heir).then(|| at_once(listener)).flatten()
 }
 
 /// Who waits to be accepted, if anybody does.

@@ -179,7 +179,8 @@ impl Front {
                 conn.waits(since);
             }
             // After the last call nobody waits for another request.
-            let last = self.control.lifecycle.is_stopping() && *shutdown.borrow();
+            let life = &self.control.lifecycle;
+            let last = life.is_stopping() && !life.is_patient() && *shutdown.borrow();
             let patience = last.then_some(LAST_CALL);
             let head = waiting::for_head(
                 &mut io,

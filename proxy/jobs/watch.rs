@@ -36,7 +36,8 @@ pub async fn run(control: &Control) {
     let mut seen = look(&control.watched());
     // What changed between the first reading and this look.
     control.reload("a file changed during the start", true);
-    loop {
+    // Once another process serves, the files are its to read.
+    while control.lifecycle.successor().is_none() {
         ears.listen_to(&control.watched());
         let told = tokio::select! {
             () = heard.notified() => true,
@@ -49,7 +50,8 @@ pub async fn run(control: &Control) {
         let now = look(&control.watched());
         // What could not be used may be readable now, without looking any different.
         let refused = !control.last_reload().problems.is_empty();
-        if now != seen || refused || (told && is_young(&now)) {
+        let is_ours = control.lifecycle.successor().is_none();
+        if is_ours && (now != seen || refused || (told && is_young(&now))) {
             control.reload("a file changed", true);
             seen = now;
         }

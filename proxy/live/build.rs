@@ -59,6 +59,8 @@ pub struct Parts<'a> {
     pub issued: &'a Arc<Issued>,
     /// The generation in use; `None` at the start.
     pub previous: Option<&'a Snapshot>,
+    /// The own key of the process before; `None`: there was none, or it does not matter any more.
+    pub inherited_key: Option<&'a Secret>,
 }
 
 /// The next generation.
@@ -79,7 +81,10 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
     }
     let own_key = match parts.previous {
         Some(p) => p.own_key.clone(),
-        None => sticky::own_key()?,
+        None => match parts.inherited_key {
+            Some(key) => key.clone(),
+            None => sticky::own_key()?,
+        },
     };
     let shared = Shared::of(config, parts.previous);
     Ok(Snapshot {

@@ -12,6 +12,8 @@ pub mod control;
 pub mod doors;
 /// How connections to nodes begin.
 mod greetings;
+/// Wishes to be replaced by the binary on the disk.
+pub mod handover;
 /// The one place where the generation in use is held.
 pub mod hold;
 /// Certificates that came at run time.

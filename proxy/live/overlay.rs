@@ -9,11 +9,14 @@ use std::sync::Arc;
 use crate::base::node::Intent;
 use crate::config::checked::{Config, Node};
 
+/// Its way into the next process.
+mod carry;
 /// What differs from the file, told.
 mod drift;
 /// Ids and addresses that are not free.
 mod taken;
 
+pub use carry::asked;
 pub use drift::{Drift, What};
 pub use taken::Taken;
 

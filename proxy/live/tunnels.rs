@@ -85,17 +85,15 @@ impl Tunnels {
     /// Ends those whose time is over: silent for too long, or on a node whose drain is over. Called several times a
     /// second.
     pub fn look(&self, now: Instant) {
-        for (_, one) in &mut *self.all.lock() {
-            one.look(now);
-        }
+        let due = |one: &mut One| one.look(now);
+        self.each(due).into_iter().for_each(Due::happens);
     }
 
     /// Ends all of them, because of this: both sides of each are told, and have a moment to answer. Comes back when all
     /// are gone, within two seconds.
     pub async fn end(&self, why: End, now: Instant) {
-        for (_, one) in &mut *self.all.lock() {
-            one.ends(why, now);
-        }
+        let due = |one: &mut One| Some(one.ends(why, now));
+        self.each(due).into_iter().for_each(Due::happens);
         let all_gone = async {
             while self.count() > 0 {
                 self.empty.notified().await;
@@ -105,20 +103,37 @@ impl Tunnels {
             tracing::warn!("{} tunnels did not end in time and are cut", self.count());
         }
     }
+
+    /// What is to be done to them. Not done under the lock, which whoever goes needs.
+    fn each(&self, due: impl FnMut(&mut One) -> Option<Due>) -> Vec<Due> {
+        let mut all = self.all.lock();
+        all.iter_mut().map(|(_, one)| one).filter_map(due).collect()
+    }
+}
+
+/// What is to be done to a tunnel.
+enum Due {
+    Close(Arc<Tunnel>, End),
+    Cut(AbortHandle),
+}
+
+impl Due {
+    fn happens(self) {
+        match self {
+            Due::Close(tunnel, why) => tunnel.close(why),
+            Due::Cut(task) => task.abort(),
+        }
+    }
 }
 
 impl One {
-    fn look(&mut self, now: Instant) {
+    fn look(&mut self, now: Instant) -> Option<Due> {
         if let Some(since) = self.closing {
-            if now.saturating_duration_since(since) >= CUT_AFTER
-                && let Some(task) = &self.task
-            {
-                task.abort();
-            }
-            return;
+            let is_stuck = now.saturating_duration_since(since) >= CUT_AFTER;
+            return self.task.take_if(|_| is_stuck).map(Due::Cut);
         }
         if self.node.is_cut() {
-            return self.ends(End::DrainTimeout, now);
+            return Some(self.ends(End::DrainTimeout, now));
         }
         let (from_client, to_client) = self.tunnel.bytes();
         let passed = from_client.wrapping_add(to_client);
@@ -126,14 +141,13 @@ impl One {
             (self.passed, self.since) = (passed, now);
         }
         let silent = now.saturating_duration_since(self.since);
-        if self.idle.is_some_and(|limit| silent >= limit) {
-            self.ends(End::TunnelIdle, now);
-        }
+        let is_idle = self.idle.is_some_and(|limit| silent >= limit);
+        is_idle.then(|| self.ends(End::TunnelIdle, now))
     }
 
-    fn ends(&mut self, why: End, now: Instant) {
+    fn ends(&mut self, why: End, now: Instant) -> Due {
         self.closing.get_or_insert(now);
-        self.tunnel.close(why);
+        Due::Close(self.tunnel.clone(), why)
     }
 }
 

@@ -25,6 +25,7 @@ use super::line::Line;
 use super::patience::Patience;
 use super::stream::NodeStream;
 use super::tls::Dial;
+use super::tunnel::Tunnel;
 
 /// Where the connection of an attempt comes from.
 #[derive(Debug)]
@@ -34,7 +35,6 @@ pub enum Way {
     /// It is opened, and begins so.
     New(Greeting),
 }
-use super::tunnel::Tunnel;
 
 /// The connection of one attempt.
 #[derive(Debug)]

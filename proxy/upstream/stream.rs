@@ -174,3 +174,6 @@ impl AsyncWrite for NodeStream {
         either!(self, it => it.poll_shutdown(cx))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod chunks;
 mod client;
 mod coded;
 mod control;
+mod frames;
 mod head;
 #[cfg(test)]
 mod mutate;
@@ -81,6 +82,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "coded",
         run: coded::run,
+    },
+    Target {
+        name: "frames",
+        run: frames::run,
     },
     Target {
         name: "shared",
@@ -189,6 +194,11 @@ mod tests {
     #[test]
     fn coded_bodies_are_whole_or_broken() {
         holds("coded");
+    }
+
+    #[test]
+    fn frames_end_where_their_lengths_say() {
+        holds("frames");
     }
 
     #[test]

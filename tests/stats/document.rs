@@ -160,6 +160,8 @@ const CHANGES: &[Row] = &[
         404,
     ),
     ("post", "/api/v1/reload", "/api/v1/reload", "", 200),
+    // Without tokens nobody may; `upgrade` has what it answers.
+    ("post", "/api/v1/upgrade", "/api/v1/upgrade", "", 403),
     (
         "post",
         "/api/v1/purge",

@@ -1,6 +1,6 @@
 //! A client that reads exactly and hides nothing: no pool, no retries, no redirects.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -186,12 +186,19 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub async fn connect(to: SocketAddr) -> Result<Self, Broken> {
-        Client::connect_from("127.0.0.1".parse().expect("an address"), to).await
+        let from = match to {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => to.ip(),
+        };
+        Client::connect_from(from, to).await
     }
 
     /// Connects from one of the addresses of the loopback network.
     pub async fn connect_from(from: IpAddr, to: SocketAddr) -> Result<Self, Broken> {
-        let socket = TcpSocket::new_v4()?;
+        let socket = match to {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
         if from != to.ip() {
             socket.bind((from, 0).into())?;
         }
@@ -209,6 +216,11 @@ impl Client {
         Ok(Client {
             wire: Wire::new(stream),
         })
+    }
+
+    /// Its own end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.wire.local_addr()
     }
 
     /// Sends a request and reads its answer.

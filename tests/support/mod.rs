@@ -24,6 +24,7 @@ pub mod recorder;
 pub mod redis;
 pub mod reply;
 pub mod rough;
+pub mod secure;
 pub mod shop;
 pub mod strangers;
 pub mod strict;

@@ -1,11 +1,12 @@
 //! A child process: its output is kept, its end is an event, and it never outlives its story.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -15,6 +16,10 @@ pub struct Process {
     pid: Pid,
     output: Arc<Mutex<Output>>,
     exit: watch::Receiver<Option<i32>>,
+    /// Its own exit code, whoever else still writes where it wrote.
+    gone: watch::Receiver<Option<i32>>,
+    /// Whether it leads a group, all of which ends with the story.
+    leads: bool,
 }
 
 /// What a process has printed.
@@ -29,6 +34,15 @@ pub struct Output {
 impl Process {
     /// Starts a command.
     pub fn start(command: &mut Command) -> Self {
+        Process::run(command, false)
+    }
+
+    /// Starts a command that may leave processes behind: they end with the story, too.
+    pub fn start_leading(command: &mut Command) -> Self {
+        Process::run(command.process_group(0), true)
+    }
+
+    fn run(command: &mut Command, leads: bool) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -40,19 +54,35 @@ impl Process {
         let out = keep(child.stdout.take(), output.clone(), |o| &mut o.out);
         let err = keep(child.stderr.take(), output.clone(), |o| &mut o.err);
         let (tell, exit) = watch::channel(None);
+        let (tell_gone, gone) = watch::channel(None);
         std::thread::spawn(move || {
             let status = child.wait().expect("our own child");
+            tell_gone.send_replace(Some(code(status)));
             for reader in [out, err] {
                 reader.join().expect("a reader does not panic");
             }
             tell.send_replace(Some(code(status)));
         });
-        Process { pid, output, exit }
+        Process {
+            pid,
+            output,
+            exit,
+            gone,
+            leads,
+        }
     }
 
     /// What it has printed so far.
     pub fn output(&self) -> Output {
         self.output.lock().unwrap().clone()
+    }
+
+    /// Its exit code, once it has ended, whoever else still writes where it wrote.
+    pub async fn gone(&self, limit: Duration) -> i32 {
+        let mut gone = self.gone.clone();
+        let code = tokio::time::timeout(limit, gone.wait_for(Option::is_some)).await;
+        let code = code.unwrap_or_else(|_| panic!("still runs after {limit:?}"));
+        code.expect("the waiting thread").expect("an exit code")
     }
 
     /// Sends a signal.
@@ -103,6 +133,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.leads {
+            // Nobody may be left of it: that is well, too.
+            let _ = killpg(self.pid, Signal::SIGKILL);
+        }
         if self.exit.borrow().is_none() {
             // It may end at this very moment: that is what was wanted.
             let _ = kill(self.pid, Signal::SIGKILL);

@@ -107,8 +107,16 @@ impl Tidegate {
         Tidegate::run_as(command.args(["-c", &limited, BINARY]).arg(&path), dir).await
     }
 
+    /// Starts it by this command, in whose place other processes may come: they end with the story.
+    pub async fn run_leading(command: &mut Command, dir: TempDir) -> Self {
+        Tidegate::of(Process::start_leading(command), dir).await
+    }
+
     async fn run_as(command: &mut Command, dir: TempDir) -> Self {
-        let process = Process::start(command);
+        Tidegate::of(Process::start(command), dir).await
+    }
+
+    async fn of(process: Process, dir: TempDir) -> Self {
         let (addr, admin) = ports(&process).await;
         Tidegate {
             process,
@@ -428,11 +436,8 @@ pub async fn ports(process: &Process) -> (SocketAddr, SocketAddr) {
 
 fn port(line: &str, after: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(after)?;
-    let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
-    rest[..end.unwrap_or(rest.len())]
-        .trim_end_matches('.')
-        .parse()
-        .ok()
+    let word = rest.split_whitespace().next()?;
+    word.trim_end_matches(['.', ',']).parse().ok()
 }
 
 /// The smallest configuration: one upstream `web` with these keys (a line each) and nodes, and a route to it.

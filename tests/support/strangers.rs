@@ -1,6 +1,6 @@
-//! Origins that nobody here wrote: nginx and Python's `http.server`.
+//! Origins that nobody here wrote: nginx, Python's `http.server`, hypercorn.
 //!
-//! Both belong to a development machine (`scripts/setup.sh` installs them); without them a story fails and says so.
+//! They belong to a development machine (`scripts/setup.sh` installs them); without them a story fails and says so.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,8 +37,46 @@ impl Stranger {
     pub async fn nginx() -> Self {
         Stranger::start("nginx", |dir, addr, command| {
             let conf = dir.join("nginx.conf");
-            std::fs::write(&conf, nginx_conf(dir, addr)).expect("a writable folder");
+            std::fs::write(&conf, nginx_conf(dir, addr, "", "")).expect("a writable folder");
             command.arg("-c").arg(&conf).arg("-e").arg("stderr");
+        })
+        .await
+    }
+
+    /// The same with what `prepare` puts beside its configuration, `how` it listens and `more` of its server.
+    pub async fn nginx_with(prepare: impl Fn(&Path), how: &str, more: &str) -> Self {
+        Stranger::start("nginx", |dir, addr, command| {
+            prepare(dir);
+            let conf = dir.join("nginx.conf");
+            std::fs::write(&conf, nginx_conf(dir, addr, how, more)).expect("a writable folder");
+            command.arg("-c").arg(&conf).arg("-e").arg("stderr");
+        })
+        .await
+    }
+
+    /// Python's `http.server` behind Python's `ssl`, with `site.pem` and `site.key` that `prepare` puts beside it.
+    pub async fn python_tls(prepare: impl Fn(&Path)) -> Self {
+        Stranger::start("python3", |dir, addr, command| {
+            prepare(dir);
+            std::fs::write(dir.join("serve.py"), PYTHON_TLS).expect("a writable folder");
+            command
+                .args(["-u", "serve.py"])
+                .arg(addr.port().to_string())
+                .current_dir(dir);
+        })
+        .await
+    }
+
+    /// hypercorn with an application that sends back what it gets, over TLS as above.
+    pub async fn hypercorn_tls(prepare: impl Fn(&Path)) -> Self {
+        Stranger::start("hypercorn", |dir, addr, command| {
+            prepare(dir);
+            std::fs::write(dir.join("mirror.py"), MIRROR).expect("a writable folder");
+            command
+                .args(["--certfile", "site.pem", "--keyfile", "site.key", "--bind"])
+                .arg(addr.to_string())
+                .arg("mirror:app")
+                .current_dir(dir);
         })
         .await
     }
@@ -95,7 +133,36 @@ pub async fn free_port() -> SocketAddr {
     listener.local_addr().expect("a bound socket")
 }
 
-fn nginx_conf(dir: &Path, addr: SocketAddr) -> String {
+/// `http.server` over TLS, with connections that stay.
+const PYTHON_TLS: &str = r#"
+import functools, http.server, ssl, sys
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("site.pem", "site.key")
+handler = functools.partial(Handler, directory="files")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), handler)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"#;
+
+/// An ASGI application that sends back what it gets.
+const MIRROR: &str = r#"
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    more = True
+    while more:
+        event = await receive()
+        more = event.get("more_body", False)
+        await send({"type": "http.response.body", "body": event.get("body", b""), "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+"#;
+
+fn nginx_conf(dir: &Path, addr: SocketAddr, how: &str, more: &str) -> String {
     let d = dir.display();
     format!(
         "daemon off; master_process off; worker_processes 1; pid {d}/pid; error_log stderr warn;
@@ -104,7 +171,7 @@ fn nginx_conf(dir: &Path, addr: SocketAddr) -> String {
            access_log off; default_type text/plain; root {d}/files;
            client_body_temp_path {d}/body; proxy_temp_path {d}/proxy; fastcgi_temp_path {d}/fastcgi;
            uwsgi_temp_path {d}/uwsgi; scgi_temp_path {d}/scgi;
-           server {{ listen {addr}; client_max_body_size 8m; keepalive_requests 50; }}
+           server {{ listen {addr}{how}; client_max_body_size 8m; keepalive_requests 50; {more} }}
          }}\n"
     )
 }

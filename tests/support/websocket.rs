@@ -127,6 +127,13 @@ impl End {
         read.await.expect("so many bytes or an end")
     }
 
+    /// Waits until it is closed, however, for as long as this.
+    pub async fn is_left(&mut self, limit: Duration) {
+        let end = tokio::time::timeout(limit, self.wire.exactly(1)).await;
+        let end = end.unwrap_or_else(|_| panic!("not left within {limit:?}"));
+        assert!(end.is_err(), "something came instead of the end: {end:?}");
+    }
+
     /// Waits for its end; nothing may come before.
     pub async fn is_closed(&mut self) {
         let end = self.hears().await;
@@ -154,6 +161,11 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("a bound socket");
         Node { listener, addr }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// The entry of the file.

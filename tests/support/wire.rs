@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -141,6 +142,11 @@ impl Wire {
             stream,
             buf: Vec::new(),
         }
+    }
+
+    /// Its own end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a TCP socket")
     }
 
     /// Writes every byte.

@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
+use tempfile::TempDir;
 
 use super::{Open, file, opened};
 use crate::support::client::Request;
-use crate::support::proxy::Tidegate;
+use crate::support::proxy::{Tidegate, web};
+use crate::support::tls::{Authority, TlsDoor};
 use crate::support::websocket::{CLOSE, End, Frame, Node, TEXT, frame};
 use crate::support::wire::Broken;
-use crate::support::{check, eventually, ms, took_about};
+use crate::support::{check, eventually, ms, pattern, took_about};
 
 #[tokio::test]
 async fn one_that_is_silent_for_too_long_is_ended_and_both_are_told() {
@@ -246,4 +248,30 @@ async fn a_stop_that_finds_only_silent_ones_takes_a_second_longer_at_most() {
     assert_eq!(last.as_ref().map(Frame::code), Ok(Some(1001)));
     assert_eq!(open.tide.ended(ms(5_000)).await, 0);
     took_about(began, ms(1_500));
+}
+
+#[tokio::test]
+async fn over_tls_to_the_node_it_is_carried_and_ended_alike() {
+    let node = Node::open().await;
+    let (authority, dir) = (Authority::new(), TempDir::new().unwrap());
+    let door = TlsDoor::open(node.addr(), &authority, "app.internal").await;
+    let ca = dir.path().join("ca.pem");
+    authority.write(&ca);
+    let keys = format!(
+        "tls: {{ ca: \"{}\", sni: app.internal }}\ndrain: {{ timeout: 300ms }}",
+        ca.display()
+    );
+    let at_door = format!("[{{ addr: \"127.0.0.1:{}\", id: app-1 }}]", door.port());
+    let tide = Tidegate::run(web(&keys, at_door)).await;
+    let (mut client, mut server) = opened(&tide, &node).await;
+    let long = pattern(1_000_000);
+    let sent = frame(0x82, &long, true);
+    let (_, got) = tokio::join!(client.sends(&sent), server.hears());
+    assert!(got.unwrap().payload == long);
+    let sent = frame(0x82, &long, false);
+    let (_, got) = tokio::join!(server.sends(&sent), client.hears());
+    assert!(got.unwrap().payload == long);
+    tide.verb("web/app-1", "drain").await;
+    tokio::join!(client.is_sent_away(), server.is_sent_away());
+    tokio::join!(client.is_closed(), server.is_closed());
 }

@@ -15,8 +15,8 @@ pub const OPEN: [&str; 3] = ["/", "/healthz", "/readyz"];
 pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 /// Below this is what the page is made of.
 pub const ASSETS: &str = "/assets/";
-/// What outlives the process.
-pub const SAVE: &str = "/api/v1/save";
+/// What outlives the process: what is written into its file, and the process that follows it.
+pub const LASTING: [&str; 2] = ["/api/v1/save", "/api/v1/upgrade"];
 
 /// Whether it may change something. GET never does (RFC 9110 §9.2.1).
 pub fn changes(method: &Method) -> bool {
@@ -26,7 +26,7 @@ pub fn changes(method: &Method) -> bool {
 /// The role that is needed; `None`: none is.
 pub fn role(method: &Method, path: &str) -> Option<Role> {
     match (changes(method), path) {
-        (true, SAVE) => Some(Role::Admin),
+        (true, path) if LASTING.contains(&path) => Some(Role::Admin),
         (true, _) => Some(Role::Ops),
         (false, path) if OPEN.contains(&path) || path.starts_with(ASSETS) => None,
         (false, _) => Some(Role::Read),
@@ -72,6 +72,7 @@ mod tests {
             ("OPTIONS", "/api/v1/status", Some(Role::Ops)),
             ("BREW", "/pot", Some(Role::Ops)),
             ("POST", "/api/v1/save", Some(Role::Admin)),
+            ("POST", "/api/v1/upgrade", Some(Role::Admin)),
         ] {
             let method: Method = method.parse().expect("a method");
             assert_eq!(role(&method, path), needed, "{method} {path}");

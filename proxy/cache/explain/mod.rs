@@ -281,6 +281,7 @@ pub fn because(why: Why) -> &'static str {
         Why::Stale => "it was stale on arrival and cannot be validated",
         Why::Tags => "it has more tags than are remembered (128 of 256 bytes each)",
         Why::ContentType => "its content type does not fit the path's extension",
+        Why::EventStream => "it is a stream of events (text/event-stream), which has no end",
         Why::Unframed => "its body ends with the connection: nobody knows whether it is whole",
         Why::Incomplete => "its body was cut",
         Why::Undecodable => "its body is not in the encoding that its head names",

@@ -3,7 +3,7 @@
 //! Says no for one reason, the first that holds; what is doubtful is not stored. Bodies are somebody else's: whether
 //! one is whole, and small enough, is not known when the head is judged.
 
-use http::header::{AUTHORIZATION, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use smallvec::SmallVec;
 
@@ -149,11 +149,22 @@ fn is_allowed(
     if asked.headers.contains_key(AUTHORIZATION) && !for_others {
         return Err(Why::Authorization);
     }
+    // Joined later it would begin with the past, and a fetch that waits for its end never ends.
+    if is_event_stream(answer.headers) {
+        return Err(Why::EventStream);
+    }
     let sets_cookie = answer.headers.contains_key(SET_COOKIE) && !says.fields.contains(&SET_COOKIE);
     if sets_cookie && rules.set_cookie == SetCookie::Refuse {
         return Err(Why::SetCookie);
     }
     Ok(())
+}
+
+/// Whether an answer is a stream of events (HTML, server-sent events: `text/event-stream`).
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let given = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let essence = given.and_then(|given| given.split(|byte| *byte == b';').next());
+    essence.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Whether a stored answer of this life would ever be used.

@@ -79,6 +79,7 @@ fn forms_that_the_program_takes_fit() {
         "upstreams: { web: { nodes: [10.0.0.1:80, { addr: 10.0.0.2:80, weight: 2 }], outlier: off, health: { expect: 200 } } }",
         "upstreams: { web: { servers: [10.0.0.1:80] } }\nroutes: [{ upstream: web, cache: true, compression: true }]",
         "limits:\ntimeouts:\n",
+        "upstreams: { web: { tls: {} } }",
     ] {
         let errors = errors(&validator, good);
         assert!(errors.is_empty(), "{good}: {errors:#?}");
@@ -90,7 +91,7 @@ fn forms_that_the_program_takes_fit() {
         "upstreams: { web: }",
         "routes: [{ upstraem: web }]",
         "gzip: true",
-        "upstreams: { web: { tls: {} } }",
+        "upstreams: { web: { send_proxy: true } }",
     ] {
         assert!(!errors(&validator, wrong).is_empty(), "{wrong}");
     }

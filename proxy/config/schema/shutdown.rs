@@ -14,10 +14,13 @@ pub struct Shutdown {
     pub pre_stop: Option<String>,
     /// How long requests in flight may take.
     pub grace: Option<String>,
+    /// How long connections may take to end by themselves once another process has taken over.
+    pub handover: Option<String>,
 }
 
 /// The keys of [`Shutdown`].
 pub const SHUTDOWN: Shape = Shape::Map(&[
     Key::new("pre_stop", Shape::Word, "pre_stop: 5s"),
     Key::new("grace", Shape::Word, "grace: 30s"),
+    Key::new("handover", Shape::Word, "handover: 5m"),
 ]);

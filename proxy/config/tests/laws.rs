@@ -12,6 +12,7 @@ fn example() -> String {
         .replace("include: [example.d/apps/*.yaml]", "")
         .replace("nodes_file: example.d/nodes.yaml", "")
         .replace(", ca: example.d/ca.pem", "")
+        .replace("      ca: example.d/ca.pem", "      # ca: example.d/ca.pem")
 }
 
 /// A configuration of parts that are all valid, in many combinations.

@@ -17,6 +17,8 @@ mod files;
 mod hints;
 /// Laws over thousands of cases.
 mod laws;
+/// TLS and PROXY protocol to nodes.
+mod node_tls;
 /// The effective configuration and differences.
 mod told;
 

@@ -200,6 +200,12 @@ pub fn shutdown(file: &File, root: &At, problems: &mut Problems) -> Shutdown {
             default.grace,
             problems,
         ),
+        handover: words::duration(
+            keys.handover.as_deref(),
+            &at.key("handover"),
+            default.handover,
+            problems,
+        ),
     }
 }
 

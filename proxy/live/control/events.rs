@@ -10,6 +10,7 @@ use crate::balance::node::{Node, Transition};
 use crate::base::node::Health;
 use crate::config::problem::Problem;
 use crate::kv::{self, Address};
+use crate::live::lifecycle::Successor;
 use crate::telemetry::events::{Event, Kind, Level};
 
 /// Characters of an event's text.
@@ -41,6 +42,22 @@ impl Control {
             Level::Info,
             "stopping: not ready any more",
         ));
+    }
+
+    /// Another process serves from now on; this one finishes what it has.
+    pub fn hand_over(&self, to: Successor) {
+        let said = format!(
+            "upgrade: process {} (version {}) serves from now on, this one finishes what it has",
+            to.pid, to.version
+        );
+        self.lifecycle.hand_over(to);
+        self.note(event(Kind::Process, Level::Info, said));
+    }
+
+    /// Another process was to take over and did not.
+    pub fn note_no_successor(&self, why: &str) {
+        let said = format!("upgrade failed, this process serves on: {why}");
+        self.note(event(Kind::Process, Level::Error, said));
     }
 
     pub(super) fn note_transition(&self, node: &Node, t: &Transition) {

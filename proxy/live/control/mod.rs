@@ -14,13 +14,14 @@ use tokio::sync::{Semaphore, watch};
 use crate::cache::key::Key;
 use crate::cache::store::Store;
 use crate::config::Loaded;
-use crate::config::checked::{Admin, Config, Listen, NodeAddr};
+use crate::config::checked::{Admin, Config, Listen, NodeAddr, Secret};
 use crate::config::diff::diff;
 use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
 use crate::live::acme::Acme;
 use crate::live::build::{self, Parts, Resolved};
 use crate::live::clock::Clock;
+use crate::live::handover::Handover;
 use crate::live::hold::Hold;
 use crate::live::issued::Issued;
 use crate::live::lifecycle::Lifecycle;
@@ -39,6 +40,7 @@ use crate::telemetry::tap::Tap;
 use crate::telemetry::top::TopUrls;
 
 mod cache;
+mod carried;
 mod events;
 mod names;
 mod nodes;
@@ -75,6 +77,8 @@ pub struct Control {
     pub metrics: Arc<Metrics>,
     /// How far the process is in its life.
     pub lifecycle: Arc<Lifecycle>,
+    /// Wishes to be replaced by the binary on the disk.
+    pub handover: Handover,
     /// What happened of late.
     pub events: Events,
     /// Who changed what of late.
@@ -178,6 +182,23 @@ impl Control {
         express: bool,
         now: Instant,
     ) -> io::Result<Self> {
+        Control::succeed(source, config, loaded, metrics, express, now, None)
+    }
+
+    /// The same in a process that takes over from another one, whose own key it goes on with: what was signed stays
+    /// signed.
+    ///
+    /// # Errors
+    /// As [`Control::start`].
+    pub fn succeed(
+        source: Source,
+        config: Config,
+        loaded: &Loaded,
+        metrics: Arc<Metrics>,
+        express: bool,
+        now: Instant,
+        key: Option<Secret>,
+    ) -> io::Result<Self> {
         let at = SystemTime::now();
         let started_with = StartedWith::of(&config);
         let (overlay, resolved) = (Overlay::default(), Resolved::new());
@@ -191,6 +212,7 @@ impl Control {
             express,
             issued: &issued,
             previous: None,
+            inherited_key: key.as_ref(),
         };
         let first = build::build(&parts, &metrics, now)?;
         let cache = Arc::new(Store::new(&first.config.cache, fastrand::u64(..)));
@@ -202,6 +224,7 @@ impl Control {
             hold: Arc::new(Hold::new(first)),
             metrics,
             lifecycle: Arc::new(Lifecycle::new(now)),
+            handover: Handover::default(),
             events: Events::new(KEPT_EVENTS),
             audit: Audit::new(audit::KEPT),
             history: Mutex::new(History::new(history::CAPACITY)),
@@ -365,6 +388,7 @@ impl Control {
             express: self.express,
             issued: &self.issued,
             previous: Some(&old),
+            inherited_key: None,
         };
         let next = build::build(&parts, &self.metrics, now)?;
         let generation = next.generation;

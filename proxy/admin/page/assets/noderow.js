@@ -3,7 +3,7 @@
 import { spark } from "./chart.js";
 import { attr, h, put, show, worded } from "./dom.js";
 import { recent } from "./live.js";
-import { NONE, count, left, rate, span, time } from "./units.js";
+import { NONE, count, left, many, rate, span, time } from "./units.js";
 import * as verbs from "./verbs.js";
 
 const HEALTH = { healthy: "good", checking: "off", unhealthy: "bad", ejected: "warn" };
@@ -91,7 +91,7 @@ export class NodeRow {
     put(this.weight, String(node.weight));
     put(this.share, node.effective_weight === node.weight ? "" : `${Number(node.effective_weight.toFixed(2))} now`);
     put(this.flying, count(node.in_flight));
-    put(this.places, node.max_conns ? `of ${count(node.max_conns)}` : "");
+    put(this.places, [node.max_conns ? `of ${count(node.max_conns)}` : "", node.tunnels ? many(node.tunnels, "tunnel") : ""].filter(Boolean).join(", "));
     this.numbers(node.second ?? {});
     this.probe(node.last_check);
     const look = node.state === "down" ? "node is-down" : node.drain || node.state === "drain" ? "node is-drain" : healthWord(node)[0] === "bad" ? "node is-bad" : "node";
