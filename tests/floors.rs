@@ -104,7 +104,7 @@ const HOMES: &[Home] = &[
             "guard/rate/shared", // what a client chooses must not meet another's count, on any proxy: no quick hash
             "upstream/tls",      // TLS to nodes names its cryptography
             "config/validate/node_tls", // whether a key fits its certificate
-            "jobs/acme", // names its cryptography, as all TLS does
+            "jobs/acme",         // names its cryptography, as all TLS does
         ],
         instead: "cookies are signed and read by `balance/sticky/token`, names in Redis made by `balance/sticky/shared` and `guard/rate/shared`; the key of a process is drawn in `live/sticky`",
     },
