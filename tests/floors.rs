@@ -92,6 +92,7 @@ const HOMES: &[Home] = &[
             "live/tls",
             "live/issued",
             "gateway/tls",
+            "jobs/acme", // asks the CA, and reads what it signed
         ],
         instead: "whom to trust is worked out where a connection is opened: `upstream/`; what a port answers with, in `live/tls`",
     },
@@ -104,8 +105,19 @@ const HOMES: &[Home] = &[
             "guard/rate/shared", // what a client chooses must not meet another's count, on any proxy: no quick hash
             "upstream/tls",      // TLS to nodes names its cryptography
             "config/validate/node_tls", // whether a key fits its certificate
+            "jobs/acme",         // names its cryptography, as all TLS does
         ],
         instead: "cookies are signed and read by `balance/sticky/token`, names in Redis made by `balance/sticky/shared` and `guard/rate/shared`; the key of a process is drawn in `live/sticky`",
+    },
+    Home {
+        name: "instant_acme",
+        homes: &["jobs/acme"],
+        instead: "certificates are got by `jobs/acme`; handshakes ask `live/issued`",
+    },
+    Home {
+        name: "rcgen",
+        homes: &["jobs/acme"],
+        instead: "keys and signing requests are made where a certificate is ordered: `jobs/acme`",
     },
     Home {
         name: "x509_parser",

@@ -10,6 +10,7 @@
 mod support;
 
 mod access_log;
+mod acme;
 mod admin;
 mod agent;
 mod bad_config;

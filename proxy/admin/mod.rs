@@ -15,6 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::live::control::Control;
 
+/// Certificates that are got from a CA.
+mod acme;
 /// What the verbs do.
 mod actions;
 /// The cache, and what would become of a request.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::acme::AcmeView;
 use super::figures::{self, PointView};
 use super::shared::SharedView;
 use super::views::stamp;
@@ -36,6 +37,8 @@ pub struct Status {
     history: HistorySize,
     /// The Redis that proxies share; none: the file names none.
     redis: Option<SharedView>,
+    /// Certificates that are got from a CA.
+    acme: Vec<AcmeView>,
 }
 
 /// How much of the past is kept.
@@ -151,6 +154,7 @@ impl Status {
                 not_kept: history.not_kept,
             },
             redis: SharedView::of(control),
+            acme: AcmeView::all(control),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::acme::AcmeView;
 use super::events::EventView;
 use super::figures::{self, NodePointView, PointView};
 use super::shared::StandingView;
@@ -54,6 +55,8 @@ pub struct TickView {
     pub cache: TickCache,
     /// The Redis that proxies share; none: the file names none.
     pub redis: Option<StandingView>,
+    /// Certificates from a CA that somebody should look at: missing, expired, or not renewed.
+    pub acme: Vec<AcmeView>,
     /// What happened since the tick before, the oldest first; none in the first one.
     pub events: Vec<EventView>,
     /// The number of the last event there was: who missed ticks asks `/api/v1/events` for those between.
@@ -137,6 +140,7 @@ impl TickView {
             routes: routes(control, &snapshot),
             cache: cache(control),
             redis: StandingView::of(control),
+            acme: AcmeView::troubled(control),
             last_event: events.first().map_or(after, |(id, _)| *id),
             events: events.into_iter().rev().map(Into::into).collect(),
         }

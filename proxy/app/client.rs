@@ -11,6 +11,8 @@ use crate::config;
 use crate::config::diff;
 use crate::live::source::Source;
 
+/// Certificates that are got from a CA.
+mod acme;
 /// Commands about the cache.
 mod cache;
 /// What a running proxy goes on telling.

@@ -111,6 +111,7 @@ fn start_and_serve(
         .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
     let control = Arc::new(control);
 
+    jobs::acme::load(&control);
     let stop_accepting = watch::Sender::new(false);
     let leave_stats = watch::Sender::new(false);
     let room = Room::of_this_process();
@@ -120,6 +121,7 @@ fn start_and_serve(
     let data = data_path(threads, &crowd, &control, &stop_accepting)?;
     side_thread("jobs", jobs::run(control.clone(), room.probes))?;
     side_thread("redis", jobs::shared::run(control.clone()))?;
+    side_thread("acme", jobs::acme::run(control.clone()))?;
     recompress(&control)?;
     if let Some(before) = predecessor.as_ref() {
         main.block_on(settle(&control, &before.hello));

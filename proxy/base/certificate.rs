@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate, X509Name};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::AttributeTypeAndValue;
 
@@ -109,6 +109,19 @@ impl Facts {
 pub fn subject(der: &[u8]) -> Option<String> {
     let (_, cert) = X509Certificate::from_der(der).ok()?;
     Some(told(cert.subject()))
+}
+
+/// What a CA knows a certificate by: the key identifier of who signed it, and its serial number as it stands there
+/// (RFC 9773 §4.1); `None`: it does not have both.
+pub fn known_by(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (_, cert) = X509Certificate::from_der(der).ok()?;
+    let signer = cert
+        .iter_extensions()
+        .find_map(|ext| match ext.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+            _ => None,
+        });
+    Some((signer?.0.to_vec(), cert.raw_serial().to_vec()))
 }
 
 /// Signature algorithms whose digest can be forged: md5WithRSAEncryption, sha1WithRSAEncryption, ecdsa-with-SHA1.

@@ -15,6 +15,7 @@ use regex::Regex;
 
 use crate::base::units::Rate;
 
+mod acme;
 mod admin;
 mod cache;
 mod compress;
@@ -26,6 +27,7 @@ mod sticky;
 mod tls;
 mod upstream;
 
+pub use acme::{Acme, AcmeKey, Challenge, Eab};
 pub use admin::{Admin, AdminToken};
 pub use cache::{Cache, CacheKey, PemFile, Redis, RouteCache, SetCookie};
 pub use compress::{AcceptEncoding, Compress, Decode, LEVELS, Minify, Recompress};
@@ -48,6 +50,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The stats port; `None` when the file says `admin: off`.
     pub admin: Option<Admin>,
+    /// Whom certificates are got from; `None`: nobody.
+    pub acme: Option<Acme>,
     /// Worker threads of the data path; at least 1.
     pub threads: usize,
     /// Peers whose `X-Forwarded-For` / `Forwarded` is believed.

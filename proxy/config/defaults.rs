@@ -9,15 +9,28 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::checked::{
-    AccessLog, Alpn, Balance, Breaker, Cache, ClientTimeouts, Family, H2Limits, InitialHealth,
-    Limits, LogFormat, LogPath, NodeTimeouts, Outlier, Queue, Recompress, Requests, Retry, RetryOn,
-    SameSite, Secure, Shutdown, TlsVersion, Underscores,
+    AccessLog, AcmeKey, Alpn, Balance, Breaker, Cache, Challenge, ClientTimeouts, Family, H2Limits,
+    InitialHealth, Limits, LogFormat, LogPath, NodeTimeouts, Outlier, Queue, Recompress, Requests,
+    Retry, RetryOn, SameSite, Secure, Shutdown, TlsVersion, Underscores,
 };
 use crate::base::coding::{Coding, PerCoding};
 use crate::base::units::Rate;
 
 /// The stats port: loopback only, because without tokens nobody else is let in.
 pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9900));
+
+/// The CA that gives certificates to everybody, free of charge.
+pub const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+/// Its place for trying, whose certificates nobody trusts and whose limits are wide.
+pub const ACME_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
+/// Where services keep what they need to come back (FHS §5.8).
+pub const ACME_STATE: &str = "/var/lib/tidegate/acme";
+/// Works behind whatever ends TLS in front, and needs no further port but the one that redirects are served on.
+pub const ACME_CHALLENGE: Challenge = Challenge::Http01;
+/// What every client of the last ten years verifies, at a tenth of what RSA costs us.
+pub const ACME_KEY: AcmeKey = AcmeKey::EcdsaP256;
+/// Keys stay on the machine they were made on, unless the operator says otherwise.
+pub const ACME_SHARE: bool = false;
 
 /// The oldest version of TLS: older ones are broken (RFC 8996), and some clients of machines still speak no newer one.
 pub const TLS_MIN_VERSION: TlsVersion = TlsVersion::V12;

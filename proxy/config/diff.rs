@@ -16,6 +16,7 @@ use super::validate::limits::UNDERSCORES;
 use super::validate::{rate, top::LOG_FORMATS};
 use crate::base::units::{Rate, show_duration, show_size};
 
+mod acme;
 mod admin;
 mod cache;
 mod compress;
@@ -96,6 +97,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let format = |log: &AccessLog| LOG_FORMATS.word(log.format);
     out.shown("access_log.format", format(was), format(is));
     out.plain("access_log.sample", &was.sample, &is.sample);
+    acme::acme(&mut out, old.acme.as_ref(), new.acme.as_ref());
     dns::dns(&mut out, &old.dns, &new.dns);
     cache::cache(&mut out, &old.cache, &new.cache);
     upstream::upstreams(&mut out, old, new);

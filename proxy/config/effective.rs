@@ -18,6 +18,7 @@ use super::index::At;
 use super::validate::{self, rate, top};
 use crate::base::units::{Rate, show_duration, show_size};
 
+mod acme;
 mod admin;
 mod cache;
 mod compress;
@@ -126,6 +127,7 @@ fn top_sections(out: &mut Writer, config: &Config, root: &At) {
     }
     out.close();
     admin::admin(out, config.admin.as_ref(), root);
+    acme::acme(out, config.acme.as_ref(), &root.key("acme"));
     out.value(root, "threads", &config.threads.to_string());
     out.value(root, "trusted_proxies", &nets(&config.trusted_proxies));
     limits(out, &config.limits, &root.key("limits"));

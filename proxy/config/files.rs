@@ -36,6 +36,10 @@ pub const MAKE_TOKEN: &str = "make one with `head -c 24 /dev/urandom | base64 > 
 pub const ASK_FOR_PASSWORD: &str =
     "put into it what `requirepass` or the user's ACL says on the server, on one line";
 
+/// Where the key of an account comes from.
+pub const ASK_FOR_EAB: &str =
+    "put into it the HMAC key that the CA gave you, in base64url, on one line";
+
 /// An upstream as written, its nodes gathered from everywhere.
 pub struct RawUpstream {
     /// Its name.
@@ -87,6 +91,12 @@ pub struct Gathered {
     pub redis_password: Option<KeyFile>,
     /// The file that its `cache.redis.ca` names, if that could be read.
     pub redis_ca: Option<TextFile>,
+    /// The file that its `acme.ca` names, if that could be read.
+    pub acme_ca: Option<TextFile>,
+    /// What its `acme.eab.key_file` holds, if that could be read.
+    pub acme_eab: Option<KeyFile>,
+    /// The folder of the main file.
+    pub base: PathBuf,
     /// What the files of `admin.tokens` hold, in their order; `None` for one that could not be read.
     pub admin_tokens: Vec<Option<KeyFile>>,
     /// The files that each entry of `listen` names for its TLS.
@@ -131,6 +141,9 @@ impl Gather<'_> {
             purge_token: None,
             redis_password: None,
             redis_ca: None,
+            acme_ca: None,
+            acme_eab: None,
+            base: base.to_path_buf(),
             admin_tokens: Vec::new(),
             tls: Vec::new(),
         };
@@ -161,6 +174,14 @@ impl Gather<'_> {
                 self.secret(password, &at.key("password_file"), base, ASK_FOR_PASSWORD)
             });
             all.redis_ca = ca.and_then(|ca| self.text_file(ca, &at.key("ca"), base));
+        }
+        if let Some(acme) = &file.acme {
+            let at = all.at.key("acme");
+            let ca = acme.ca.as_ref();
+            all.acme_ca = ca.and_then(|ca| self.text_file(ca, &at.key("ca"), base));
+            let key = acme.eab.as_ref().and_then(|eab| eab.key_file.as_ref());
+            let at = at.key("eab").key("key_file");
+            all.acme_eab = key.and_then(|key| self.secret(key, &at, base, ASK_FOR_EAB));
         }
         all.admin_tokens = self.admin_tokens(&file, &all.at.key("admin").key("tokens"), base);
         all.tls = self.ports_files(&file, &all.at.key("listen"), base);

@@ -14,7 +14,7 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Ctx, Head};
 use super::lookup::purge;
 use super::sticky::came_by_tls;
-use super::{answer, door, h2};
+use super::{answer, challenge, door, h2};
 use crate::base::fields::Fields;
 use crate::base::path;
 use crate::base::reason::{End, Refusal};
@@ -136,7 +136,7 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         // It asks what the proxy itself can do (RFC 9110 §9.3.7), of no site in particular.
         return answer::options(session).await.map(|()| true);
     }
-    if purge::answer(session, ctx).await? {
+    if challenge::answer(session, ctx).await? || purge::answer(session, ctx).await? {
         return Ok(true);
     }
     let Some(at) = find(session, ctx) else {

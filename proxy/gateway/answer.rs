@@ -15,6 +15,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Sends `status` to the client, with the request's id to ask about.
@@ -60,6 +61,18 @@ pub async fn json(session: &mut Session, said: &serde_json::Value) -> Result<()>
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
     write(session, head, body.into()).await
+}
+
+/// Sends what proves to a CA that a name is ours (RFC 8555 §8.3).
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn proof(session: &mut Session, proof: String) -> Result<()> {
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
+    head.insert_header(header::CONTENT_TYPE, BYTES)?;
+    head.insert_header(header::CONTENT_LENGTH, proof.len())?;
+    head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
+    write(session, head, proof.into()).await
 }
 
 /// Sends a redirect.

@@ -37,6 +37,7 @@ mod again;
 mod announce;
 mod answer;
 mod beside;
+mod challenge;
 mod client_io;
 pub mod conn;
 pub mod crowd;

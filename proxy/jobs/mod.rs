@@ -11,6 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::live::control::Control;
 
+/// Certificates from a CA.
+pub mod acme;
 /// Active health checks.
 mod probes;
 /// What is compressed better behind the answers.

@@ -23,13 +23,15 @@ pub enum Op {
     Rate,
     /// Who else is there.
     View,
+    /// Certificates.
+    Acme,
     /// Whether it is there.
     Probe,
 }
 
 impl Op {
     /// Every value.
-    pub const ALL: [Op; 8] = [
+    pub const ALL: [Op; 9] = [
         Op::Read,
         Op::Write,
         Op::Lease,
@@ -37,6 +39,7 @@ impl Op {
         Op::Session,
         Op::Rate,
         Op::View,
+        Op::Acme,
         Op::Probe,
     ];
 
@@ -50,6 +53,7 @@ impl Op {
             Op::Session => "session",
             Op::Rate => "rate",
             Op::View => "view",
+            Op::Acme => "acme",
             Op::Probe => "probe",
         }
     }

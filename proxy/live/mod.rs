@@ -1,5 +1,7 @@
 //! The live world: what is in use now, and the few ways to change it.
 
+/// Certificates that are got from a CA.
+pub mod acme;
 /// From a checked configuration to the next generation.
 pub mod build;
 /// The time the cache goes by.

@@ -33,11 +33,13 @@ pub enum Kind {
     Dns,
     /// The Redis that proxies share is used, or not used any more.
     Redis,
+    /// A certificate was issued by the CA, or was not.
+    Acme,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Process,
         Kind::Node,
         Kind::Breaker,
@@ -48,6 +50,7 @@ impl Kind {
         Kind::Admin,
         Kind::Dns,
         Kind::Redis,
+        Kind::Acme,
     ];
 
     /// The word of the API.
@@ -63,6 +66,7 @@ impl Kind {
             Kind::Admin => "admin",
             Kind::Dns => "dns",
             Kind::Redis => "redis",
+            Kind::Acme => "acme",
         }
     }
 

@@ -16,6 +16,7 @@ pub mod h2;
 pub mod load;
 pub mod notation;
 pub mod origin;
+pub mod pebble;
 pub mod policy;
 pub mod process;
 pub mod proxy;

@@ -14,6 +14,8 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 pub mod access;
 /// `access_log:`
 pub mod access_log;
+/// `acme:`
+pub mod acme;
 /// `admin:`
 pub mod admin;
 /// `cache:`
@@ -73,6 +75,8 @@ pub struct File {
     pub listen: Option<Vec<Option<listen::Listen>>>,
     /// The stats port.
     pub admin: Option<admin::Admin>,
+    /// Whom certificates are got from.
+    pub acme: Option<acme::Acme>,
     /// Worker threads.
     pub threads: Option<String>,
     /// Peers that are believed.
@@ -121,6 +125,7 @@ pub const FILE: Shape = Shape::Map(&[
         "listen: [{ addr: \"0.0.0.0:8080\" }]",
     ),
     Key::new("admin", admin::ADMIN, "admin: { addr: 127.0.0.1:9900 }"),
+    Key::new("acme", acme::ACME, "acme: { agree: true }"),
     Key::new("threads", Shape::Word, "threads: 2"),
     Key::new(
         "trusted_proxies",

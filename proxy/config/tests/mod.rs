@@ -2,6 +2,8 @@
 //!
 //! Nothing here may test a function from inside: what does not show to an operator may change freely.
 
+/// Certificates from a CA.
+mod acme;
 /// Files that must be refused, and how that reads.
 mod admin;
 mod broken;

@@ -4,6 +4,8 @@
 //! its reason and a remedy. A value that is wrong is replaced by its default so that the rest can be checked; the
 //! outcome is thrown away then. Nothing here may read a file, resolve a name or look at the clock.
 
+/// `acme:`
+pub mod acme;
 /// Addresses.
 pub mod addr;
 /// `admin:`
@@ -94,6 +96,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
     let config = Config {
         listen,
         admin,
+        acme: acme::check(&all, problems),
         threads: top::threads(file, root, problems),
         trusted_proxies: top::trusted_proxies(file, root, problems),
         limits: limits::limits(file, root, problems),
@@ -112,6 +115,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         routes: route_origins,
     };
     together::check(&config, &origins, problems);
+    acme::fits(&config, root, problems);
     // On top of errors, guesses about what was meant would only be noise.
     if !problems.any_error() {
         hints::give(&config, &origins, problems);

@@ -132,6 +132,15 @@ impl Control {
         self.note(event(Kind::Redis, level, said));
     }
 
+    /// A certificate was issued, or was not.
+    pub fn note_certificate(&self, is_issued: bool, said: String) {
+        let level = match is_issued {
+            true => Level::Info,
+            false => Level::Error,
+        };
+        self.note(event(Kind::Acme, level, said));
+    }
+
     pub(super) fn note_addresses(&self, said: String) {
         self.note(event(Kind::Dns, Level::Info, said));
     }

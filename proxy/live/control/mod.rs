@@ -18,6 +18,7 @@ use crate::config::checked::{Admin, Config, Listen, NodeAddr, Secret};
 use crate::config::diff::diff;
 use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
+use crate::live::acme::Acme;
 use crate::live::build::{self, Parts, Resolved};
 use crate::live::clock::Clock;
 use crate::live::handover::Handover;
@@ -106,6 +107,8 @@ pub struct Control {
     pub orphans: Semaphore,
     /// Certificates that came at run time.
     pub issued: Arc<Issued>,
+    /// How it stands with those that are got from a CA.
+    pub acme: Acme,
     source: Source,
     /// Whether the express lane is on.
     express: bool,
@@ -235,6 +238,7 @@ impl Control {
             lately: Lately::default(),
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
+            acme: Acme::default(),
             issued,
             source,
             express,

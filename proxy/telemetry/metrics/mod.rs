@@ -16,6 +16,7 @@ use super::history::SIZES;
 use crate::base::flood::Flood;
 use crate::base::reason::Refusal;
 
+mod acme;
 mod cache;
 mod codes;
 /// What is counted of compression.
@@ -31,6 +32,7 @@ mod tier;
 mod tls;
 mod upstreams;
 
+pub use acme::AcmeMetrics;
 pub use cache::{CacheGauges, CacheMetrics, LOOKUPS_PER_SAMPLE};
 pub use compression::CompressionMetrics;
 pub use lives::STAYS;
@@ -69,6 +71,8 @@ pub struct Metrics {
     requests_in_flight: IntGauge,
     node: NodeFamilies,
     upstream: UpstreamFamilies,
+    /// Certificates that are got from a CA.
+    pub acme: AcmeMetrics,
     /// Look-ups of names.
     pub names: NameMetrics,
     sticky: StickyFamilies,
@@ -201,6 +205,7 @@ impl Metrics {
             requests_in_flight: gauge(f, "http_requests_in_flight", "Requests being worked on."),
             node: NodeFamilies::new(f),
             upstream: UpstreamFamilies::new(f),
+            acme: AcmeMetrics::new(f),
             names: NameMetrics::new(f),
             sticky: StickyFamilies::new(f),
             cache: CacheMetrics::new(f),

@@ -1,4 +1,4 @@
-// What an operator must not miss, whatever view is open: no connection, a refused reload, not ready, no Redis, drift.
+// What an operator must not miss, whatever view is open: no connection, a refused reload, not ready, no Redis, no certificate, drift.
 
 import { change, get, wordsOf } from "./api.js";
 import { ask, toast } from "./ask.js";
@@ -29,11 +29,12 @@ const refused = banner(true);
 const unready = banner(true);
 const stopping = banner(false);
 const redis = banner(false);
+const acme = banner(true);
 const restart = banner(false);
 const drift = banner(false,
   h("button", { type: "button", id: "save", click: save }, "Save to the file…"),
   h("button", { type: "button", id: "drop", click: () => drop() }, "Drop all…"));
-const ALL = [off, refused, unready, stopping, redis, restart, drift];
+const ALL = [off, refused, unready, stopping, redis, acme, restart, drift];
 
 let drifted = { key: "", entries: [] };
 let waits = { key: "", list: [] };
@@ -82,6 +83,12 @@ function told(on) {
     put(redis.title, `Redis has not been used for ${span(tick.redis.since_seconds)}.`);
     put(redis.text, `${tick.redis.address}: ${tick.redis.why ?? "no reason known"}. Requests are served without it; it is tried again each second.`);
   }
+  if (tick.acme?.length) {
+    on.add(acme);
+    put(acme.title, `${many(tick.acme.length, "certificate")} from the CA to look at.`);
+    put(acme.text, "");
+    lines(acme, tick.acme.map(certificate), "ul");
+  }
   const key = `${tick.generation} ${tick.drift} ${tick.reload?.at}`;
   if (waits.key !== key) look(key);
   if (waits.list.length) {
@@ -95,6 +102,12 @@ function told(on) {
     put(drift.text, "The file says otherwise; what was changed is gone when the process ends.");
     lines(drift, drifted.entries.map(inWords), "ul");
   }
+}
+
+/** A certificate from the CA that is not as it should be. */
+function certificate(is) {
+  const state = { missing: "there is none, handshakes are refused", ordering: "is being ordered", expired: "has expired and is served all the same", valid: "is not renewed yet" }[is.state] ?? is.state;
+  return `${is.names.join(", ")}: ${state}${is.failure ? `; ${many(is.failures, "order")} failed, the last: ${is.failure}` : ""}`;
 }
 
 /** An entry of the drift in words. */
