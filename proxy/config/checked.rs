@@ -31,7 +31,7 @@ pub use sticky::{
     KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };
 pub use upstream::{
-    Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
+    Balance, H2, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
 
 /// A whole checked configuration.

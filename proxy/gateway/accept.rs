@@ -13,7 +13,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::ctx::{Ctx, Head};
 use super::lookup::purge;
-use super::{answer, door, h2};
+use super::{answer, calls, door, h2};
 use crate::base::fields::Fields;
 use crate::base::path;
 use crate::base::reason::{End, Refusal};
@@ -75,6 +75,7 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     if ctx.trusted {
         ctx.client = client(conn.peer, &request.headers, trusted);
     }
+    calls::arrives(request, ctx);
     Ok(())
 }
 
@@ -103,7 +104,8 @@ pub fn takes(bytes: usize, is_last: bool, ctx: &mut Ctx) -> Result<()> {
         return Ok(());
     }
     if let Some(conn) = &ctx.conn {
-        conn.awaits_body(!is_last);
+        // Who streams may be silent.
+        conn.awaits_body(!is_last && ctx.call.is_none());
     }
     ctx.body_seen += bytes as u64;
     let most = ctx.snapshot.config.limits.body;

@@ -9,6 +9,8 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use super::calls;
+
 /// What a client that met a full or empty house should wait before it comes again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What a refused method is told instead (RFC 9110 §15.5.6).
@@ -36,6 +38,12 @@ pub async fn send_with(
     more: &[(&'static str, String)],
 ) -> Result<()> {
     let body = body(status, id);
+    if let Some(mut head) = calls::answer(session, status, &in_words(status, id))? {
+        for (name, value) in more {
+            head.insert_header(*name, value)?;
+        }
+        return write(session, head, Bytes::new()).await;
+    }
     let mut head = ResponseHeader::build(status, Some(6 + more.len()))?;
     head.insert_header(header::CONTENT_TYPE, TEXT)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
@@ -89,6 +97,9 @@ async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Resu
     if !session.req_header().headers.contains_key(header::EXPECT) {
         session.set_close_on_response_before_downstream_finish(false);
     }
+    if body.is_empty() && session.is_http2() {
+        return session.write_response_header(Box::new(head), true).await;
+    }
     session.write_response_header(Box::new(head), false).await?;
     // Over HTTP/1 the session itself leaves a body out where a method has none.
     let body = (session.req_header().method != Method::HEAD).then_some(body);
@@ -105,8 +116,17 @@ fn remedy(status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
 }
 
 fn body(status: StatusCode, id: &str) -> Bytes {
-    let reason = status.canonical_reason().unwrap_or("Error");
+    let reason = reason(status);
     format!("{} {reason}\nrequest {id}\n", status.as_u16()).into()
+}
+
+/// The same in one line.
+fn in_words(status: StatusCode, id: &str) -> String {
+    format!("{} {}, request {id}", status.as_u16(), reason(status))
+}
+
+fn reason(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("Error")
 }
 
 /// The bytes of a refusal that never became a request; an answer to HEAD goes without its body.

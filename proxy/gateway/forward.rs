@@ -15,7 +15,7 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Attempt, Ctx};
 use super::encode::asks;
 use super::lookup::{self, status};
-use super::{again, answer, beside, key, line, split, sticky};
+use super::{again, answer, beside, calls, key, line, over_h2, split, sticky};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
@@ -93,7 +93,7 @@ async fn settle(fields: &HeaderMap, ctx: &mut Ctx) {
 ///
 /// # Errors
 /// When no node is left to try.
-pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
     let last = match before {
         true => ctx.end_attempt(Instant::now()),
@@ -108,11 +108,16 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
         tokio::time::sleep(pause).await;
     }
     ctx.body_seen = 0; // sent again, it is counted again
+    let fields = &session.req_header().headers;
     let (member, in_flight) = next_node(fields, ctx, held, before).await?;
     ctx.tried.push(member);
     let now = Instant::now();
-    let hedge = beside::plan(ctx, member, now);
-    let patience = again::patience(ctx);
+    ctx.opens = None;
+    let over_h2 = ctx.upstream().and_then(|u| u.members[member].h2.clone());
+    let (hedge, patience) = match over_h2 {
+        Some(_) => (None, None),
+        None => (beside::plan(ctx, member, now), again::patience(ctx)),
+    };
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,
@@ -144,9 +149,15 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     });
     let full = ctx.conn.as_ref().and_then(|c| c.node_is_full.clone());
     let mut peer = Box::new(to.peer.clone());
+    let kept = to.kept.clone();
+    if let Some(home) = over_h2 {
+        // Boxed: who speaks HTTP/1.1 does not carry the room for it.
+        Box::pin(over_h2::prepare(session, ctx, &mut peer, &home)).await;
+    }
     if let Some(deadline) = ctx.deadline {
         bound_by(&mut peer, deadline.saturating_duration_since(now));
     }
+    let fields = &session.req_header().headers;
     let options = &mut peer.options;
     if old.is_some() {
         options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
@@ -161,10 +172,12 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
         // There is nothing to take out, and no need to look for each of it.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
     }
-    let kept = to.kept.clone();
-    let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
     let added = Added::default();
     ctx.added = Some(added.clone());
+    if ctx.opens.is_some() {
+        return Ok(peer);
+    }
+    let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
     let connect = Connect::new(old, kept, added, full, little, patience, hedge);
     options.custom_l4 = Some(Arc::new(connect));
     Ok(peer)
@@ -219,6 +232,7 @@ pub fn connected(session: &mut Session, ctx: &mut Ctx, control: &Control) {
     if session.is_http2()
         && !session.as_mut().is_body_done()
         && !session.req_header().headers.contains_key(header::EXPECT)
+        && ctx.call.is_none()
         && let Some(conn) = &ctx.conn
     {
         conn.awaits_body(true);
@@ -250,6 +264,13 @@ pub fn connected(session: &mut Session, ctx: &mut Ctx, control: &Control) {
 /// The connection could not be made: the node rests, the request goes on elsewhere.
 pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -> Box<Error> {
     error.as_up();
+    if let Some(opens) = &ctx.opens {
+        opens.is_done(false);
+        if !opens.is_new() && again::is_left(ctx) {
+            error.set_retry(!ctx.is_overdue());
+            return error;
+        }
+    }
     let why = classify::ending(&error);
     note_failure(ctx, why);
     if let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream()) {
@@ -290,6 +311,7 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     let Some(added) = &ctx.added else {
         return Ok(());
     };
+    calls::dress(request, ctx)?;
     to_node(
         request,
         &Told {
@@ -303,5 +325,9 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
             default_host: &member.host,
         },
         added,
-    )
+    )?;
+    match ctx.opens {
+        Some(_) => over_h2::dress(request, &added.take()),
+        None => Ok(()),
+    }
 }

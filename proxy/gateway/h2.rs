@@ -19,6 +19,7 @@ use pingora::server::ShutdownWatch;
 use smallvec::SmallVec;
 
 use super::Gateway;
+use super::calls;
 use super::client_io::ClientIo;
 use super::conn::Conn;
 use super::crowd::{Crowd, StreamPlace};
@@ -238,8 +239,10 @@ impl HttpServerApp for Served {
         let under_way = UnderWay::begin(self)?;
         let conn = Arc::new(self.conn.stream(under_way.turned_away));
         let has_body = !session.is_body_done();
+        let of_call = calls::limit(session.req_header());
         let work = CONN.scope(conn.clone(), self.proxy.process_new_http(session, shutdown));
         let limit = self.control.hold.look(|now| now.config.timeouts.request);
+        let limit = limit.into_iter().chain(of_call).min();
         tokio::select! {
             biased;
             // Dropping the request ends it; its own drop tells how.

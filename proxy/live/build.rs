@@ -27,6 +27,7 @@ use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::transform::eligible::Types;
+use crate::upstream::h2::Connections;
 use crate::upstream::kept::Kept;
 use crate::upstream::peer::peer;
 use crate::wire::head::Rules;
@@ -196,17 +197,22 @@ fn upstream(
                 tier: if node.backup { BACKUP } else { node.priority },
                 ..Candidate::new(shared, counts, xxh3_64(id.as_bytes()))
             };
-            let kept = kept(
-                previous,
-                &candidate.node,
-                (addr, intent),
-                config.timeouts.idle,
-            );
+            let before = before(previous, &candidate.node, (addr, intent));
+            let idle = config.timeouts.idle;
+            let kept = before
+                .filter(|m| m.kept.limit() == idle)
+                .map(|m| m.kept.clone());
+            let h2 = config.h2.map(|rules| h2(before, rules, idle));
+            let mut peer = peer(addr, &config.timeouts);
+            if let Some(connections) = &h2 {
+                connections.speaks(&mut peer);
+            }
             candidates.push(candidate);
             members.push(Member {
                 addr,
-                peer: peer(addr, &config.timeouts),
-                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(config.timeouts.idle, now))),
+                peer,
+                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(idle, now))),
+                h2,
                 host: host_value(addr),
                 metrics: metrics.node(&name, &id),
                 entry,
@@ -254,19 +260,25 @@ fn falls_back(upstream: &checked::Upstream, config: &Config) -> bool {
     falling.any(|split| config.upstreams[split.reads].name == upstream.name)
 }
 
-/// The connections that the generation before kept to `node`, where they are still of use: it has not moved, they
-/// are to wait as long as before, and it takes requests in both generations.
-fn kept(
-    previous: Option<&Upstream>,
+/// `node` in the generation before, where its connections are still of use: it has not moved, and it takes requests in
+/// both generations.
+fn before<'a>(
+    previous: Option<&'a Upstream>,
     node: &Arc<Node>,
     is: (SocketAddr, Intent),
-    limit: Duration,
-) -> Option<Arc<Kept>> {
+) -> Option<&'a Member> {
     let previous = previous?;
     let mut before = previous.pool.candidates().iter().zip(&previous.members);
     let (_, member) = before.find(|(candidate, _)| Arc::ptr_eq(&candidate.node, node))?;
     let same = (member.addr, member.intent) == is && is.1 == Intent::Up;
-    (same && member.kept.limit() == limit).then(|| member.kept.clone())
+    same.then_some(member)
+}
+
+/// The connections of HTTP/2 to a node: those that it had, where they are as `rules` want them.
+fn h2(before: Option<&Member>, rules: checked::H2, idle: Duration) -> Arc<Connections> {
+    let had = before.and_then(|member| member.h2.clone());
+    had.filter(|had| had.are(rules, idle))
+        .unwrap_or_else(|| Arc::new(Connections::new(rules, idle)))
 }
 
 /// Where a new sequence starts: with the first node when the process starts, as a reader of the file expects;

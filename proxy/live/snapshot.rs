@@ -22,6 +22,7 @@ use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
 use crate::transform::eligible::Types;
+use crate::upstream::h2::Connections;
 use crate::upstream::kept::Kept;
 use crate::wire::head::Rules;
 
@@ -130,6 +131,8 @@ pub struct Member {
     pub peer: HttpPeer,
     /// Connections to it that wait for the next request.
     pub kept: Arc<Kept>,
+    /// Its connections of HTTP/2; `None`: it is spoken to in HTTP/1.1.
+    pub h2: Option<Arc<Connections>>,
     /// `Host` for requests that came without one.
     pub host: HeaderValue,
     /// Its metrics.

@@ -10,6 +10,8 @@ pub mod chunks;
 pub mod exchange;
 /// The fields that decide where a request ends and how its connection goes on.
 mod fields;
+/// What a gRPC call says in its fields.
+pub mod grpc;
 /// Where a request head ends, and whether it may come in.
 pub mod head;
 /// What of a good head can be asked as it is.
