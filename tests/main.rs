@@ -32,6 +32,8 @@ mod fields;
 mod floors;
 mod front;
 mod fuzz;
+mod grpc;
+mod h2_nodes;
 mod h2c;
 mod half_close;
 mod health;

@@ -37,6 +37,8 @@ pub struct UpstreamView {
     pub available: usize,
     /// Whether so few are healthy that health is ignored.
     pub fail_open: bool,
+    /// Whether its nodes are believed whoever they are (`tls: { verify: false }`).
+    pub unverified: bool,
     /// Requests that wait for a place on a node.
     pub waiting: usize,
     /// The last second on all its nodes; none: it was not looked at in time.
@@ -204,6 +206,7 @@ fn upstream(
         balance: upstream.pool.how().balance.as_str(),
         available: upstream.pool.available(now),
         fail_open: upstream.pool.fails_open(now),
+        unverified: config.tls.as_ref().is_some_and(|tls| !tls.verify),
         waiting: upstream.pool.commons().queue.len(),
         second: None,
         nodes: nodes.chain(gone).collect(),

@@ -18,6 +18,8 @@ pub enum End {
     BadRequest,
     /// No connection to a node could be made.
     UpstreamConnect,
+    /// TLS to a node failed: it is not who it should be, refuses us, or speaks something else.
+    UpstreamTls,
     /// A node did not answer in time.
     UpstreamTimeout,
     /// A node closed or reset the connection before its answer was complete.
@@ -165,12 +167,13 @@ impl Refusal {
 
 impl End {
     /// Every value but the refusals, which [`Refusal::ALL`] has.
-    pub const TAKEN_IN: [End; 19] = [
+    pub const TAKEN_IN: [End; 20] = [
         End::Ok,
         End::ClientAbort,
         End::ClientTimeout,
         End::BadRequest,
         End::UpstreamConnect,
+        End::UpstreamTls,
         End::UpstreamTimeout,
         End::UpstreamReset,
         End::UpstreamInvalid,
@@ -195,6 +198,7 @@ impl End {
             End::ClientTimeout => "client_timeout",
             End::BadRequest => "bad_request",
             End::UpstreamConnect => "upstream_connect",
+            End::UpstreamTls => "upstream_tls",
             End::UpstreamTimeout => "upstream_timeout",
             End::UpstreamReset => "upstream_reset",
             End::UpstreamInvalid => "upstream_invalid",
@@ -236,7 +240,8 @@ impl End {
             End::Ok | End::ClientAbort => return None,
             End::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             End::BadRequest => StatusCode::BAD_REQUEST,
-            End::UpstreamReset
+            End::UpstreamTls
+            | End::UpstreamReset
             | End::UpstreamInvalid
             | End::UpstreamEncoding
             | End::UpstreamStatus

@@ -364,6 +364,9 @@ pub const HEALTH_METHOD: http::Method = http::Method::GET;
 /// Whether a node's certificate must be good: an answer of somebody else says nothing about the node.
 pub const HEALTH_VERIFY: bool = true;
 
+/// Whether the certificate of a node must be good: else whoever stands between reads and changes everything.
+pub const NODE_TLS_VERIFY: bool = true;
+
 /// Whether a node's own word on its state is obeyed: not unasked, because whatever can set a field on the health page
 /// could then take the node out.
 pub const HEALTH_AGENT: bool = false;

@@ -71,7 +71,7 @@ pub fn refused(
         return false;
     }
     let words = classify::connect_failure_in_words(error);
-    if let Some(change) = pool.refused(attempt.member, words, now) {
+    if let Some(change) = pool.refused(attempt.member, &words, now) {
         control.changed(attempt.in_flight.node(), &change, now);
     }
     true
@@ -256,7 +256,8 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
     let why = classify::ending(&error);
     forward::note_failure(ctx, why);
     let untouched = classify::is_untouched(&error);
-    let was_old = reused && !answered && (why == End::UpstreamReset || untouched);
+    let broke = matches!(why, End::UpstreamReset | End::UpstreamTls) || untouched;
+    let was_old = reused && !answered && broke;
     // The limit of the whole request is not the node's fault.
     if classify::speaks_against_the_node(why, was_old || untouched) && !ctx.is_overdue() {
         judge(ctx, true, now);

@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::announce::Ends;
 use super::beside::Beside;
 use super::calls::Call;
 use super::conn::Conn;
@@ -62,6 +63,8 @@ pub struct Ctx {
     pub head: Head,
     /// The client's real address.
     pub client: IpAddr,
+    /// The ends of its connection, where a node is told of them.
+    pub ends: Option<Ends>,
     /// Whether the peer is a trusted proxy.
     pub trusted: bool,
     /// Its route: position in the configuration's `routes`.
@@ -198,6 +201,7 @@ impl Ctx {
                 .expect("invariant: hexadecimal digits are a valid field value"),
             head: Head::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            ends: None,
             trusted: false,
             route: None,
             upstream: None,

@@ -15,12 +15,12 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Attempt, Ctx};
 use super::encode::asks;
 use super::lookup::{self, status};
-use super::{again, answer, beside, calls, key, line, over_h2, split, sticky};
+use super::{again, announce, answer, beside, calls, key, line, over_h2, split, sticky};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
 use crate::upstream::classify;
-use crate::upstream::connect::Connect;
+use crate::upstream::connect::{Connect, Greeting, Way};
 use crate::upstream::headers::{Added, Told, are_end_to_end, to_node};
 use crate::upstream::patience::Patience;
 use crate::upstream::peer::bound_by;
@@ -151,8 +151,10 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
     let mut peer = Box::new(to.peer.clone());
     let kept = to.kept.clone();
     if let Some(home) = over_h2 {
+        let to = (to.addr, to.greeting.clone());
         // Boxed: who speaks HTTP/1.1 does not carry the room for it.
-        Box::pin(over_h2::prepare(session, ctx, &mut peer, &home)).await;
+        Box::pin(over_h2::prepare(session, ctx, &mut peer, &home, to)).await;
+        return Ok(peer);
     }
     if let Some(deadline) = ctx.deadline {
         bound_by(&mut peer, deadline.saturating_duration_since(now));
@@ -174,11 +176,15 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
     }
     let added = Added::default();
     ctx.added = Some(added.clone());
-    if ctx.opens.is_some() {
-        return Ok(peer);
-    }
     let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
-    let connect = Connect::new(old, kept, added, full, little, patience, hedge);
+    let way = match old {
+        Some(stream) => Way::Kept(stream),
+        None => Way::New(Greeting {
+            prelude: announce::prelude(ctx),
+            ..to.greeting.clone()
+        }),
+    };
+    let connect = Connect::new(way, kept, added, full, little, patience, hedge);
     options.custom_l4 = Some(Arc::new(connect));
     Ok(peer)
 }
@@ -327,7 +333,7 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
         added,
     )?;
     match ctx.opens {
-        Some(_) => over_h2::dress(request, &added.take()),
+        Some(_) => over_h2::dress(request, &added.take(), member.greeting.tls.is_some()),
         None => Ok(()),
     }
 }

@@ -35,6 +35,7 @@ use crate::live::control::Control;
 
 mod accept;
 mod again;
+mod announce;
 mod answer;
 mod beside;
 mod calls;
@@ -165,6 +166,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
+        ctx.ends = announce::ends(session, ctx);
         forward::next_peer(session, ctx).await
     }
 
@@ -270,6 +272,7 @@ impl ProxyHttp for Gateway {
             lookup::status::add(head, ctx)?;
         }
         encode::live::answers(session, head, ctx)?;
+        over_h2::fits(head, ctx)?;
         reply::fit(session, head, ctx);
         Ok(())
     }

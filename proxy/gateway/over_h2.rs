@@ -4,18 +4,23 @@
 //! what one connection checks byte by byte is here checked field by field, behind what the `h2` crate has checked. Never
 //! lets through what could not be written as HTTP/1.1.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
 
 use super::ctx::Ctx;
+use crate::base::reason::{End, Refusal};
+use crate::upstream::connect::Greeting;
 use crate::upstream::h2::{Connect, Connections, Opens};
+use crate::upstream::headers::{Added, are_end_to_end};
+use crate::upstream::peer::bound_by;
 
 /// A body that is longer, or of which nobody knows how long it is, may take its time.
 const SHORT_BODY: u64 = 64 * 1024;
@@ -54,6 +59,7 @@ pub async fn prepare(
     ctx: &mut Ctx,
     peer: &mut HttpPeer,
     home: &Arc<Connections>,
+    (addr, greeting): (SocketAddr, Greeting),
 ) {
     let most = peer.options.total_connection_timeout;
     home.settled(most.unwrap_or(Duration::MAX)).await;
@@ -68,9 +74,16 @@ pub async fn prepare(
         let patience = ctx.snapshot.config.timeouts.body.map(|body| body * 3 / 4);
         options.write_timeout = options.write_timeout.into_iter().chain(patience).min();
     }
+    if are_end_to_end(&session.req_header().headers) {
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    }
     let opens = Arc::new(Opens::new(home.clone()));
-    options.custom_l4 = Some(Arc::new(Connect(opens.clone())));
+    options.custom_l4 = Some(Arc::new(Connect::new(opens.clone(), addr, greeting)));
     ctx.opens = Some(opens);
+    ctx.added = Some(Added::default());
+    if let Some(deadline) = ctx.deadline {
+        bound_by(peer, deadline.saturating_duration_since(Instant::now()));
+    }
 }
 
 fn has_long_body(session: &mut Session) -> bool {
@@ -103,11 +116,12 @@ pub async fn connected(session: &mut Session, ctx: &mut Ctx, reused: bool) -> Re
     Ok(())
 }
 
-/// Puts the lines that a connection of HTTP/1.1 would add among the fields, and takes out what ends here.
+/// Puts the lines that a connection of HTTP/1.1 would add among the fields, and takes out what ends here. `tls`: the node
+/// is to know that it is asked over TLS.
 ///
 /// # Errors
 /// When a field cannot be set, which does not happen.
-pub fn dress(request: &mut RequestHeader, lines: &[u8]) -> Result<()> {
+pub fn dress(request: &mut RequestHeader, lines: &[u8], tls: bool) -> Result<()> {
     for name in &OF_THE_CLIENT {
         request.remove_header(name);
     }
@@ -123,7 +137,19 @@ pub fn dress(request: &mut RequestHeader, lines: &[u8]) -> Result<()> {
             request.append_header(name, value)?;
         }
     }
+    if tls && let Some(target) = target(request) {
+        request.remove_header(&header::HOST);
+        request.set_uri(target);
+    }
     Ok(())
+}
+
+/// The whole target of a request (RFC 9113 §8.3.1). pingora, which knows of no TLS, would say `http`.
+fn target(request: &RequestHeader) -> Option<Uri> {
+    let host = request.headers.get(header::HOST)?;
+    let path = request.uri.path_and_query()?.clone();
+    let target = Uri::builder().scheme("https").authority(host.as_bytes());
+    target.path_and_query(path).build().ok()
 }
 
 /// Looks at the head of an answer: what the `h2` crate takes and HTTP/1.1 does not know.
@@ -151,6 +177,22 @@ pub fn piece(bytes: usize, ctx: &Ctx) -> Result<()> {
     }
 }
 
+/// Whether an answer can be handed on to its client. pingora writes one of unknown length in chunks, which HTTP/1.0 does
+/// not know: refused is better than garbled.
+///
+/// # Errors
+/// When it cannot.
+pub fn fits(head: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    let is_old = ctx.head.version == Version::HTTP_10 && ctx.fetch.is_none();
+    let is_open = !ctx.bodiless && !head.headers.contains_key(header::CONTENT_LENGTH);
+    if !is_old || !is_open || ctx.opens.is_none() {
+        return Ok(());
+    }
+    ctx.end = Some(End::Refused(Refusal::Version));
+    let why = "an answer of unknown length for a client of HTTP/1.0";
+    Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_down())
+}
+
 /// Takes from trailers what none may be.
 pub fn trailers(trailers: &mut HeaderMap) {
     for name in &NO_TRAILERS {
@@ -173,7 +215,12 @@ mod tests {
             request.insert_header(name, value).unwrap();
         }
         request.insert_header("TE", "trailers").unwrap();
-        dress(&mut request, b"X-Real-IP: ::1\r\nVia: 1.1 a, 1.1 b\r\n").unwrap();
+        dress(
+            &mut request,
+            b"X-Real-IP: ::1\r\nVia: 1.1 a, 1.1 b\r\n",
+            false,
+        )
+        .unwrap();
         let mut fields: Vec<_> = request
             .headers
             .iter()

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::doors::Doors;
+use super::greetings;
 use super::overlay::Overlay;
 use super::shared::Shared;
 use super::snapshot::{Compressing, Express, Member, Snapshot, Upstream};
@@ -84,6 +85,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         rules: rules(config),
         routes: Table::new(&config.routes),
         selecting: selecting(config),
+        announces: (config.upstreams.iter()).any(|u| u.proxy_protocol.is_some()),
         caches: config.routes.iter().any(|r| r.cache.is_some()),
         express: (config.routes.iter())
             .map(|route| express(route, parts.express))
@@ -172,6 +174,12 @@ fn upstream(
         .previous
         .and_then(|p| p.upstreams.iter().find(|u| u.name == name));
     let mut known = known_nodes(&name, previous, parts.leaving);
+    let speaker = greetings::speaker(config, previous);
+    // What a node was told of one client must not be said by another.
+    let limit = match config.proxy_protocol {
+        None => config.timeouts.idle,
+        Some(_) => Duration::ZERO,
+    };
     let mut unresolved = Vec::new();
     let (mut candidates, mut members) = (Vec::new(), Vec::new());
     for (entry, node) in config.nodes.iter().enumerate() {
@@ -197,21 +205,27 @@ fn upstream(
                 tier: if node.backup { BACKUP } else { node.priority },
                 ..Candidate::new(shared, counts, xxh3_64(id.as_bytes()))
             };
-            let before = before(previous, &candidate.node, (addr, intent));
-            let idle = config.timeouts.idle;
-            let kept = before
-                .filter(|m| m.kept.limit() == idle)
+            let before = before(previous, &candidate.node);
+            let greeting = greetings::greeting(speaker.as_ref(), (node, addr), before);
+            let before = before.map(|(_, member)| member);
+            // Connections are of use to a node that begins as before, has not moved, and takes requests in both generations.
+            let same = before
+                .filter(|member| greetings::is_same(&member.greeting, &greeting))
+                .filter(|m| (m.addr, m.intent) == (addr, intent) && intent == Intent::Up);
+            let kept = same
+                .filter(|m| m.kept.limit() == limit)
                 .map(|m| m.kept.clone());
-            let h2 = config.h2.map(|rules| h2(before, rules, idle));
+            let h2 = config.h2.map(|rules| h2(same, rules, limit));
             let mut peer = peer(addr, &config.timeouts);
             if let Some(connections) = &h2 {
-                connections.speaks(&mut peer);
+                connections.speaks(&mut peer, greeting.tls.is_some());
             }
             candidates.push(candidate);
             members.push(Member {
                 addr,
+                greeting,
                 peer,
-                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(idle, now))),
+                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(limit, now))),
                 h2,
                 host: host_value(addr),
                 metrics: metrics.node(&name, &id),
@@ -229,6 +243,7 @@ fn upstream(
         Sticky::new(sticky, &name, &candidates, previous, own_key, metrics)
     });
     Upstream {
+        speaker,
         sticky,
         pool: Pool::new(
             How {
@@ -260,18 +275,15 @@ fn falls_back(upstream: &checked::Upstream, config: &Config) -> bool {
     falling.any(|split| config.upstreams[split.reads].name == upstream.name)
 }
 
-/// `node` in the generation before, where its connections are still of use: it has not moved, and it takes requests in
-/// both generations.
+/// What `node` was in the generation before.
 fn before<'a>(
     previous: Option<&'a Upstream>,
     node: &Arc<Node>,
-    is: (SocketAddr, Intent),
-) -> Option<&'a Member> {
+) -> Option<(&'a Upstream, &'a Member)> {
     let previous = previous?;
     let mut before = previous.pool.candidates().iter().zip(&previous.members);
     let (_, member) = before.find(|(candidate, _)| Arc::ptr_eq(&candidate.node, node))?;
-    let same = (member.addr, member.intent) == is && is.1 == Intent::Up;
-    same.then_some(member)
+    Some((previous, member))
 }
 
 /// The connections of HTTP/2 to a node: those that it had, where they are as `rules` want them.

@@ -8,6 +8,8 @@ pub mod clock;
 pub mod control;
 /// Who may come in, and how often.
 pub mod doors;
+/// How connections to nodes begin.
+mod greetings;
 /// The one place where the generation in use is held.
 pub mod hold;
 /// Running, stopping, stopped.

@@ -4,8 +4,11 @@
 //! much may wait in it, and that many requests that come at once do not each open their own. A connection belongs to one
 //! state of its node: what is drained, moved or changed gets no more requests over old connections. How long
 //! connecting may take is the peer's limit, which pingora holds around this. Never tries twice.
+//!
+//! pingora uses a connection again only where it has a descriptor that can be asked for its peer. What is inside of TLS
+//! has none, so a pair of local sockets stands between: that costs such connections one more copy.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,10 +21,13 @@ use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::connect;
+use super::connect::{self, Greeting};
+use super::stream::NodeStream;
 use crate::config::checked::H2;
 
 /// What one answer may have on its way before its client has taken it. Each stream has its share of the connection: a
@@ -30,6 +36,11 @@ const WINDOW: u32 = 256 * 1024;
 /// From one ping to the next: a node that is gone without a word is noticed within this and the five seconds that
 /// pingora waits for the echo.
 const PING: Duration = Duration::from_secs(15);
+
+/// Bytes of a TLS record, at most.
+const RECORD: usize = 16 * 1024;
+/// How long a node may take to take the end of a connection.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 static KEYS: AtomicU64 = AtomicU64::new(1);
 
@@ -70,9 +81,13 @@ impl Connections {
         (self.rules, self.idle) == (rules, idle)
     }
 
-    /// Makes `peer` one that is spoken to in HTTP/2.
-    pub fn speaks(&self, peer: &mut HttpPeer) {
+    /// Makes `peer` one that is spoken to in HTTP/2, with TLS below or not.
+    pub fn speaks(&self, peer: &mut HttpPeer, tls: bool) {
         peer.group_key = self.key;
+        if tls {
+            // pingora asks the descriptor of a connection whether it still goes there. The one it has then is ours.
+            peer._address = PeerAddr::Inet(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        }
         let (options, streams) = (&mut peer.options, self.rules.streams);
         options.set_http_version(2, 2);
         options.max_h2_streams = streams as usize;
@@ -175,24 +190,64 @@ impl Drop for Opens {
 
 /// Opens the connection of an attempt for which pingora has no stream.
 #[derive(Debug)]
-pub struct Connect(pub Arc<Opens>);
+pub struct Connect {
+    opens: Arc<Opens>,
+    addr: SocketAddr,
+    greeting: Greeting,
+}
+
+impl Connect {
+    /// To `addr`, where a connection begins with this `greeting`.
+    pub fn new(opens: Arc<Opens>, addr: SocketAddr, greeting: Greeting) -> Self {
+        Connect {
+            opens,
+            addr,
+            greeting,
+        }
+    }
+}
 
 #[async_trait]
 impl L4Connect for Connect {
-    async fn connect(&self, addr: &PeerAddr) -> Result<Stream> {
-        self.0.begins();
-        match addr {
-            PeerAddr::Inet(addr) => open(*addr).await,
-            PeerAddr::Unix(_) => {
-                Error::e_explain(ErrorType::InternalError, "a node without an IP address")
+    /// A connection of a kind that pingora can use again: it tells them apart by their descriptors, and what is read
+    /// through anything of ours has none.
+    async fn connect(&self, _: &PeerAddr) -> Result<Stream> {
+        self.opens.begins();
+        match connect::open(self.addr, &self.greeting).await? {
+            NodeStream::Plain(socket) => Ok(socket.into()),
+            NodeStream::Tls(tls) => {
+                let pair = UnixStream::pair();
+                let (ours, theirs) = pair.map_err(|e| {
+                    Error::because(ErrorType::InternalError, "a pair of sockets for TLS", e)
+                })?;
+                tokio::spawn(passes_on(ours, tls));
+                Ok(theirs.into())
             }
         }
     }
 }
 
-/// A connection of the kind that pingora can use again: it tells them apart by their descriptors.
-async fn open(addr: SocketAddr) -> Result<Stream> {
-    Ok(connect::open(addr).await?.into())
+/// Passes on between a connection and who speaks HTTP/2 over it, until one of both ends it. Holds what fits into one
+/// record each way.
+async fn passes_on(near: UnixStream, far: impl AsyncRead + AsyncWrite) {
+    let (near_read, mut near_write) = near.into_split();
+    let (far_read, mut far_write) = tokio::io::split(far);
+    let (mut near_read, mut far_read) = (
+        BufReader::with_capacity(RECORD, near_read),
+        BufReader::with_capacity(RECORD, far_read),
+    );
+    let out = async {
+        let _ = tokio::io::copy_buf(&mut near_read, &mut far_write).await;
+        // The node is told, if it still listens.
+        let _ = timeout(FAREWELL, far_write.shutdown()).await;
+    };
+    let back = async {
+        let _ = tokio::io::copy_buf(&mut far_read, &mut near_write).await;
+    };
+    tokio::select! {
+        () = out => {}
+        () = back => {}
+    }
 }
 
 #[cfg(test)]
@@ -246,8 +301,8 @@ mod tests {
         let (one, other) = (home(), home());
         let peer = HttpPeer::new("127.0.0.1:80", false, String::new());
         let (mut of_one, mut of_other) = (peer.clone(), peer);
-        one.speaks(&mut of_one);
-        other.speaks(&mut of_other);
+        one.speaks(&mut of_one, false);
+        other.speaks(&mut of_other, false);
         assert_ne!(of_one.group_key, of_other.group_key);
         assert!(one.are(H2 { streams: 10 }, Duration::ZERO));
         assert!(!one.are(H2 { streams: 11 }, Duration::ZERO));

@@ -16,12 +16,12 @@ use std::task::{Context, Poll, ready};
 
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::headers::Added;
 use super::hedge::{self, Heard, Hedge, Second};
 use super::kept::Kept;
 use super::patience::Patience;
+use super::stream::NodeStream;
 use crate::wire::exchange::{Bad, Exchange};
 
 /// pingora takes an end of the request that it meets after a 101 for the end of the tunnel. So the head of a request
@@ -38,7 +38,7 @@ const READ: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct Line {
     /// Until it is handed back.
-    stream: Option<TcpStream>,
+    stream: Option<NodeStream>,
     /// Where it goes when all went well.
     home: Arc<Kept>,
     exchange: Exchange,
@@ -76,7 +76,7 @@ impl Line {
     /// `full` is set while the node takes nothing more; little is read at a time while `little` is. The answer must begin
     /// within `patience` after the last byte of the request.
     pub fn new(
-        stream: TcpStream,
+        stream: NodeStream,
         home: Arc<Kept>,
         added: Added,
         full: Option<Arc<AtomicBool>>,
@@ -103,6 +103,11 @@ impl Line {
             hedge,
             given_up: false,
         }
+    }
+
+    /// TLS has taken what has not left.
+    fn owes(&self) -> bool {
+        self.stream.as_ref().is_some_and(NodeStream::owes)
     }
 
     fn is_full(&self, full: bool) {
@@ -159,8 +164,16 @@ impl Line {
         }
         self.out.clear();
         self.gone = 0;
-        self.is_full(false);
-        Ok(())
+        // What TLS has taken is not gone yet.
+        let flushed = socket(&mut self.stream).poll_flush(cx);
+        self.is_full(flushed.is_pending());
+        match flushed {
+            Poll::Ready(Err(e)) => {
+                self.deaf = true;
+                Err(e)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends `buf` behind what waits, without a copy.
@@ -272,7 +285,7 @@ impl Line {
 }
 
 /// The socket, which is there until the line is dropped.
-fn socket(stream: &mut Option<TcpStream>) -> Pin<&mut TcpStream> {
+fn socket(stream: &mut Option<NodeStream>) -> Pin<&mut NodeStream> {
     let stream = stream.as_mut();
     Pin::new(stream.expect("invariant: only the drop takes the socket away"))
 }
@@ -397,7 +410,7 @@ impl AsyncWrite for Line {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let line = self.get_mut();
-        if line.head_waits > 0 || line.gone == line.out.len() {
+        if line.head_waits > 0 || (line.gone == line.out.len() && !line.owes()) {
             return Poll::Ready(Ok(()));
         }
         Poll::Ready(line.push(cx))
@@ -419,7 +432,7 @@ impl VirtualSocket for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let all_sent = self.gone == self.out.len() && !self.deaf;
+        let all_sent = self.gone == self.out.len() && !self.deaf && !self.owes();
         if all_sent
             && !self.shut
             && self.bad.is_none()

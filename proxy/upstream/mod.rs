@@ -20,3 +20,7 @@ pub mod patience;
 pub mod peer;
 /// One health probe.
 pub mod probe;
+/// A connection to a node, with TLS or without.
+pub mod stream;
+/// TLS to nodes.
+pub mod tls;

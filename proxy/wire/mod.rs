@@ -1,5 +1,7 @@
 //! HTTP/1 on the wire: bytes in, a verdict out. Pure.
 
+/// How a node is told whose connection comes to it.
+pub mod announce;
 /// Whether the head of a node's answer is one, and where the answer ends.
 pub mod answer;
 /// The form in which a request head is handed on.

@@ -37,8 +37,29 @@ impl Stranger {
     pub async fn nginx() -> Self {
         Stranger::start("nginx", |dir, addr, command| {
             let conf = dir.join("nginx.conf");
-            std::fs::write(&conf, nginx_conf(dir, addr)).expect("a writable folder");
+            std::fs::write(&conf, nginx_conf(dir, addr, "")).expect("a writable folder");
             command.arg("-c").arg(&conf).arg("-e").arg("stderr");
+        })
+        .await
+    }
+
+    /// The same, spoken to in HTTP/2 without TLS.
+    pub async fn nginx_h2() -> Self {
+        Stranger::start("nginx", |dir, addr, command| {
+            let conf = dir.join("nginx.conf");
+            std::fs::write(&conf, nginx_conf(dir, addr, " http2")).expect("a writable folder");
+            command.arg("-c").arg(&conf).arg("-e").arg("stderr");
+        })
+        .await
+    }
+
+    /// hypercorn with this ASGI app (`app` of the text), which speaks HTTP/2 where the client does.
+    pub async fn hypercorn(app: &str) -> Self {
+        Stranger::start("/usr/bin/python3", |dir, addr, command| {
+            std::fs::write(dir.join("story.py"), app).expect("a writable folder");
+            command
+                .args(["-m", "hypercorn", "--bind", &addr.to_string(), "story:app"])
+                .current_dir(dir);
         })
         .await
     }
@@ -95,7 +116,7 @@ pub async fn free_port() -> SocketAddr {
     listener.local_addr().expect("a bound socket")
 }
 
-fn nginx_conf(dir: &Path, addr: SocketAddr) -> String {
+fn nginx_conf(dir: &Path, addr: SocketAddr, speaks: &str) -> String {
     let d = dir.display();
     format!(
         "daemon off; master_process off; worker_processes 1; pid {d}/pid; error_log stderr warn;
@@ -104,7 +125,7 @@ fn nginx_conf(dir: &Path, addr: SocketAddr) -> String {
            access_log off; default_type text/plain; root {d}/files;
            client_body_temp_path {d}/body; proxy_temp_path {d}/proxy; fastcgi_temp_path {d}/fastcgi;
            uwsgi_temp_path {d}/uwsgi; scgi_temp_path {d}/scgi;
-           server {{ listen {addr}; client_max_body_size 8m; keepalive_requests 50; }}
+           server {{ listen {addr}{speaks}; client_max_body_size 8m; keepalive_requests 50; }}
          }}\n"
     )
 }

@@ -41,6 +41,15 @@ pub fn check(keys: &Upstream, retry: &Retry, at: &At, problems: &mut Problems) -
         }
         return None;
     }
+    let says = keys.proxy_protocol.as_deref();
+    if says.is_some_and(|word| !words::is_off(word)) {
+        let what =
+            "`proxy_protocol` and `h2` do not go together: one connection carries many clients";
+        let problem = Problem::error(at.key("proxy_protocol").key_place(), what);
+        problems.push(
+            problem.help("remove one of them; over HTTP/2 nodes learn of the client by X-Real-IP"),
+        );
+    }
     let of_retry = [
         ("hedge", retry.hedge.is_some()),
         ("try_timeout", retry.try_timeout.is_some()),
