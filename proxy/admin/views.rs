@@ -100,6 +100,8 @@ pub struct NodeView {
     pub max_conns: Option<u32>,
     /// Requests in flight on it.
     pub in_flight: usize,
+    /// Those of them that are tunnels, WebSockets.
+    pub tunnels: usize,
     /// Answers it gave.
     pub requests_total: u64,
     /// Attempts that failed on it.
@@ -258,6 +260,7 @@ fn member(upstream: &Upstream, at: usize, drain_ends: Duration, now: Instant) ->
         max_conns: candidate.most,
         agent_share: view.agent_share,
         in_flight,
+        tunnels: candidate.node.tunnels(),
         requests_total: member.metrics.requests_total(),
         errors_total: member.metrics.errors_total(),
         last_check: check(&view, now),
@@ -289,6 +292,7 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
         priority: 0,
         max_conns: None,
         in_flight: node.in_flight(),
+        tunnels: node.tunnels(),
         requests_total: metrics.as_ref().map_or(0, |m| m.requests_total()),
         errors_total: metrics.as_ref().map_or(0, |m| m.errors_total()),
         last_check: check(&view, now),

@@ -42,6 +42,8 @@ pub enum End {
     BreakerOpen,
     /// The node's drain was over before the request was.
     DrainTimeout,
+    /// Nothing passed through the tunnel for as long as it may be silent.
+    TunnelIdle,
     /// The whole-request limit passed.
     RequestTimeout,
     /// The process stopped before the request was done.
@@ -167,7 +169,7 @@ impl Refusal {
 
 impl End {
     /// Every value but the refusals, which [`Refusal::ALL`] has.
-    pub const TAKEN_IN: [End; 20] = [
+    pub const TAKEN_IN: [End; 21] = [
         End::Ok,
         End::ClientAbort,
         End::ClientTimeout,
@@ -185,6 +187,7 @@ impl End {
         End::QueueTimeout,
         End::BreakerOpen,
         End::DrainTimeout,
+        End::TunnelIdle,
         End::RequestTimeout,
         End::Stopped,
         End::Internal,
@@ -210,6 +213,7 @@ impl End {
             End::BreakerOpen => "breaker_open",
             End::NoNode => "no_node",
             End::DrainTimeout => "drain_timeout",
+            End::TunnelIdle => "tunnel_idle",
             End::RequestTimeout => "request_timeout",
             End::Stopped => "stopped",
             End::Internal => "internal",
@@ -237,7 +241,7 @@ impl End {
     /// The answer that belongs to this ending when nothing has been sent yet. `None`: nobody is there to read one.
     pub fn status(self) -> Option<StatusCode> {
         Some(match self {
-            End::Ok | End::ClientAbort => return None,
+            End::Ok | End::ClientAbort | End::TunnelIdle => return None,
             End::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             End::BadRequest => StatusCode::BAD_REQUEST,
             End::UpstreamTls

@@ -227,6 +227,8 @@ pub const NODE_TIMEOUTS: NodeTimeouts = NodeTimeouts {
     write: Some(Duration::from_secs(30)),
     // Below what app servers commonly keep (75 s), so that we close first and never write to a closed connection.
     idle: Duration::from_secs(60),
+    // Chats and tickers say something every minute or so; who was silent for an hour is mostly a phone that is gone.
+    tunnel: Some(Duration::from_secs(60 * 60)),
 };
 
 /// Below this share of healthy nodes, in hundredths, health is ignored: never, because a health check that knows of a

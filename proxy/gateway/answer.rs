@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 
 use super::calls;
@@ -98,7 +99,9 @@ async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Resu
         session.set_close_on_response_before_downstream_finish(false);
     }
     if body.is_empty() && session.is_http2() {
-        return session.write_response_header(Box::new(head), true).await;
+        // In one frame: what comes behind a head that ends nothing is no ending of a call.
+        let whole = vec![HttpTask::Header(Box::new(head), true)];
+        return session.write_response_tasks(whole).await.map(drop);
     }
     session.write_response_header(Box::new(head), false).await?;
     // Over HTTP/1 the session itself leaves a body out where a method has none.

@@ -23,6 +23,7 @@ use super::lookup::Cached;
 use super::lookup::fetch::Fetch;
 use super::split::Way;
 use super::sticky::Session;
+use super::tunnel;
 use crate::balance::node::InFlight;
 use crate::base::coding::Coding;
 use crate::base::reason::{End, Refusal};
@@ -154,6 +155,8 @@ pub struct Ctx {
     pub fetched: Option<Arc<Fetch>>,
     /// The fetch that it is.
     pub fetch: Option<Arc<Fetch>>,
+    /// What it asks for, where it wants another protocol than HTTP.
+    pub tunnel: Option<Box<tunnel::Asked>>,
     told: bool,
     in_flight: Option<RequestInFlight>,
 }
@@ -246,6 +249,7 @@ impl Ctx {
             keeps: None,
             fetched: None,
             fetch: None,
+            tunnel: None,
             told: false,
             in_flight: Some(in_flight),
         }
@@ -306,6 +310,9 @@ impl Ctx {
     pub fn tell(&mut self, end: End) {
         if !std::mem::replace(&mut self.told, true) {
             let now = Instant::now();
+            if let Some((from_client, to_client)) = tunnel::bytes(self) {
+                (self.bytes_in, self.bytes_out) = (from_client, to_client);
+            }
             self.end_attempt(now);
             finish::tell(self, end, now);
         }
@@ -316,6 +323,8 @@ impl Ctx {
         let cut = |a: &Attempt| a.in_flight.node().is_cut();
         if std::thread::panicking() {
             End::Internal
+        } else if let Some(why) = tunnel::closes(self) {
+            why
         } else if self.attempt.as_ref().is_some_and(cut) {
             End::DrainTimeout
         } else if self.is_overdue() {

@@ -15,7 +15,7 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Attempt, Ctx};
 use super::encode::asks;
 use super::lookup::{self, status};
-use super::{again, announce, answer, beside, calls, key, line, over_h2, split, sticky};
+use super::{again, announce, answer, beside, calls, key, line, over_h2, split, sticky, tunnel};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
@@ -118,6 +118,7 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
         Some(_) => (None, None),
         None => (beside::plan(ctx, member, now), again::patience(ctx)),
     };
+    let wanted = tunnel::asked(fields, ctx, now);
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,
@@ -156,11 +157,18 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
         Box::pin(over_h2::prepare(session, ctx, &mut peer, &home, to)).await;
         return Ok(peer);
     }
-    if let Some(deadline) = ctx.deadline {
-        bound_by(&mut peer, deadline.saturating_duration_since(now));
+    let left = ctx.deadline.map(|at| at.saturating_duration_since(now));
+    let write = peer.options.write_timeout;
+    if let Some(left) = left {
+        bound_by(&mut peer, left);
     }
     let fields = &session.req_header().headers;
     let options = &mut peer.options;
+    if wanted.is_some() {
+        // Once the node has agreed it may be silent, and no request's time is over: the line has the limit until then.
+        options.read_timeout = None;
+        options.write_timeout = write;
+    }
     if old.is_some() {
         options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
     } else {
@@ -185,7 +193,7 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
         }),
     };
     let connect = Connect::new(way, kept, added, full, little, patience, hedge);
-    options.custom_l4 = Some(Arc::new(connect));
+    options.custom_l4 = Some(Arc::new(connect.with_tunnel(wanted)));
     Ok(peer)
 }
 

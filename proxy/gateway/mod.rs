@@ -65,6 +65,7 @@ pub mod rehearsal;
 mod reply;
 mod split;
 mod sticky;
+mod tunnel;
 mod turn;
 mod waiting;
 

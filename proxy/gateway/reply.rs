@@ -12,7 +12,7 @@ use pingora::proxy::{FailToProxy, Session};
 use super::conn::Conn;
 use super::ctx::Ctx;
 use super::lookup::{self, status};
-use super::{answer, calls, encode};
+use super::{answer, calls, encode, tunnel};
 use crate::base::coding::Coding;
 use crate::base::reason::End;
 use crate::upstream::classify;
@@ -169,6 +169,7 @@ pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
         Some(error) => ending(error, ctx),
         None => ctx.end.unwrap_or(End::Ok),
     };
+    let end = tunnel::closes(ctx).unwrap_or(end);
     if let Some(conn) = ctx.conn.as_ref().filter(|_| error.is_none()) {
         conn.is_to_be_reset(false);
     }

@@ -28,3 +28,5 @@ pub mod snapshot;
 pub mod source;
 /// Sessions that stay on their node.
 pub mod sticky;
+/// Every tunnel that stands.
+pub mod tunnels;

@@ -11,6 +11,7 @@ use pingora::protocols::http::v2::client::PING_TIMEDOUT;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::tls;
+use super::tunnel::Silent;
 use crate::base::reason::End;
 use crate::config::checked::Retry;
 
@@ -45,7 +46,8 @@ fn node_failure(error: &Error) -> End {
     if is_no_answer(error) {
         return End::UpstreamInvalid;
     }
-    if *error.etype() == ErrorType::ReadError && try_timed_out(error) {
+    let late = try_timed_out(error) || was_silent(error);
+    if *error.etype() == ErrorType::ReadError && late {
         return End::UpstreamTimeout;
     }
     if *error.etype() != ErrorType::ReadTimedout
@@ -179,7 +181,14 @@ pub fn asks_for_another(failure: End, try_timed_out: bool, rules: &Retry) -> boo
 /// Whether `line` gave up waiting for the beginning of the answer.
 pub fn try_timed_out(error: &Error) -> bool {
     let io = error.root_cause().downcast_ref::<io::Error>();
-    io.is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
+    io.is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) && !was_silent(error)
+}
+
+/// Whether the node of a request for a tunnel took longer than a node may: nobody looked for another one.
+fn was_silent(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<io::Error>();
+    io.and_then(io::Error::get_ref)
+        .is_some_and(|inner| inner.is::<Silent>())
 }
 
 /// The longest pause that is believed, in seconds.

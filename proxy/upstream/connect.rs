@@ -34,6 +34,7 @@ pub enum Way {
     /// It is opened, and begins so.
     New(Greeting),
 }
+use super::tunnel::Tunnel;
 
 /// The connection of one attempt.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub struct Connect {
     patience: Mutex<Option<Patience>>,
     /// Who is asked beside the node.
     hedge: Mutex<Option<Hedge>>,
+    /// What the request asks for, where it wants another protocol.
+    tunnel: Option<Arc<Tunnel>>,
 }
 
 impl Connect {
@@ -72,7 +75,14 @@ impl Connect {
             little,
             patience: Mutex::new(patience),
             hedge: Mutex::new(hedge),
+            tunnel: None,
         }
+    }
+
+    /// The same, for a request that asks for a tunnel.
+    pub fn with_tunnel(mut self, tunnel: Option<Arc<Tunnel>>) -> Self {
+        self.tunnel = tunnel;
+        self
     }
 }
 
@@ -93,7 +103,8 @@ impl L4Connect for Connect {
         let little = self.little.clone();
         let hedge = self.hedge.lock().take();
         let patience = self.patience.lock().take();
-        let line = Line::new(stream, home, added, full, little, patience, hedge);
+        let line = Line::new(stream, home, added, full, little, patience, hedge)
+            .with_tunnel(self.tunnel.clone());
         Ok(VirtualSocketStream::new(Box::new(line)).into())
     }
 }

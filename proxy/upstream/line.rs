@@ -22,6 +22,7 @@ use super::hedge::{self, Heard, Hedge, Second};
 use super::kept::Kept;
 use super::patience::Patience;
 use super::stream::NodeStream;
+use super::tunnel::{Carrier, Goes, Tunnel};
 use crate::wire::exchange::{Bad, Exchange};
 
 /// pingora takes an end of the request that it meets after a 101 for the end of the tunnel. So the head of a request
@@ -68,6 +69,8 @@ pub struct Line {
     hedge: Option<Hedge>,
     /// The node is not listened to any more, only the second.
     given_up: bool,
+    /// Of a request that asks for another protocol: who carries its bytes once the node has agreed.
+    carrier: Option<Box<Carrier>>,
 }
 
 impl Line {
@@ -102,12 +105,19 @@ impl Line {
             patience,
             hedge,
             given_up: false,
+            carrier: None,
         }
     }
 
     /// TLS has taken what has not left.
     fn owes(&self) -> bool {
         self.stream.as_ref().is_some_and(NodeStream::owes)
+    }
+
+    /// The same, for a request that asks for a tunnel.
+    pub fn with_tunnel(mut self, tunnel: Option<Arc<Tunnel>>) -> Self {
+        self.carrier = tunnel.map(|tunnel| Box::new(Carrier::new(tunnel)));
+        self
     }
 
     fn is_full(&self, full: bool) {
@@ -203,9 +213,31 @@ impl Line {
         }
     }
 
+    /// Sends what the client says in a tunnel.
+    fn pass_on(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let goes = match &mut self.carrier {
+            Some(carrier) => carrier.takes(buf, &mut self.out),
+            None => Goes::Through(buf.len()),
+        };
+        let Goes::Through(most) = goes else {
+            let _ = self.push(cx);
+            return Poll::Ready(Ok(buf.len()));
+        };
+        self.head_waits = 0;
+        let written = self.write_through(cx, &buf[..most]);
+        self.is_full(written.is_pending());
+        if let (Some(carrier), Poll::Ready(Ok(n))) = (&mut self.carrier, &written) {
+            carrier.sends(&buf[..*n]);
+        }
+        written
+    }
+
     /// `bytes` came from the node. So many of them may pass; what waits behind them is held.
     fn admit(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let passed = self.exchange.gets(bytes).map_err(|bad| self.refuse(bad))?;
+        if let Some(carrier) = &mut self.carrier {
+            carrier.gets(&bytes[passed.bytes - passed.of_tunnel..passed.bytes]);
+        }
         if passed.waits {
             self.held.extend_from_slice(&bytes[passed.bytes..]);
         }
@@ -242,6 +274,9 @@ impl Line {
             };
             if !passed.waits {
                 self.held.truncate(passed.bytes);
+            }
+            if let Some(carrier) = &mut self.carrier {
+                carrier.gets(&self.held[passed.bytes - passed.of_tunnel..passed.bytes]);
             }
             self.checked = passed.bytes;
         }
@@ -290,13 +325,10 @@ fn socket(stream: &mut Option<NodeStream>) -> Pin<&mut NodeStream> {
     Pin::new(stream.expect("invariant: only the drop takes the socket away"))
 }
 
-impl AsyncRead for Line {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
+impl Line {
+    /// Reads what of the answer may pass.
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let line = self;
         if line.head_waits > 0 {
             // The body, if it is here already, is written before this is asked again.
             line.head_waits -= 1;
@@ -306,14 +338,19 @@ impl AsyncRead for Line {
         if let Some(bad) = line.bad {
             return Poll::Ready(Err(line.refuse(bad)));
         }
+        if let Some(carrier) = &mut line.carrier {
+            carrier.says_good_bye(&mut line.out);
+        }
         // A node that takes nothing any more may have answered before.
         let _ = line.push(cx);
         if line.checked > 0 {
             line.hand_out(buf);
             return Poll::Ready(Ok(()));
         }
-        if line.exchange.is_tunnel() {
-            return socket(&mut line.stream).poll_read(cx, buf);
+        if line.exchange.is_tunnel()
+            && let Some(carrier) = &mut line.carrier
+        {
+            return carrier.poll_read(socket(&mut line.stream).get_mut(), cx, buf);
         }
         if line.exchange.is_answered() || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
@@ -362,6 +399,21 @@ impl AsyncRead for Line {
     }
 }
 
+impl AsyncRead for Line {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        let read = line.read(cx, buf);
+        match &mut line.carrier {
+            Some(carrier) if !line.exchange.is_tunnel() => carrier.awaits(read, cx),
+            _ => read,
+        }
+    }
+}
+
 impl AsyncWrite for Line {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -396,7 +448,10 @@ impl AsyncWrite for Line {
         } else {
             waiting == 0 && buf.len() >= LARGE
         };
-        if alone || line.exchange.is_tunnel() || waiting + buf.len() > TOGETHER {
+        if line.exchange.is_tunnel() {
+            return line.pass_on(cx, buf);
+        }
+        if alone || waiting + buf.len() > TOGETHER {
             line.head_waits = 0;
             let written = line.write_through(cx, buf);
             line.is_full(written.is_pending());

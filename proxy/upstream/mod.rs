@@ -24,3 +24,5 @@ pub mod probe;
 pub mod stream;
 /// TLS to nodes.
 pub mod tls;
+/// A connection that became a tunnel.
+pub mod tunnel;

@@ -163,7 +163,6 @@ mod tests {
             "123456789S",
             "1s",
             "1 S",
-            "1é",
         ] {
             assert_eq!(read(odd), None, "{odd}");
         }

@@ -22,3 +22,5 @@ pub mod parsed;
 pub mod prelude;
 /// What a request of HTTP/2 may say.
 pub mod pseudo;
+/// Where the frames of a WebSocket begin and end.
+pub mod websocket;

@@ -153,7 +153,7 @@ async fn a_client_that_does_not_read_holds_nobody_up() {
 
 #[tokio::test]
 async fn trailers_reach_a_client_of_http_2_and_end_the_answer_of_one_of_http_1() {
-    let (app, tide) = one_node("", "", ", compress: { min_size: 1 }").await;
+    let (app, tide) = one_node("", "", ", compress: { min_size: 1B }").await;
     app.does(async |exchange| {
         let trailers = [("x-sum", "42"), ("content-length", "7")];
         let trailers = trailers.map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()));
@@ -185,7 +185,7 @@ async fn what_is_fetched_over_http_2_is_stored_and_compressed() {
     let (app, tide) = one_node(
         "cache: {}\n",
         "",
-        ", cache: true, compress: { min_size: 1 }",
+        ", cache: true, compress: { min_size: 1B }",
     )
     .await;
     app.does(async |exchange| {
@@ -217,7 +217,7 @@ async fn a_drained_node_gets_nothing_more_over_its_old_connection() {
         check(one.open() == 0, one.open())
     })
     .await;
-    tide.verb("web/one", "ready").await;
+    tide.verb("web/one", "undrain").await;
     for _ in 0..4 {
         assert_eq!(tide.get("/").await.status, 200);
     }

@@ -146,6 +146,8 @@ pub struct NodeTimeouts {
     pub write: Option<Duration>,
     /// How long an unused connection to a node is kept; `0s` keeps none.
     pub idle: Duration,
+    /// How long a tunnel, a WebSocket, may be silent, both ways.
+    pub tunnel: Option<Duration>,
 }
 
 /// One entry of `nodes:`.

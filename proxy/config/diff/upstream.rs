@@ -82,6 +82,7 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
             ("read", limit(t.read)),
             ("write", limit(t.write)),
             ("idle", show_duration(t.idle)),
+            ("tunnel", limit(t.tunnel)),
         ]
     };
     for ((key, a), (_, b)) in limits(was).into_iter().zip(limits(is)) {

@@ -31,6 +31,7 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
         ("read", t.read),
         ("write", t.write),
         ("idle", Some(t.idle)),
+        ("tunnel", t.tunnel),
     ] {
         out.value(&below, key, &limit(value));
     }

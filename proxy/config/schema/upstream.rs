@@ -79,6 +79,8 @@ pub struct NodeTimeouts {
     pub write: Option<String>,
     /// How long an unused connection is kept.
     pub idle: Option<String>,
+    /// How long a tunnel may be silent.
+    pub tunnel: Option<String>,
 }
 
 /// `drain:` of an upstream.
@@ -140,6 +142,7 @@ const NODE_TIMEOUTS: Shape = Shape::Map(&[
     Key::new("read", Shape::Word, "read: 30s"),
     Key::new("write", Shape::Word, "write: 30s"),
     Key::new("idle", Shape::Word, "idle: 60s"),
+    Key::new("tunnel", Shape::Word, "tunnel: 1h"),
 ]);
 
 /// The keys of [`Drain`].

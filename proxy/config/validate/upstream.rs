@@ -151,6 +151,7 @@ fn timeouts(keys: Option<&TimeoutKeys>, at: &At, problems: &mut Problems) -> Nod
         connect: limit("connect", &keys.connect, default.connect),
         read: limit("read", &keys.read, default.read),
         write: limit("write", &keys.write, default.write),
+        tunnel: limit("tunnel", &keys.tunnel, default.tunnel),
         // Not a limit: 0s keeps no connection, which costs speed but holds nothing.
         idle: words::duration(
             keys.idle.as_deref(),

@@ -25,6 +25,7 @@ use crate::live::lifecycle::Lifecycle;
 use crate::live::overlay::Overlay;
 use crate::live::recompress::Recompress;
 use crate::live::source::Source;
+use crate::live::tunnels::Tunnels;
 use crate::telemetry::audit::{self, Audit};
 use crate::telemetry::events::{Events, KEPT as KEPT_EVENTS};
 use crate::telemetry::flood::Flood;
@@ -86,6 +87,8 @@ pub struct Control {
     pub tap: Arc<Tap>,
     /// What is stored, whatever the generation.
     pub cache: Arc<Store>,
+    /// Every tunnel that stands.
+    pub tunnels: Arc<Tunnels>,
     /// What of it waits to be compressed better.
     pub recompress: Recompress,
     /// What of it is asked for most.
@@ -199,6 +202,7 @@ impl Control {
             slow: SlowRing::new(slow::KEPT),
             tap: Arc::default(),
             cache,
+            tunnels: Arc::default(),
             recompress,
             top: TopUrls::default(),
             lately: Lately::default(),
