@@ -138,9 +138,16 @@ pub enum Again {
     AsItSaysItself,
 }
 
+/// What pingora (whose release is pinned) says of a stream that could not even be begun: its connection was leaving.
+const SENDING: &str = "while sending request";
+
 /// Whether the node did nothing about a request, by its own word: it refused the stream, or closed its connection and said
 /// that this was not among the last it has seen (RFC 9113 §8.7, §6.8).
 pub fn is_untouched(error: &Error) -> bool {
+    let context = error.context.as_ref().map(|words| words.as_str());
+    if *error.etype() == ErrorType::H2Error && context == Some(SENDING) {
+        return true; // the head never left
+    }
     h2_error(error).is_some_and(|e| {
         let refused = e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM);
         // The `h2` crate tells only those that are beyond the last of it.
@@ -161,10 +168,10 @@ fn h2_failure(error: &Error) -> Option<End> {
         return Some(End::UpstreamTimeout);
     }
     let e = h2_error(error)?;
-    Some(match e.is_remote() || e.is_io() {
-        true => End::UpstreamReset,
+    Some(match e.is_library() {
         // What came is no HTTP/2, or not what its head says.
-        false => End::UpstreamInvalid,
+        true => End::UpstreamInvalid,
+        false => End::UpstreamReset,
     })
 }
 
@@ -256,6 +263,19 @@ mod tests {
         assert_eq!(read(io::ErrorKind::InvalidData), End::UpstreamInvalid);
         assert_eq!(read(io::ErrorKind::ConnectionReset), End::UpstreamReset);
         assert_eq!(read(io::ErrorKind::UnexpectedEof), End::UpstreamReset);
+    }
+
+    #[test]
+    fn what_could_not_be_begun_was_seen_by_nobody() {
+        let of = |context: &'static str| {
+            let cause = h2::Error::from(h2::Reason::PROTOCOL_ERROR);
+            Error::because(ErrorType::H2Error, context, cause).into_up()
+        };
+        assert!(is_untouched(&of(SENDING)));
+        assert!(!is_untouched(&of("while reading h2 header")));
+        assert_eq!(upstream(ErrorType::InvalidH2), End::UpstreamInvalid);
+        let pings = Error::new_up(PING_TIMEDOUT);
+        assert_eq!(ending(&pings), End::UpstreamTimeout);
     }
 
     #[test]

@@ -198,7 +198,8 @@ async fn what_is_fetched_over_http_2_is_stored_and_compressed() {
         let answer = tide.get("/page").await;
         assert_eq!((answer.status, answer.body.len()), (200, 5_000));
     }
-    assert_eq!(app.requests(), 1);
+    let lines = tide.tells(3).await;
+    assert_eq!(app.requests(), 1, "{lines:?}");
 }
 
 #[tokio::test]

@@ -103,7 +103,6 @@ struct State {
     connections: AtomicUsize,
     open: AtomicUsize,
     requests: AtomicUsize,
-    most_at_once: Mutex<Option<u32>>,
     seen: Mutex<Vec<Parts>>,
     raw: Mutex<Option<(usize, Vec<u8>)>>,
     script: Mutex<Arc<Script>>,
@@ -125,7 +124,6 @@ impl H2Origin {
                 connections: AtomicUsize::new(0),
                 open: AtomicUsize::new(0),
                 requests: AtomicUsize::new(0),
-                most_at_once: Mutex::default(),
                 seen: Mutex::default(),
                 raw: Mutex::default(),
                 script: Mutex::new(script),
@@ -151,11 +149,6 @@ impl H2Origin {
     /// Its next `connections` connections answer the first request with these frames and close.
     pub fn answers_in_bytes(&self, connections: usize, frames: Vec<u8>) {
         *self.state.raw.lock().unwrap() = Some((connections, frames));
-    }
-
-    /// Connections from now on carry so many requests at a time.
-    pub fn takes_at_once(&self, streams: u32) {
-        *self.state.most_at_once.lock().unwrap() = Some(streams);
     }
 
     /// Where it listens.
@@ -207,11 +200,7 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
 }
 
 async fn in_order(stream: TcpStream, connection: usize, state: &Arc<State>) {
-    let mut builder = h2::server::Builder::new();
-    if let Some(most) = *state.most_at_once.lock().unwrap() {
-        builder.max_concurrent_streams(most);
-    }
-    let Ok(mut server) = builder.handshake::<_, Bytes>(stream).await else {
+    let Ok(mut server) = h2::server::handshake(stream).await else {
         return;
     };
     let leaves = Arc::new(Notify::new());
