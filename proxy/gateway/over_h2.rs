@@ -22,6 +22,8 @@ use crate::upstream::h2::{Connect, Connections, Opens};
 use crate::upstream::headers::{Added, are_end_to_end};
 use crate::upstream::peer::bound_by;
 
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+
 /// A body that is longer, or of which nobody knows how long it is, may take its time.
 const SHORT_BODY: u64 = 64 * 1024;
 /// Where a body takes its time, the beginning of the answer may take so many times as long: that limit begins with the
@@ -152,17 +154,22 @@ fn target(request: &RequestHeader) -> Option<Uri> {
     target.path_and_query(path).build().ok()
 }
 
-/// Looks at the head of an answer: what the `h2` crate takes and HTTP/1.1 does not know.
+/// Looks at the head of an answer: what the `h2` crate takes and HTTP/1.1 does not know. It goes on with a framing of
+/// HTTP/1.1.
 ///
 /// # Errors
 /// When it is no answer.
-pub fn check(answer: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+pub fn check(answer: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     let status = answer.status.as_u16();
     if !(200..600).contains(&status) {
         return no_answer("a status that HTTP does not know");
     }
     let none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status);
     ctx.bodiless = none || ctx.head.method == Method::HEAD;
+    if !ctx.bodiless && !answer.headers.contains_key(header::CONTENT_LENGTH) {
+        // A stream has an end of its own: whoever asks whether the body can be told to be whole is told yes.
+        answer.insert_header(header::TRANSFER_ENCODING, CHUNKED)?;
+    }
     Ok(())
 }
 
