@@ -84,6 +84,7 @@ fn hit(path: &str) -> Finished<'_> {
         cache: Some(Outcome::Hit),
         cache_reason: Some(Why::Fresh),
         encoding: Some(Coding::Brotli),
+        grpc_status: None,
         dry_run: None,
         end: End::Ok,
     }

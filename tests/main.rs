@@ -34,6 +34,8 @@ mod fields;
 mod floors;
 mod front;
 mod fuzz;
+mod grpc;
+mod h2_nodes;
 mod h2c;
 mod half_close;
 mod health;

@@ -40,7 +40,7 @@ pub use sticky::{
 };
 pub use tls::{Alpn, Certificate, ClientAuth, ListenTls, TlsVersion, UnknownNames};
 pub use upstream::{
-    Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
+    Balance, H2, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
 
 /// A whole checked configuration.

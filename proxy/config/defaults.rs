@@ -312,6 +312,8 @@ pub fn retry() -> Retry {
             // As slow again, and twice as loaded; `try_timeout` is for who wants it.
             timeout: false,
             statuses: vec![502, 503, 504],
+            // Whether a call may run twice is known to who wrote the service.
+            grpc_unavailable: false,
         },
         // A fault of all nodes costs a fifth more, not twice as much.
         budget: 20,
@@ -323,6 +325,10 @@ pub fn retry() -> Retry {
         hedge: None,
     }
 }
+
+/// Requests that one HTTP/2 connection to a node carries at a time: what servers commonly allow, and few enough that
+/// they do not wait for one socket.
+pub const H2_STREAMS: u32 = 100;
 
 /// Where requests wait while every node is full: a moment of it is better than an error, a long line is not.
 pub const QUEUE: Queue = Queue {

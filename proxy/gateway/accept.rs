@@ -14,7 +14,7 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Ctx, Head};
 use super::lookup::purge;
 use super::sticky::came_by_tls;
-use super::{answer, challenge, door, h2};
+use super::{answer, calls, challenge, door, h2};
 use crate::base::fields::Fields;
 use crate::base::path;
 use crate::base::reason::{End, Refusal};
@@ -76,6 +76,7 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     if ctx.trusted {
         ctx.client = client(conn.peer, &request.headers, trusted);
     }
+    calls::arrives(request, ctx);
     Ok(())
 }
 
@@ -104,12 +105,14 @@ pub fn takes(bytes: usize, is_last: bool, ctx: &mut Ctx) -> Result<()> {
         return Ok(());
     }
     let limits = &ctx.snapshot.config.limits;
-    if let Some(conn) = &ctx.conn
-        && conn.body_comes(bytes, is_last, limits.body_rate).is_err()
-    {
-        ctx.end = Some(End::ClientTimeout);
-        let why = Error::explain(ErrorType::ReadTimedout, "a body that comes too slowly");
-        return Err(why.into_down());
+    if let Some(conn) = &ctx.conn {
+        if ctx.call.is_some() {
+            conn.awaits_body(false); // who streams may be silent
+        } else if conn.body_comes(bytes, is_last, limits.body_rate).is_err() {
+            ctx.end = Some(End::ClientTimeout);
+            let why = Error::explain(ErrorType::ReadTimedout, "a body that comes too slowly");
+            return Err(why.into_down());
+        }
     }
     ctx.body_seen += bytes as u64;
     let most = limits.body;

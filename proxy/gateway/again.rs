@@ -9,23 +9,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use http::{HeaderName, header};
+use http::{HeaderName, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::ctx::{Attempt, Ctx};
-use super::{beside, forward, line, split};
+use super::{beside, calls, forward, line, split};
 use crate::balance::pool::Pool;
 use crate::base::backoff;
 use crate::base::reason::End;
 use crate::config::checked::{Retry, Upstream};
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
-use crate::upstream::classify::{self, Sent};
+use crate::upstream::classify::{self, Again, Sent};
 use crate::upstream::patience::{Others, Patience};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// So many old connections may have no stream for a request.
+const OLD_CONNECTIONS: u32 = 3;
 /// What pingora keeps of a body to send it again.
 const KEPT_OF_A_BODY: u64 = 64 * 1024;
 
@@ -152,6 +154,7 @@ pub fn is_affordable(ctx: &Ctx, now: Instant) -> bool {
 fn goes_on(
     session: &Session,
     ctx: &mut Ctx,
+    again: Again,
     wanted: impl Fn(&Retry) -> bool,
     now: Instant,
 ) -> bool {
@@ -163,7 +166,7 @@ fn goes_on(
     let way_out = !other && split::could_fall_back(ctx, now);
     let may = (other || way_out)
         && wanted(rules)
-        && sent(session, ctx).is_repeatable(rules)
+        && sent(session, ctx).may_go_again(again, rules)
         && session.response_written().is_none()
         && !ctx.is_overdue();
     let first_pause = rules.backoff;
@@ -184,11 +187,17 @@ pub fn answered(
     ctx: &mut Ctx,
     now: Instant,
 ) -> Option<Box<Error>> {
-    let upstream = rules(ctx)?;
+    rules(ctx)?;
     let status = answer.status;
-    let failed = classify::is_failure(status.as_u16(), &upstream.failure_statuses);
-    judge(ctx, failed, now);
-    if status.as_u16() < 400 {
+    let judged_by = calls::judged_by(answer, ctx);
+    let upstream = rules(ctx)?;
+    let fails = |status| classify::is_failure(status, &upstream.failure_statuses);
+    let failed = judged_by.is_some_and(fails);
+    if judged_by.is_some() {
+        judge(ctx, failed, now);
+    }
+    let unavailable = calls::is_unavailable(answer, ctx);
+    if status.as_u16() < 400 && !unavailable {
         return None;
     }
     let retry_after = answer.headers.get(header::RETRY_AFTER);
@@ -199,11 +208,22 @@ pub fn answered(
     if failed && let Some(member) = ctx.member() {
         member.metrics.failed(End::UpstreamStatus);
     }
-    let wanted = |rules: &Retry| rules.on.statuses.binary_search(&status.as_u16()).is_ok();
-    if !goes_on(session, ctx, wanted, now) {
+    let wanted = |rules: &Retry| match unavailable {
+        true => rules.on.grpc_unavailable,
+        false => rules.on.statuses.binary_search(&status.as_u16()).is_ok(),
+    };
+    let why = match unavailable {
+        true => Again::AsItSaysItself,
+        false => Again::IfItDoesNoHarm,
+    };
+    if !goes_on(session, ctx, why, wanted, now) {
         return None;
     }
     ctx.asks_another = true;
+    let status = match unavailable {
+        true => StatusCode::SERVICE_UNAVAILABLE,
+        false => status,
+    };
     ctx.kept_back = Some(status);
     let error = Error::explain(
         ErrorType::HTTPStatus(status.as_u16()),
@@ -235,13 +255,18 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
     let now = Instant::now();
     let why = classify::ending(&error);
     forward::note_failure(ctx, why);
-    let broke = matches!(why, End::UpstreamReset | End::UpstreamTls);
+    let untouched = classify::is_untouched(&error);
+    let broke = matches!(why, End::UpstreamReset | End::UpstreamTls) || untouched;
     let was_old = reused && !answered && broke;
     // The limit of the whole request is not the node's fault.
-    if classify::speaks_against_the_node(why, was_old) && !ctx.is_overdue() {
+    if classify::speaks_against_the_node(why, was_old || untouched) && !ctx.is_overdue() {
         judge(ctx, true, now);
     }
-    let again = !answered && may_go_on(session, ctx, why, &error, was_old, now);
+    let how = match untouched {
+        true => Again::Untouched,
+        false => Again::IfItDoesNoHarm,
+    };
+    let again = !answered && may_go_on(session, ctx, why, (&error, how), was_old, now);
     if again {
         ctx.stale = was_old.then_some(member);
     }
@@ -249,11 +274,22 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
     error
 }
 
+/// An old connection had no stream for the request of the attempt, which therefore was never sent: its node may well be
+/// fine. `false`: that has happened too often.
+pub fn is_left(ctx: &mut Ctx) -> bool {
+    let again = ctx.old_connections < OLD_CONNECTIONS;
+    ctx.old_connections += 1;
+    if again {
+        ctx.stale = ctx.attempt.as_ref().map(|attempt| attempt.member);
+    }
+    again
+}
+
 fn may_go_on(
     session: &Session,
     ctx: &mut Ctx,
     why: End,
-    error: &Error,
+    (error, how): (&Error, Again),
     was_old: bool,
     now: Instant,
 ) -> bool {
@@ -262,14 +298,16 @@ fn may_go_on(
         ctx.sent -= 1;
         return session.response_written().is_none()
             && !ctx.is_overdue()
-            && rules(ctx)
-                .is_some_and(|u| u.retry.on.reset && sent(session, ctx).is_repeatable(&u.retry));
+            && rules(ctx).is_some_and(|u| {
+                let wanted = u.retry.on.reset || how == Again::Untouched;
+                wanted && sent(session, ctx).may_go_again(how, &u.retry)
+            });
     }
     let timed_out = classify::try_timed_out(error);
-    goes_on(
-        session,
-        ctx,
-        |rules| classify::asks_for_another(why, timed_out, rules),
-        now,
-    )
+    let wanted = |rules: &Retry| match how {
+        // As if no connection could be made.
+        Again::Untouched => rules.on.connect,
+        _ => classify::asks_for_another(why, timed_out, rules),
+    };
+    goes_on(session, ctx, how, wanted, now)
 }

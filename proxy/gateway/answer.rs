@@ -7,7 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
+
+use super::calls;
 
 /// What a client that met a full or empty house should wait before it comes again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -37,6 +40,12 @@ pub async fn send_with(
     more: &[(&'static str, String)],
 ) -> Result<()> {
     let body = body(status, id);
+    if let Some(mut head) = calls::answer(session, status, &in_words(status, id))? {
+        for (name, value) in more {
+            head.insert_header(*name, value)?;
+        }
+        return write(session, head, Bytes::new()).await;
+    }
     let mut head = ResponseHeader::build(status, Some(6 + more.len()))?;
     head.insert_header(header::CONTENT_TYPE, TEXT)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
@@ -102,6 +111,11 @@ async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Resu
     if !session.req_header().headers.contains_key(header::EXPECT) {
         session.set_close_on_response_before_downstream_finish(false);
     }
+    if body.is_empty() && session.is_http2() {
+        // In one frame: what comes behind a head that ends nothing is no ending of a call.
+        let whole = vec![HttpTask::Header(Box::new(head), true)];
+        return session.write_response_tasks(whole).await.map(drop);
+    }
     session.write_response_header(Box::new(head), false).await?;
     // Over HTTP/1 the session itself leaves a body out where a method has none.
     let body = (session.req_header().method != Method::HEAD).then_some(body);
@@ -118,8 +132,17 @@ fn remedy(status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
 }
 
 fn body(status: StatusCode, id: &str) -> Bytes {
-    let reason = status.canonical_reason().unwrap_or("Error");
+    let reason = reason(status);
     format!("{} {reason}\nrequest {id}\n", status.as_u16()).into()
+}
+
+/// The same in one line.
+fn in_words(status: StatusCode, id: &str) -> String {
+    format!("{} {}, request {id}", status.as_u16(), reason(status))
+}
+
+fn reason(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("Error")
 }
 
 /// The bytes of a refusal that never became a request, with what the client can do about it; an answer to HEAD goes

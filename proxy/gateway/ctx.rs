@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::announce::Ends;
 use super::beside::Beside;
+use super::calls::Call;
 use super::conn::Conn;
 use super::encode::asks::Asks;
 use super::encode::live::Live;
@@ -31,6 +32,7 @@ use crate::cache::store::Filler;
 use crate::live::control::Control;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
 use crate::telemetry::metrics::RequestInFlight;
+use crate::upstream::h2::Opens;
 use crate::upstream::headers::Added;
 
 /// A request's id: sixteen hexadecimal digits.
@@ -85,6 +87,12 @@ pub struct Ctx {
     pub attempt: Option<Attempt>,
     /// The fields that its head gets on its way to the node.
     pub added: Option<Added>,
+    /// How the attempt that runs came to its stream; `None`: over HTTP/1.1.
+    pub opens: Option<Arc<Opens>>,
+    /// Its answer has no body, whatever comes.
+    pub bodiless: bool,
+    /// What is known of it as a gRPC call; `None`: it is none.
+    pub call: Option<Call>,
     /// Times it was sent to a node that may have seen it.
     pub sent: u32,
     /// Old connections that turned out to be closed.
@@ -208,6 +216,9 @@ impl Ctx {
             chosen: None,
             attempt: None,
             added: None,
+            opens: None,
+            bodiless: false,
+            call: None,
             sent: 0,
             old_connections: 0,
             repeatable: false,

@@ -191,6 +191,7 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         cache: ctx.cached.outcome,
         cache_reason: ctx.cached.not_stored.or(ctx.cached.why),
         encoding: ctx.encoding,
+        grpc_status: ctx.call.as_ref().and_then(|call| call.status),
         dry_run: ctx.dry_run,
         end,
     });

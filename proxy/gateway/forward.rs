@@ -15,7 +15,7 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Attempt, Ctx};
 use super::encode::asks;
 use super::lookup::{self, status};
-use super::{again, announce, answer, beside, key, line, split, sticky, tunnel};
+use super::{again, announce, answer, beside, calls, key, line, over_h2, split, sticky, tunnel};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
@@ -93,7 +93,7 @@ async fn settle(fields: &HeaderMap, ctx: &mut Ctx) {
 ///
 /// # Errors
 /// When no node is left to try.
-pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let before = ctx.attempt.is_some();
     let last = match before {
         true => ctx.end_attempt(Instant::now()),
@@ -108,11 +108,16 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
         tokio::time::sleep(pause).await;
     }
     ctx.body_seen = 0; // sent again, it is counted again
+    let fields = &session.req_header().headers;
     let (member, in_flight) = next_node(fields, ctx, held, before).await?;
     ctx.tried.push(member);
     let now = Instant::now();
-    let hedge = beside::plan(ctx, member, now);
-    let patience = again::patience(ctx);
+    ctx.opens = None;
+    let over_h2 = ctx.upstream().and_then(|u| u.members[member].h2.clone());
+    let (hedge, patience) = match over_h2 {
+        Some(_) => (None, None),
+        None => (beside::plan(ctx, member, now), again::patience(ctx)),
+    };
     let wanted = tunnel::asked(fields, ctx, now);
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
@@ -145,11 +150,19 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     });
     let full = ctx.conn.as_ref().and_then(|c| c.node_is_full.clone());
     let mut peer = Box::new(to.peer.clone());
+    let kept = to.kept.clone();
+    if let Some(home) = over_h2 {
+        let to = (to.addr, to.greeting.clone());
+        // Boxed: who speaks HTTP/1.1 does not carry the room for it.
+        Box::pin(over_h2::prepare(session, ctx, &mut peer, &home, to)).await;
+        return Ok(peer);
+    }
     let left = ctx.deadline.map(|at| at.saturating_duration_since(now));
     let write = peer.options.write_timeout;
     if let Some(left) = left {
         bound_by(&mut peer, left);
     }
+    let fields = &session.req_header().headers;
     let options = &mut peer.options;
     if wanted.is_some() {
         // Once the node has agreed it may be silent, and no request's time is over: the line has the limit until then.
@@ -169,10 +182,9 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
         // There is nothing to take out, and no need to look for each of it.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
     }
-    let kept = to.kept.clone();
-    let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
     let added = Added::default();
     ctx.added = Some(added.clone());
+    let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
     let way = match old {
         Some(stream) => Way::Kept(stream),
         None => Way::New(Greeting {
@@ -234,6 +246,7 @@ pub fn connected(session: &mut Session, ctx: &mut Ctx, control: &Control) {
     if session.is_http2()
         && !session.as_mut().is_body_done()
         && !session.req_header().headers.contains_key(header::EXPECT)
+        && ctx.call.is_none()
         && let Some(conn) = &ctx.conn
     {
         conn.awaits_body(true);
@@ -265,6 +278,13 @@ pub fn connected(session: &mut Session, ctx: &mut Ctx, control: &Control) {
 /// The connection could not be made: the node rests, the request goes on elsewhere.
 pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -> Box<Error> {
     error.as_up();
+    if let Some(opens) = &ctx.opens {
+        opens.is_done(false);
+        if !opens.is_new() && again::is_left(ctx) {
+            error.set_retry(!ctx.is_overdue());
+            return error;
+        }
+    }
     let why = classify::ending(&error);
     note_failure(ctx, why);
     if let (Some(attempt), Some(upstream)) = (&ctx.attempt, ctx.upstream()) {
@@ -305,6 +325,7 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     let Some(added) = &ctx.added else {
         return Ok(());
     };
+    calls::dress(request, ctx)?;
     to_node(
         request,
         &Told {
@@ -320,5 +341,9 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
             default_host: &member.host,
         },
         added,
-    )
+    )?;
+    match ctx.opens {
+        Some(_) => over_h2::dress(request, &added.take(), member.greeting.tls.is_some()),
+        None => Ok(()),
+    }
 }

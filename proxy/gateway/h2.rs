@@ -21,6 +21,7 @@ use smallvec::SmallVec;
 use tokio::sync::watch;
 
 use super::Gateway;
+use super::calls;
 use super::client_io::ClientIo;
 use super::conn::Conn;
 use super::crowd::{Crowd, StreamPlace};
@@ -314,10 +315,12 @@ impl HttpServerApp for Served {
         let turned_away = !under_way.takes_place();
         let conn = Arc::new(self.conn.stream(turned_away));
         let has_body = !session.is_body_done();
+        let of_call = calls::limit(session.req_header());
         let work = CONN.scope(
             conn.clone(),
             self.proxy.process_new_http(session, &self.shutdown),
         );
+        let limit = limit.into_iter().chain(of_call).min();
         tokio::select! {
             biased;
             // Dropping the request ends it; its own drop tells how.

@@ -9,9 +9,9 @@
 //! | belongs: route, or answered here | `request_filter` | `accept`, `door` |
 //! | looked up: answered from the store, fetched for all who want it | `request_filter` | `lookup` |
 //! | admitted: first node chosen, or waited for | `proxy_upstream_filter` | `forward`, `split`, `sticky`, `line` |
-//! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward`, `again` |
+//! | tried, retried | `upstream_peer`, `connected_to_upstream`, `fail_to_connect`, `error_while_proxy` | `forward`, `over_h2`, `again` |
 //! | sent: the fields the node gets | `upstream_request_filter` | `forward` |
-//! | answered | `upstream_response_filter` | `receive` |
+//! | answered | `upstream_response_filter` and its likes | `receive`, `over_h2`, `calls` |
 //! | replied | `response_filter`, `response_body_filter`, `fail_to_proxy` | `reply`, `encode`, `answer` |
 //! | told | `logging`, or the request's own drop | `finish` |
 //!
@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -37,6 +38,7 @@ mod again;
 mod announce;
 mod answer;
 mod beside;
+mod calls;
 mod challenge;
 mod client_io;
 pub mod conn;
@@ -56,6 +58,7 @@ mod key;
 mod line;
 mod linger;
 mod lookup;
+mod over_h2;
 mod pace;
 mod receive;
 mod refuse;
@@ -168,18 +171,19 @@ impl ProxyHttp for Gateway {
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         ctx.ends = announce::ends(session, ctx);
-        forward::next_peer(&session.req_header().headers, ctx).await
+        forward::next_peer(session, ctx).await
     }
 
     async fn connected_to_upstream(
         &self,
         session: &mut Session,
-        _: bool, // of pingora's own pool, which is empty
+        reused: bool, // of pingora's own pool, which has connections of HTTP/2 alone
         _: &HttpPeer,
         _: std::os::unix::io::RawFd,
         _: Option<&Digest>,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        over_h2::connected(session, ctx, reused).await?;
         forward::connected(session, ctx, &self.control);
         faults::strike(session.req_header(), "connected");
         Ok(())
@@ -232,8 +236,34 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        over_h2::piece(body.as_ref().map_or(0, Bytes::len), ctx)?;
         lookup::after::more(body.as_ref(), end, ctx);
         Ok(None)
+    }
+
+    /// Of nodes that speak HTTP/2; those of HTTP/1.1 end in the connection.
+    fn upstream_response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        over_h2::trailers(trailers);
+        calls::ends(trailers, ctx);
+        Ok(())
+    }
+
+    /// The body ends without a last piece where trailers follow it.
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        _: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Bytes>> {
+        let mut rest = None;
+        encode::live::piece(&mut rest, true, ctx)?;
+        ctx.bytes_out += rest.as_ref().map_or(0, |b| b.len() as u64);
+        Ok(rest)
     }
 
     async fn response_filter(
@@ -246,6 +276,7 @@ impl ProxyHttp for Gateway {
             lookup::status::add(head, ctx)?;
         }
         encode::live::answers(session, head, ctx)?;
+        over_h2::fits(head, ctx)?;
         reply::fit(session, head, ctx);
         Ok(())
     }

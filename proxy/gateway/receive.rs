@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 
 use super::ctx::Ctx;
 use super::lookup::after;
-use super::{again, beside, split, sticky, tunnel};
+use super::{again, beside, over_h2, split, sticky, tunnel};
 use crate::upstream::headers::from_node;
 
 /// Notes the answer and takes from it what concerned the connection to the node only; says what the client is to
@@ -25,6 +25,9 @@ pub fn answered(session: &Session, answer: &mut ResponseHeader, ctx: &mut Ctx) -
     let interim = status.is_informational() && status.as_u16() != 101;
     if interim {
         return Ok(()); // 100, 103: the answer is still to come
+    }
+    if ctx.opens.is_some() {
+        over_h2::check(answer, ctx)?;
     }
     let now = Instant::now();
     beside::learn(ctx, now);

@@ -108,6 +108,7 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         cache: None,
         cache_reason: None,
         encoding: None,
+        grpc_status: None,
         dry_run: None,
         end: End::Refused(why),
     };

@@ -9,12 +9,10 @@ use pingora::ErrorSource;
 use pingora::http::ResponseHeader;
 use pingora::proxy::{FailToProxy, Session};
 
-use super::answer;
 use super::conn::Conn;
 use super::ctx::Ctx;
-use super::encode;
 use super::lookup::{self, status};
-use super::tunnel;
+use super::{answer, calls, encode, tunnel};
 use crate::base::coding::Coding;
 use crate::base::reason::End;
 use crate::upstream::classify;
@@ -45,7 +43,7 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         }
         return;
     }
-    if let Some(conn) = &ctx.conn {
+    if let Some(conn) = ctx.conn.as_ref().filter(|_| ctx.call.is_none()) {
         // Whether it waited for a word or not: now it has one.
         awaits_body(session, conn);
     }
@@ -163,6 +161,7 @@ fn end_status(end: End, ctx: &Ctx) -> Option<StatusCode> {
 pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
     if let Some(head) = session.response_written().filter(|head| is_final(head)) {
         ctx.status = head.status.as_u16();
+        calls::is_told(head, ctx);
     }
     ctx.bytes_in = session.body_bytes_read() as u64;
     ctx.bytes_out = session.body_bytes_sent() as u64;
@@ -173,6 +172,9 @@ pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
     let end = tunnel::closes(ctx).unwrap_or(end);
     if let Some(conn) = ctx.conn.as_ref().filter(|_| error.is_none()) {
         conn.is_to_be_reset(false);
+    }
+    if error.is_none() {
+        calls::is_over(ctx);
     }
     encode::live::over(ctx);
     if let Some(filler) = ctx.keeps.take().filter(|_| error.is_none()) {

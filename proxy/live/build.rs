@@ -30,6 +30,7 @@ use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::transform::eligible::Types;
+use crate::upstream::h2::Connections;
 use crate::upstream::kept::Kept;
 use crate::upstream::peer::peer;
 use crate::wire::head::Rules;
@@ -229,14 +230,25 @@ fn upstream(
             let before = before(previous, &candidate.node);
             let greeting = greetings::greeting(speaker.as_ref(), (node, addr), before);
             let before = before.map(|(_, member)| member);
-            let same = before.filter(|member| greetings::is_same(&member.greeting, &greeting));
-            let kept = same.and_then(|member| kept(member, (addr, intent), limit));
+            // Connections are of use to a node that begins as before, has not moved, and takes requests in both generations.
+            let same = before
+                .filter(|member| greetings::is_same(&member.greeting, &greeting))
+                .filter(|m| (m.addr, m.intent) == (addr, intent) && intent == Intent::Up);
+            let kept = same
+                .filter(|m| m.kept.limit() == limit)
+                .map(|m| m.kept.clone());
+            let h2 = config.h2.map(|rules| h2(same, rules, limit));
+            let mut peer = peer(addr, &config.timeouts);
+            if let Some(connections) = &h2 {
+                connections.speaks(&mut peer, greeting.tls.is_some());
+            }
             candidates.push(candidate);
             members.push(Member {
                 addr,
                 greeting,
-                peer: peer(addr, &config.timeouts),
+                peer,
                 kept: kept.unwrap_or_else(|| Arc::new(Kept::new(limit, now))),
+                h2,
                 host: host_value(addr),
                 metrics: metrics.node(&name, &id),
                 entry,
@@ -296,11 +308,11 @@ fn before<'a>(
     Some((previous, member))
 }
 
-/// The connections that the generation before kept to a node, where they are still of use: it has not moved, they
-/// are to wait as long as before, and it takes requests in both generations.
-fn kept(member: &Member, is: (SocketAddr, Intent), limit: Duration) -> Option<Arc<Kept>> {
-    let same = (member.addr, member.intent) == is && is.1 == Intent::Up;
-    (same && member.kept.limit() == limit).then(|| member.kept.clone())
+/// The connections of HTTP/2 to a node: those that it had, where they are as `rules` want them.
+fn h2(before: Option<&Member>, rules: checked::H2, idle: Duration) -> Arc<Connections> {
+    let had = before.and_then(|member| member.h2.clone());
+    had.filter(|had| had.are(rules, idle))
+        .unwrap_or_else(|| Arc::new(Connections::new(rules, idle)))
 }
 
 /// Where a new sequence starts: with the first node when the process starts, as a reader of the file expects;

@@ -15,7 +15,10 @@ use crate::upstream::tls::{Protocol, Speaker};
 /// How TLS is spoken to the nodes of an upstream, where it is.
 pub fn speaker(config: &checked::Upstream, previous: Option<&Upstream>) -> Option<Arc<Speaker>> {
     let tls = config.tls.as_ref()?;
-    let protocol = Protocol::Http1;
+    let protocol = match config.h2 {
+        Some(_) => Protocol::Http2,
+        None => Protocol::Http1,
+    };
     let before = previous.and_then(|p| p.speaker.clone());
     let same = before.filter(|speaker| speaker.is(tls, protocol));
     Some(same.unwrap_or_else(|| Arc::new(Speaker::new(tls, protocol))))

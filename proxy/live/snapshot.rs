@@ -24,6 +24,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
 use crate::transform::eligible::Types;
 use crate::upstream::connect::Greeting;
+use crate::upstream::h2::Connections;
 use crate::upstream::kept::Kept;
 use crate::upstream::tls::Speaker;
 use crate::wire::head::Rules;
@@ -139,6 +140,8 @@ pub struct Member {
     pub peer: HttpPeer,
     /// Connections to it that wait for the next request.
     pub kept: Arc<Kept>,
+    /// Its connections of HTTP/2; `None`: it is spoken to in HTTP/1.1.
+    pub h2: Option<Arc<Connections>>,
     /// How a connection to it begins.
     pub greeting: Greeting,
     /// `Host` for requests that came without one.

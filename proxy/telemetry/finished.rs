@@ -60,6 +60,8 @@ pub struct Finished<'a> {
     pub cache_reason: Option<Why>,
     /// How the body that the client got is written; `None`: as it is.
     pub encoding: Option<Coding>,
+    /// How it ended as a gRPC call, by the call's own number; `None`: it is none, or nobody said.
+    pub grpc_status: Option<u32>,
     /// Why it would not have been taken in, were that not only counted.
     pub dry_run: Option<Refusal>,
     /// How it ended.
@@ -95,6 +97,7 @@ impl<'a> Finished<'a> {
             cache: None,
             cache_reason: None,
             encoding: None,
+            grpc_status: None,
             dry_run: None,
             end: End::Ok,
         }

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
+use pingora::protocols::http::v2::client::PING_TIMEDOUT;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::tls;
@@ -48,6 +49,11 @@ fn node_failure(error: &Error) -> End {
     let late = try_timed_out(error) || was_silent(error);
     if *error.etype() == ErrorType::ReadError && late {
         return End::UpstreamTimeout;
+    }
+    if *error.etype() != ErrorType::ReadTimedout
+        && let Some(failure) = h2_failure(error)
+    {
+        return failure;
     }
     match error.etype() {
         ErrorType::ConnectTimedout
@@ -111,6 +117,62 @@ impl Sent<'_> {
         let by_key = self.has_key && rules.idempotency_key;
         self.body_is_kept && (self.method.is_idempotent() || by_key)
     }
+
+    /// Whether it may be sent again for that reason.
+    pub fn may_go_again(&self, why: Again, rules: &Retry) -> bool {
+        match why {
+            Again::IfItDoesNoHarm => self.is_repeatable(rules),
+            Again::Untouched | Again::AsItSaysItself => self.body_is_kept,
+        }
+    }
+}
+
+/// Why a request may be sent twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Because that does no harm.
+    IfItDoesNoHarm,
+    /// Because nobody has done anything about it: the node says so.
+    Untouched,
+    /// Because the answer of the call says so, and the file believes it.
+    AsItSaysItself,
+}
+
+/// What pingora (whose release is pinned) says of a stream that could not even be begun: its connection was leaving.
+const SENDING: &str = "while sending request";
+
+/// Whether the node did nothing about a request, by its own word: it refused the stream, or closed its connection and said
+/// that this was not among the last it has seen (RFC 9113 §8.7, §6.8).
+pub fn is_untouched(error: &Error) -> bool {
+    let context = error.context.as_ref().map(|words| words.as_str());
+    if *error.etype() == ErrorType::H2Error && context == Some(SENDING) {
+        return true; // the head never left
+    }
+    h2_error(error).is_some_and(|e| {
+        let refused = e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM);
+        // The `h2` crate tells only those that are beyond the last of it.
+        e.is_remote() && (refused || e.is_go_away())
+    })
+}
+
+fn h2_error(error: &Error) -> Option<&h2::Error> {
+    error.root_cause().downcast_ref()
+}
+
+/// What the end of a stream of HTTP/2 means.
+fn h2_failure(error: &Error) -> Option<End> {
+    if matches!(error.etype(), ErrorType::H2Downgrade | ErrorType::InvalidH2) {
+        return Some(End::UpstreamInvalid);
+    }
+    if *error.etype() == PING_TIMEDOUT {
+        return Some(End::UpstreamTimeout);
+    }
+    let e = h2_error(error)?;
+    Some(match e.is_library() {
+        // What came is no HTTP/2, or not what its head says.
+        true => End::UpstreamInvalid,
+        false => End::UpstreamReset,
+    })
 }
 
 /// Whether the file wants another try after this failure. `try_timed_out`: it took longer than a try may.
@@ -201,6 +263,19 @@ mod tests {
         assert_eq!(read(io::ErrorKind::InvalidData), End::UpstreamInvalid);
         assert_eq!(read(io::ErrorKind::ConnectionReset), End::UpstreamReset);
         assert_eq!(read(io::ErrorKind::UnexpectedEof), End::UpstreamReset);
+    }
+
+    #[test]
+    fn what_could_not_be_begun_was_seen_by_nobody() {
+        let of = |context: &'static str| {
+            let cause = h2::Error::from(h2::Reason::PROTOCOL_ERROR);
+            Error::because(ErrorType::H2Error, context, cause).into_up()
+        };
+        assert!(is_untouched(&of(SENDING)));
+        assert!(!is_untouched(&of("while reading h2 header")));
+        assert_eq!(upstream(ErrorType::InvalidH2), End::UpstreamInvalid);
+        let pings = Error::new_up(PING_TIMEDOUT);
+        assert_eq!(ending(&pings), End::UpstreamTimeout);
     }
 
     #[test]

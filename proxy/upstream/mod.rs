@@ -4,6 +4,8 @@
 pub mod classify;
 /// How an attempt gets its connection.
 pub mod connect;
+/// HTTP/2 connections to a node.
+pub mod h2;
 /// Header fields on their way to and from a node.
 pub mod headers;
 /// A second node beside a slow first one.

@@ -16,6 +16,8 @@ mod fields;
 pub mod floods;
 /// Frames of HTTP/2 as they pass.
 pub mod frames;
+/// What a gRPC call says in its fields.
+pub mod grpc;
 /// Where a request head ends, and whether it may come in.
 pub mod head;
 /// What of a good head can be asked as it is.

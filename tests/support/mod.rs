@@ -13,6 +13,7 @@ pub mod dns;
 pub mod exchange;
 pub mod grpc;
 pub mod h2;
+pub mod h2_origin;
 pub mod load;
 pub mod notation;
 pub mod origin;

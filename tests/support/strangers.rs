@@ -43,6 +43,11 @@ impl Stranger {
         .await
     }
 
+    /// The same, spoken to in HTTP/2 without TLS.
+    pub async fn nginx_h2() -> Self {
+        Stranger::nginx_with(|_| {}, " http2", "").await
+    }
+
     /// The same with what `prepare` puts beside its configuration, `how` it listens and `more` of its server.
     pub async fn nginx_with(prepare: impl Fn(&Path), how: &str, more: &str) -> Self {
         Stranger::start("nginx", |dir, addr, command| {
@@ -62,6 +67,17 @@ impl Stranger {
             command
                 .args(["-u", "serve.py"])
                 .arg(addr.port().to_string())
+                .current_dir(dir);
+        })
+        .await
+    }
+
+    /// hypercorn with this ASGI app (`app` of the text), which speaks HTTP/2 where the client does.
+    pub async fn hypercorn(app: &str) -> Self {
+        Stranger::start("/usr/bin/python3", |dir, addr, command| {
+            std::fs::write(dir.join("story.py"), app).expect("a writable folder");
+            command
+                .args(["-m", "hypercorn", "--bind", &addr.to_string(), "story:app"])
                 .current_dir(dir);
         })
         .await

@@ -254,6 +254,16 @@ pub struct TlsDoor {
 impl TlsDoor {
     /// A door to `behind`, with a certificate for `name` (or an address) that `authority` signed.
     pub async fn open(behind: SocketAddr, authority: &Authority, name: &str) -> Self {
+        TlsDoor::open_for(behind, authority, name, &["h2", "http/1.1"]).await
+    }
+
+    /// The same, which agrees to these protocols.
+    pub async fn open_for(
+        behind: SocketAddr,
+        authority: &Authority,
+        name: &str,
+        protocols: &[&str],
+    ) -> Self {
         let params = CertificateParams::new([name.to_owned()]).expect("a name");
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &authority.0).expect("a certificate");
@@ -264,7 +274,7 @@ impl TlsDoor {
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .expect("a key that fits");
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let door = TlsDoor {

@@ -68,6 +68,8 @@ pub struct RetryOn {
     pub timeout: bool,
     /// Status codes, in order.
     pub statuses: Vec<u16>,
+    /// A gRPC call that the node answered UNAVAILABLE before anything of its result.
+    pub grpc_unavailable: bool,
 }
 
 /// When a second node is asked beside the first.

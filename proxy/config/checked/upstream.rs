@@ -49,6 +49,8 @@ pub struct Upstream {
     pub session_grace: Duration,
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-*` fields.
     pub forwarded: bool,
+    /// Speak HTTP/2 to the nodes; `None`: HTTP/1.1.
+    pub h2: Option<H2>,
     /// Nodes in the order of the file (those of `nodes_file` after them); ids are unique in the upstream.
     pub nodes: Vec<Node>,
 }
@@ -62,6 +64,13 @@ impl Upstream {
             _ => self.drain_timeout,
         }
     }
+}
+
+/// How HTTP/2 is spoken to the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct H2 {
+    /// Requests that one connection carries at a time.
+    pub streams: u32,
 }
 
 /// How a node is chosen.

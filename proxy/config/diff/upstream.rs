@@ -107,6 +107,11 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
     );
     sticky::sticky(out, what, was.sticky.as_ref(), is.sticky.as_ref());
     out.plain(&what("forwarded"), &was.forwarded, &is.forwarded);
+    let h2 = |u: &Upstream| match u.h2 {
+        Some(h2) => format!("true, {} streams", h2.streams),
+        None => "false".into(),
+    };
+    out.shown(&what("h2"), &h2(was), &h2(is));
     nodes(out, was, is);
 }
 

@@ -82,6 +82,10 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
     out.close();
     sticky::sticky(out, upstream.sticky.as_ref(), at);
     out.value(at, "forwarded", yes_no(upstream.forwarded));
+    out.value(at, "h2", yes_no(upstream.h2.is_some()));
+    if let Some(h2) = &upstream.h2 {
+        out.value(at, "h2_streams", &h2.streams.to_string());
+    }
     out.section("nodes", false);
     for (node, at) in upstream.nodes.iter().zip(nodes) {
         one_node(out, node, at);

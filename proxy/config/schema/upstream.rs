@@ -47,6 +47,10 @@ pub struct Upstream {
     pub sticky: Option<Sticky>,
     /// Whether to send `Forwarded`.
     pub forwarded: Option<String>,
+    /// Whether to speak HTTP/2 to the nodes.
+    pub h2: Option<String>,
+    /// Requests that one such connection carries at a time.
+    pub h2_streams: Option<String>,
     /// A file with further nodes.
     pub nodes_file: Option<String>,
     /// The nodes.
@@ -120,6 +124,8 @@ pub const UPSTREAM: Shape = Shape::Map(&[
     Key::new("drain", DRAIN, "drain: { timeout: 60s }"),
     Key::new("sticky", STICKY, "sticky: { cookie: tg_node }"),
     Key::new("forwarded", Shape::Word, "forwarded: true"),
+    Key::new("h2", Shape::Word, "h2: true"),
+    Key::new("h2_streams", Shape::Word, "h2_streams: 100"),
     Key::new("nodes_file", Shape::Word, "nodes_file: nodes.yaml"),
     NODES_KEY,
 ]);

@@ -20,6 +20,8 @@ pub mod dns;
 pub mod failure;
 /// Header fields and their values.
 mod fields;
+/// `h2:`
+mod h2;
 /// `hash:`
 pub mod hash;
 /// `health:`

@@ -26,6 +26,7 @@ const NOTHING: RetryOn = RetryOn {
     reset: false,
     timeout: false,
     statuses: Vec::new(),
+    grpc_unavailable: false,
 };
 
 /// Reads `retry:`. `read` is how long a node may take at all.
@@ -141,12 +142,13 @@ fn on(list: &[Option<String>], at: &At, problems: &mut Problems) -> RetryOn {
             "connect" => on.connect = true,
             "reset" => on.reset = true,
             "timeout" => on.timeout = true,
+            "grpc_unavailable" => on.grpc_unavailable = true,
             code => match health::codes(code).filter(|(low, _)| *low >= 400) {
                 Some((low, high)) => on.statuses.extend(low..=high),
                 None => {
                     let what = format!("\"{}\" is nothing to try again after", shorten(code));
-                    let help =
-                        "write connect, reset, timeout, or statuses from 400 on: 503, 502-504, 5xx";
+                    let help = "write connect, reset, timeout, grpc_unavailable, or statuses from 400 on: 503, \
+                                502-504, 5xx";
                     problems.push(Problem::error(at.item_or_self(i).place(), what).help(help));
                 }
             },
@@ -199,7 +201,9 @@ pub fn show_on(on: &RetryOn) -> String {
         ("timeout", on.timeout),
     ];
     let words = words.iter().filter(|(_, is)| *is).map(|(w, _)| (*w).into());
+    let grpc = on.grpc_unavailable.then(|| "grpc_unavailable".into());
     let all: Vec<String> = words
+        .chain(grpc)
         .chain(on.statuses.iter().map(u16::to_string))
         .collect();
     format!("[{}]", all.join(", "))

@@ -3,7 +3,7 @@
 //! One upstream at a time: what concerns several (routes, use) is checked elsewhere.
 
 use super::words::{self, Choices};
-use super::{failure, hash, health, node, node_tls, retry, sticky};
+use super::{failure, h2, hash, health, node, node_tls, retry, sticky};
 use crate::config::checked::{Balance, NodeTimeouts, Upstream};
 use crate::config::defaults;
 use crate::config::files::RawUpstream;
@@ -75,6 +75,8 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
         problems,
     );
     let limits = timeouts(keys.timeouts.as_ref(), &at.key("timeouts"), problems);
+    let retry = retry::check(keys.retry.as_ref(), limits.read, &at.key("retry"), problems);
+    let h2 = h2::check(keys, &retry, at, problems);
     let has_places = nodes.iter().any(|n| n.max_conns.is_some());
     let drain = keys.drain.as_ref().and_then(|d| d.timeout.as_deref());
     let grace = keys.drain.as_ref().and_then(|d| d.session_grace.as_deref());
@@ -113,7 +115,7 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
         ),
         outlier: failure::outlier(keys.outlier.as_ref(), &at.key("outlier"), problems),
         breaker: failure::breaker(keys.breaker.as_ref(), &at.key("breaker"), problems),
-        retry: retry::check(keys.retry.as_ref(), limits.read, &at.key("retry"), problems),
+        retry,
         slow_start: failure::slow_start(keys.slow_start.as_ref(), &at.key("slow_start"), problems),
         queue: failure::queue(keys.queue.as_ref(), has_places, &at.key("queue"), problems),
         drain_timeout: words::duration(
@@ -130,6 +132,7 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
             false,
             problems,
         ),
+        h2,
         nodes,
     };
     (upstream, places)

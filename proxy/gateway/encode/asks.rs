@@ -91,7 +91,8 @@ pub struct Asks {
 pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     let snapshot = ctx.snapshot.clone();
     let route = ctx.route.map(|at| &snapshot.config.routes[at]);
-    let Some(route) = route.filter(|route| route.compress.is_some()) else {
+    // What a gRPC call says is between its ends.
+    let Some(route) = route.filter(|route| route.compress.is_some() && ctx.call.is_none()) else {
         return Ok(());
     };
     let fields = &session.req_header().headers;

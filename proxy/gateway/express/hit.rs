@@ -133,6 +133,7 @@ impl Hit {
             cache: Some(Outcome::Hit),
             cache_reason: Some(Why::Fresh),
             encoding: self.encoding,
+            grpc_status: None,
             dry_run: self.dry_run,
             end,
         };

@@ -68,6 +68,10 @@ pub(super) fn write(to: &mut Vec<u8>, second: &mut Second, f: &Finished<'_>) {
     word(to, ",\"cache_reason\":\"", f.cache_reason.map(Why::as_str));
     let encoding = f.encoding.filter(|c| *c != Coding::Identity);
     word(to, ",\"encoding\":\"", encoding.map(Coding::as_str));
+    if let Some(status) = f.grpc_status {
+        put(to, ",\"grpc_status\":");
+        value(to, &status);
+    }
     word(to, ",\"dry_run\":\"", f.dry_run.map(Refusal::as_str));
     word(to, ",\"end\":\"", Some(f.end.as_str()));
     put(to, "}\n");

@@ -144,6 +144,7 @@ impl Told {
             cache: self.words.0,
             cache_reason: self.words.1,
             encoding: self.words.2,
+            grpc_status: (self.status % 3 == 0).then_some(u32::from(self.status)),
             dry_run: self.words.3,
             end: self.end,
         })
@@ -264,6 +265,7 @@ fn the_longest_words_and_numbers_are_within_the_bound() {
         cache: Some(Outcome::Hit),
         cache_reason: Some(Why::Fresh),
         encoding: Some(Coding::Brotli),
+        grpc_status: Some(u32::MAX),
         dry_run: Some(Refusal::Acl),
         end: End::Refused(Refusal::ConnectionsPerIp),
         ..Finished::example("", &[])

@@ -48,6 +48,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<&'static str>,
     end: &'static str,
 }
@@ -107,6 +109,7 @@ impl<'a> From<&'a Finished<'a>> for Line<'a> {
             cache: f.cache.map(Outcome::as_str),
             cache_reason: f.cache_reason.map(Why::as_str),
             encoding: (f.encoding.filter(|c| *c != Coding::Identity)).map(Coding::as_str),
+            grpc_status: f.grpc_status,
             dry_run: f.dry_run.map(Refusal::as_str),
             end: f.end.as_str(),
         }
