@@ -19,6 +19,7 @@ mod dns;
 mod failure;
 mod health;
 mod sticky;
+mod tracing;
 mod upstream;
 
 pub use admin::{Admin, AdminToken};
@@ -30,6 +31,7 @@ pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe,
 pub use sticky::{
     KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };
+pub use tracing::{Otlp, RequestId, Sample, ServerTiming, TraceContext, Tracing};
 pub use upstream::{
     Balance, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
@@ -55,6 +57,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Where requests are told.
     pub access_log: AccessLog,
+    /// Which trace requests belong to, and where that is told.
+    pub tracing: Tracing,
     /// How names of nodes are resolved.
     pub dns: Dns,
     /// How much is stored of answers.

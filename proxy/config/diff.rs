@@ -22,6 +22,7 @@ mod compress;
 mod dns;
 mod health;
 mod sticky;
+mod tracing;
 mod upstream;
 
 /// One difference.
@@ -89,6 +90,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let format = |log: &AccessLog| LOG_FORMATS.word(log.format);
     out.shown("access_log.format", format(was), format(is));
     out.plain("access_log.sample", &was.sample, &is.sample);
+    tracing::tracing(&mut out, &old.tracing, &new.tracing);
     dns::dns(&mut out, &old.dns, &new.dns);
     cache::cache(&mut out, &old.cache, &new.cache);
     upstream::upstreams(&mut out, old, new);

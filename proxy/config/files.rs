@@ -27,6 +27,8 @@ const MAKE_KEY: &str =
     "make one with `head -c 32 /dev/urandom > FILE`, and give every proxy the same";
 /// How to make a token.
 pub const MAKE_TOKEN: &str = "make one with `head -c 24 /dev/urandom | base64 > FILE`";
+/// What a collector of spans asks for.
+const ASK_FOR_FIELDS: &str = "put into it what the collector asks for, one `Name: value` a line";
 /// Where the password of Redis comes from.
 pub const ASK_FOR_PASSWORD: &str =
     "put into it what `requirepass` or the user's ACL says on the server, on one line";
@@ -69,6 +71,8 @@ pub struct Gathered {
     pub redis_password: Option<KeyFile>,
     /// The file that its `cache.redis.ca` names, if that could be read.
     pub redis_ca: Option<TextFile>,
+    /// What its `tracing.otlp.headers_file` holds, if that could be read.
+    pub otlp_headers: Option<KeyFile>,
     /// What the files of `admin.tokens` hold, in their order; `None` for one that could not be read.
     pub admin_tokens: Vec<Option<KeyFile>>,
     /// Upstreams of all files.
@@ -111,6 +115,7 @@ impl Gather<'_> {
             purge_token: None,
             redis_password: None,
             redis_ca: None,
+            otlp_headers: None,
             admin_tokens: Vec::new(),
         };
         let at = all.at.clone();
@@ -140,6 +145,12 @@ impl Gather<'_> {
                 self.secret(password, &at.key("password_file"), base, ASK_FOR_PASSWORD)
             });
             all.redis_ca = ca.and_then(|ca| self.text_file(ca, &at.key("ca"), base));
+        }
+        if let Some(otlp) = file.tracing.as_ref().and_then(|t| t.otlp.as_ref()) {
+            let at = all.at.key("tracing").key("otlp").key("headers_file");
+            let headers = otlp.headers_file.as_ref();
+            all.otlp_headers =
+                headers.and_then(|file| self.secret(file, &at, base, ASK_FOR_FIELDS));
         }
         all.admin_tokens = self.admin_tokens(&file, &all.at.key("admin").key("tokens"), base);
         all.file = file;

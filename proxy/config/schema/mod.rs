@@ -46,6 +46,8 @@ pub mod split;
 pub mod sticky;
 /// `timeouts:`
 pub mod timeouts;
+/// `tracing:`
+pub mod tracing;
 /// `upstreams:`
 pub mod upstream;
 
@@ -83,6 +85,8 @@ pub struct File {
     pub shutdown: Option<shutdown::Shutdown>,
     /// Where requests are told.
     pub access_log: Option<access_log::AccessLog>,
+    /// Which trace requests belong to.
+    pub tracing: Option<tracing::Tracing>,
     /// How names of nodes are resolved.
     pub dns: Option<dns::Dns>,
     /// What is stored of answers.
@@ -130,6 +134,7 @@ pub const FILE: Shape = Shape::Map(&[
         access_log::ACCESS_LOG,
         "access_log: { path: \"-\" }",
     ),
+    Key::new("tracing", tracing::TRACING, "tracing: { context: create }"),
     Key::new("dns", dns::DNS, "dns: { interval: 10s }"),
     UPSTREAMS,
     ROUTES,
