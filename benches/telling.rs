@@ -83,6 +83,8 @@ fn hit(path: &str) -> Finished<'_> {
         cache_reason: Some(Why::Fresh),
         encoding: Some(Coding::Brotli),
         dry_run: None,
+        trace: None,
+        recording: None,
         end: End::Ok,
     }
 }

@@ -37,6 +37,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Idle connections are gone by then: the front's last call and a little.
 const IDLE_ARE_GONE: Duration = Duration::from_millis(300);
 
+/// How long the last spans may take.
+const SPANS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Ports that are open, in the order of the configuration.
 struct Ports {
     data: Vec<TcpListener>,
@@ -93,6 +96,8 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     side_thread("jobs", jobs::run(control.clone(), room.probes))?;
     side_thread("redis", jobs::shared::run(control.clone()))?;
     recompress(&control)?;
+    #[cfg(feature = "otlp")]
+    send_spans(&control)?;
     if let Some(listener) = ports.admin {
         serve_admin(listener, control.clone())?;
     }
@@ -104,6 +109,12 @@ fn start_and_serve(source: Source) -> Result<(), String> {
     // What is still in flight is dropped here, and tells so.
     data.shutdown_timeout(Duration::from_millis(200));
     control.hold.load().log.flush();
+    if cfg!(feature = "otlp") {
+        let left = control.spans.flush(SPANS_PATIENCE);
+        if left > 0 {
+            tracing::warn!("{left} spans did not reach the collector before the end");
+        }
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -204,6 +215,17 @@ fn recompress(control: &Arc<Control>) -> Result<(), String> {
         side_thread("recompress", work)?;
     }
     Ok(())
+}
+
+/// Starts the thread that sends spans; it sleeps while there are none.
+#[cfg(feature = "otlp")]
+fn send_spans(control: &Arc<Control>) -> Result<(), String> {
+    let control = control.clone();
+    std::thread::Builder::new()
+        .name("traces".into())
+        .spawn(move || jobs::traces::run(&control))
+        .map(drop)
+        .map_err(|e| format!("cannot start the traces thread: {e}"))
 }
 
 /// Runs `work` on a thread of its own, away from the requests.

@@ -61,6 +61,7 @@ pub mod rehearsal;
 mod reply;
 mod split;
 mod sticky;
+mod trace;
 mod turn;
 mod waiting;
 

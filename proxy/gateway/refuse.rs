@@ -107,6 +107,8 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         cache_reason: None,
         encoding: None,
         dry_run: None,
+        trace: None,
+        recording: None,
         end: End::Refused(why),
     };
     if log {

@@ -10,6 +10,7 @@ use super::super::lookup::head::{self, has_no_body, number};
 use super::super::lookup::offer::{Deciding, Offer, has_terms, held};
 use super::super::lookup::parts::Parts;
 use super::super::lookup::{Cached, seconds_left};
+use super::super::trace::Says;
 use super::hit::Source;
 use crate::base::coding::Coding;
 use crate::base::fields::Fields;
@@ -100,7 +101,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Writes its whole head.
-    pub fn write(&self, out: &mut Vec<u8>, entry: &Arc<Entry>, at: At, how: How) {
+    pub fn write(&self, out: &mut Vec<u8>, entry: &Arc<Entry>, at: At, how: How<'_>) {
         let ttl = seconds_left(entry.life.fresh_until(at.expired_at), at.now);
         let cached = Cached::hit(how.show_key.then_some(&entry.key), ttl);
         status_line(out, self.status());
@@ -108,6 +109,7 @@ impl<'a> Answer<'a> {
         let said = (Some(age), &cached);
         head::write(out, &self.offer, &self.parts, said)
             .expect("invariant: bytes can always be written into memory");
+        how.says.write(out);
         let framed = self.at_hand.is_some() && !has_no_body(self.offer.head.status);
         if let Some(length) = self.offer.length.filter(|_| framed) {
             out.extend_from_slice(b"Content-Length: ");
@@ -132,11 +134,13 @@ pub struct At {
 
 /// How it is sent.
 #[derive(Debug, Clone, Copy)]
-pub struct How {
+pub struct How<'a> {
     /// `Cache-Status` names the key.
     pub show_key: bool,
     /// The connection ends with it.
     pub closes: bool,
+    /// What it says of the request.
+    pub says: Says<'a>,
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {

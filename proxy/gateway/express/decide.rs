@@ -5,22 +5,26 @@
 
 use std::net::IpAddr;
 
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 
 use super::super::conn::Conn;
+use super::super::ctx::new_id_value;
 use super::super::encode::asks::{AsPlain, Wants};
 use super::super::lookup::asked::{self, Asker};
 use super::super::lookup::shared;
 use super::super::lookup::told;
-use super::super::{accept, faults, split};
+use super::super::trace::{Says, Times};
+use super::super::{accept, faults, split, trace};
 use super::Moment;
 use super::answer::{Answer, At, How};
 use super::hit::{Hit, Span};
+use crate::base::cached::Outcome;
 use crate::base::fields::Fields;
 use crate::base::reason::Refusal;
 use crate::cache::asks::tidied;
 use crate::cache::key::Target;
 use crate::cache::policy::reuse::{Use, reuse};
+use crate::config::checked::Tracing;
 use crate::live::control::Control;
 use crate::live::doors::Limit;
 use crate::live::snapshot::Snapshot;
@@ -150,6 +154,10 @@ fn decide_by(
         .map(|rules| (rules, Wants::of(parsed)));
     let rules_of_form = wants.as_ref().map(|(rules, wants)| (*rules, wants));
     let answer = Answer::of(rare, rules_of_form, &entry)?;
+    let tracing = &now.config.tracing;
+    if trace::is_said_by(tracing, |name| entry.head.field(name.as_str()).is_some()) {
+        return None;
+    }
     let dry_run = match &door.limit {
         Some(limit) => admitted(limit, client, parsed, moment)?,
         None => None,
@@ -163,7 +171,23 @@ fn decide_by(
         expired_at,
     };
     let show_key = rules.show_key;
-    answer.write(heads, &entry, when, How { show_key, closes });
+    let id = id(parsed, tracing, trusted);
+    let times = trace::tells_times(tracing, trusted).then(|| Times {
+        cache: Some(Outcome::Hit),
+        total: moment.begun.elapsed(),
+        ..Times::default()
+    });
+    let says = Says {
+        id: (id.as_ref().filter(|_| tracing.request_id.returned))
+            .map(|id| (&tracing.request_id, id)),
+        times,
+    };
+    let how = How {
+        show_key,
+        closes,
+        says,
+    };
+    answer.write(heads, &entry, when, how);
     let (status, encoding) = (answer.status().as_u16(), answer.encoding());
     Some(Hit {
         source: sent.0,
@@ -176,11 +200,23 @@ fn decide_by(
         client,
         dry_run,
         encoding,
+        traced: trace::arrives(parsed, tracing, trusted),
+        id,
         host: span(read, asked.host),
         path: span(read, asked.path),
         query: asked.query.map(|query| span(read, query)),
         entry,
     })
+}
+
+/// The id of a request, where it has to be known before it is told.
+fn id(fields: &impl Fields, rules: &Tracing, trusted: bool) -> Option<HeaderValue> {
+    let given = match trusted {
+        true => trace::given_id(fields, &rules.request_id),
+        false => None,
+    };
+    let own = || rules.request_id.returned.then(new_id_value);
+    given.or_else(own)
 }
 
 /// Asks how often the client may, in the name of a request that is answered here. `None`: it asked too often, which the

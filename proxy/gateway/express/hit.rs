@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, Version};
+use http::{HeaderValue, Method, Version};
 
 use super::super::ctx::new_id;
 use super::super::finish::Over;
+use super::super::trace::Traced;
 use super::decide::Lane;
 use crate::base::cached::{Outcome, Why};
 use crate::base::coding::Coding;
@@ -56,6 +57,10 @@ pub struct Hit {
     pub dry_run: Option<Refusal>,
     /// How the body is written.
     pub encoding: Option<Coding>,
+    /// Its trace.
+    pub traced: Traced,
+    /// Its id, where somebody was told of it or a trusted peer gave it; else it gets one when it is told.
+    pub id: Option<HeaderValue>,
     /// `Host`.
     pub host: Span,
     /// The path.
@@ -95,6 +100,7 @@ impl Hit {
             bytes: (0, sent),
             cached: Some((Outcome::Hit, false)),
             key: Some(&self.entry.key),
+            traced: self.traced,
         };
         to.now.route_metrics[self.route].in_express();
         let keeps = over.count(over.took);
@@ -105,9 +111,14 @@ impl Hit {
             let bytes = heads.get(span.clone()).unwrap_or_default();
             std::str::from_utf8(bytes).unwrap_or_default()
         };
+        let id = self.id.as_ref().and_then(|id| id.to_str().ok());
+        let mut own_id = None;
         let finished = Finished {
             at: over.at,
-            id: &new_id(),
+            id: match &id {
+                Some(id) => id,
+                None => &*own_id.insert(new_id()),
+            },
             client: self.client,
             listener: &to.conn.port.label,
             route: &to.now.config.routes[self.route].name,
@@ -129,6 +140,8 @@ impl Hit {
             cache_reason: Some(Why::Fresh),
             encoding: self.encoding,
             dry_run: self.dry_run,
+            trace: self.traced.trace,
+            recording: None,
             end,
         };
         over.keep(keeps, &finished);

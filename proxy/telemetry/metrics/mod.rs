@@ -25,6 +25,7 @@ mod names;
 mod nodes;
 mod reloads;
 mod routes;
+mod spans;
 mod sticky;
 mod tier;
 mod upstreams;
@@ -36,6 +37,7 @@ pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics, SharedRateMetrics};
+pub use spans::SpanMetrics;
 pub use sticky::{SharedStickyMetrics, StickyMetrics};
 pub use tier::{ClusterGauges, EntryGauges, TierGauges};
 pub use upstreams::{UpstreamGauges, UpstreamMetrics};
@@ -76,6 +78,8 @@ pub struct Metrics {
     pub reloads: ReloadMetrics,
     /// Memory that the figures over time take.
     pub history_size: IntGauge,
+    /// Spans.
+    pub spans: SpanMetrics,
     /// Access log lines dropped because the writer was behind.
     pub log_dropped: IntCounter,
     routes: Lives<String, Arc<RouteMetrics>>,
@@ -187,6 +191,7 @@ impl Metrics {
                 "history_size_bytes",
                 "Memory that the figures over time take.",
             ),
+            spans: SpanMetrics::new(f),
             log_dropped: counter(
                 f,
                 "access_log_dropped_total",

@@ -45,6 +45,10 @@ struct Line<'a> {
     encoding: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span: Option<String>,
     end: &'static str,
 }
 
@@ -102,6 +106,12 @@ impl<'a> From<&'a Finished<'a>> for Line<'a> {
             cache_reason: f.cache_reason.map(Why::as_str),
             encoding: (f.encoding.filter(|c| *c != Coding::Identity)).map(Coding::as_str),
             dry_run: f.dry_run.map(Refusal::as_str),
+            trace: f
+                .trace
+                .map(|trace| String::from_utf8(trace.shown().0.into()).unwrap()),
+            span: f
+                .trace
+                .map(|trace| String::from_utf8(trace.shown().1.into()).unwrap()),
             end: f.end.as_str(),
         }
     }
