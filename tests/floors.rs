@@ -85,7 +85,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         name: "tokio_rustls",
-        homes: &["upstream/probe", "config", "kv"], // config reads certificates; TLS to Redis names its cryptography
+        homes: &["upstream/probe", "config", "kv", "jobs/traces"], // config reads certificates; TLS to Redis and to collectors names its cryptography
         instead: "whom to trust is worked out where a connection is opened: `upstream/`",
     },
     Home {
@@ -154,14 +154,19 @@ const HOMES: &[Home] = &[
         instead: "watching is a background loop: `jobs/`, which calls `live/control`",
     },
     Home {
+        name: "prost",
+        homes: &["telemetry/traces/otlp"],
+        instead: "what collectors read is written by `telemetry/traces/otlp`",
+    },
+    Home {
         name: "clap",
         homes: &["app", "main"],
         instead: "words of the command line end in `app/`; pass values on",
     },
     Home {
         name: "ureq",
-        homes: &["app"],
-        instead: "only the commands are clients of the stats port; requests to nodes go through `upstream/`",
+        homes: &["app", "jobs/traces"], // a thread that may wait
+        instead: "only the commands are clients of the stats port, and spans go to their collector from `jobs/traces`; requests to nodes go through `upstream/`",
     },
 ];
 

@@ -64,5 +64,6 @@ mod stats;
 mod sticky;
 mod strangers;
 mod time_limits;
+mod tracing;
 mod tunnels;
 mod watching;

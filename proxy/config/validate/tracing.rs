@@ -48,7 +48,7 @@ pub const CONTEXTS: Choices<TraceContext> = Choices {
         ("true", "create"),
         ("on", "create"),
     ],
-    later: &["b3", "jaeger"],
+    later: &[],
 };
 
 /// `tracing.server_timing`

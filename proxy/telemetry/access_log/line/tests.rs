@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::reason::End;
+use crate::base::trace::Trace;
 
 fn written(finished: &Finished<'_>) -> Vec<u8> {
     let mut line = Vec::new();
@@ -108,6 +109,7 @@ struct Told {
         Option<Coding>,
         Option<Refusal>,
     ),
+    trace: Option<(u128, u64)>,
     end: End,
 }
 
@@ -141,6 +143,8 @@ impl Told {
             cache_reason: self.words.1,
             encoding: self.words.2,
             dry_run: self.words.3,
+            trace: self.trace.map(|(id, span)| Trace::begins(id, span, false)),
+            recording: None,
             end: self.end,
         })
     }
@@ -182,12 +186,19 @@ fn told() -> impl Strategy<Value = Told> {
     (
         (at, vec(texts(), 6), option::of(texts()), vec(texts(), 0..4)),
         (any::<IpAddr>(), method, version, any::<u16>()),
-        (any::<(u64, u64)>(), waits, total, words, end),
+        (
+            any::<(u64, u64)>(),
+            waits,
+            total,
+            words,
+            end,
+            option::of(any::<(u128, u64)>()),
+        ),
     )
         .prop_map(|(of_words, of_client, of_end)| {
             let (at, texts, query, nodes) = of_words;
             let (client, method, version, status) = of_client;
-            let (bytes, waits, total, words, end) = of_end;
+            let (bytes, waits, total, words, end, trace) = of_end;
             Told {
                 at,
                 texts,
@@ -201,6 +212,7 @@ fn told() -> impl Strategy<Value = Told> {
                 waits,
                 total,
                 words,
+                trace,
                 end,
             }
         })
@@ -253,6 +265,7 @@ fn the_longest_words_and_numbers_are_within_the_bound() {
         cache_reason: Some(Why::Fresh),
         encoding: Some(Coding::Brotli),
         dry_run: Some(Refusal::Acl),
+        trace: Some(Trace::begins(u128::MAX, u64::MAX, true)),
         end: End::Refused(Refusal::ConnectionsPerIp),
         ..Finished::example("", &[])
     };
