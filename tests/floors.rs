@@ -85,7 +85,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         name: "tokio_rustls",
-        homes: &["upstream/probe", "config", "kv", "jobs/traces"], // config reads certificates; TLS to Redis and to collectors names its cryptography
+        homes: &["upstream", "config", "kv", "jobs/traces"], // config reads certificates; TLS to Redis and to collectors names its cryptography
         instead: "whom to trust is worked out where a connection is opened: `upstream/`",
     },
     Home {
@@ -94,7 +94,8 @@ const HOMES: &[Home] = &[
             "balance/sticky",
             "live/sticky",
             "guard/rate/shared", // what a client chooses must not meet another's count, on any proxy: no quick hash
-            "upstream/probe",    // TLS of probes names its cryptography
+            "upstream/tls",      // TLS to nodes names its cryptography
+            "config/validate/node_tls", // whether a key fits its certificate
         ],
         instead: "cookies are signed and read by `balance/sticky/token`, names in Redis made by `balance/sticky/shared` and `guard/rate/shared`; the key of a process is drawn in `live/sticky`",
     },

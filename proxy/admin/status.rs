@@ -82,6 +82,8 @@ impl LastReload {
 struct Requests {
     total: u64,
     in_flight: i64,
+    /// Those of them that are tunnels, WebSockets.
+    tunnels: usize,
 }
 
 /// Client connections.
@@ -128,6 +130,7 @@ impl Status {
             requests: Requests {
                 total: control.metrics.requests_total(),
                 in_flight: control.metrics.in_flight(),
+                tunnels: control.tunnels.count(),
             },
             connections: Connections { active, total },
             upstreams: snapshot

@@ -75,6 +75,8 @@ pub struct TickUpstream {
     pub waiting: usize,
     /// Whether so few are healthy that health is ignored.
     pub fail_open: bool,
+    /// Whether its nodes are believed whoever they are (`tls: { verify: false }`).
+    pub unverified: bool,
     /// The last second on all its nodes; none: it was not looked at in time.
     pub second: Option<NodePointView>,
     /// Its nodes, those that are leaving last.
@@ -149,6 +151,7 @@ fn upstream(view: UpstreamView) -> TickUpstream {
         total: view.nodes.iter().filter(|node| !node.removed).count(),
         waiting: view.waiting,
         fail_open: view.fail_open,
+        unverified: view.unverified,
         second: view.second,
         nodes: view.nodes,
     }

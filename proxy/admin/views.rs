@@ -37,6 +37,8 @@ pub struct UpstreamView {
     pub available: usize,
     /// Whether so few are healthy that health is ignored.
     pub fail_open: bool,
+    /// Whether its nodes are believed whoever they are (`tls: { verify: false }`).
+    pub unverified: bool,
     /// Requests that wait for a place on a node.
     pub waiting: usize,
     /// The last second on all its nodes; none: it was not looked at in time.
@@ -98,6 +100,8 @@ pub struct NodeView {
     pub max_conns: Option<u32>,
     /// Requests in flight on it.
     pub in_flight: usize,
+    /// Those of them that are tunnels, WebSockets.
+    pub tunnels: usize,
     /// Answers it gave.
     pub requests_total: u64,
     /// Attempts that failed on it.
@@ -204,6 +208,7 @@ fn upstream(
         balance: upstream.pool.how().balance.as_str(),
         available: upstream.pool.available(now),
         fail_open: upstream.pool.fails_open(now),
+        unverified: config.tls.as_ref().is_some_and(|tls| !tls.verify),
         waiting: upstream.pool.commons().queue.len(),
         second: None,
         nodes: nodes.chain(gone).collect(),
@@ -255,6 +260,7 @@ fn member(upstream: &Upstream, at: usize, drain_ends: Duration, now: Instant) ->
         max_conns: candidate.most,
         agent_share: view.agent_share,
         in_flight,
+        tunnels: candidate.node.tunnels(),
         requests_total: member.metrics.requests_total(),
         errors_total: member.metrics.errors_total(),
         last_check: check(&view, now),
@@ -286,6 +292,7 @@ fn leaver(control: &Control, leaving: &Leaving, now: Instant) -> NodeView {
         priority: 0,
         max_conns: None,
         in_flight: node.in_flight(),
+        tunnels: node.tunnels(),
         requests_total: metrics.as_ref().map_or(0, |m| m.requests_total()),
         errors_total: metrics.as_ref().map_or(0, |m| m.errors_total()),
         last_check: check(&view, now),

@@ -15,6 +15,7 @@ use super::listen;
 use super::room::Room;
 use super::say;
 use super::signals::Signals;
+use crate::base::reason::End;
 use crate::config::checked::{Config, Shutdown};
 use crate::gateway::Gateway;
 use crate::gateway::conn::Port;
@@ -283,6 +284,8 @@ async fn in_good_order(
                 "out of patience after {grace:?}: {} requests are cut",
                 in_flight(control)
             );
+            // Whoever only listens learns that it is over, and can come again elsewhere.
+            control.tunnels.end(End::Stopped, Instant::now()).await;
             return;
         }
         tokio::time::sleep(LOOK).await;

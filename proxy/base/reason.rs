@@ -18,6 +18,8 @@ pub enum End {
     BadRequest,
     /// No connection to a node could be made.
     UpstreamConnect,
+    /// TLS to a node failed: it is not who it should be, refuses us, or speaks something else.
+    UpstreamTls,
     /// A node did not answer in time.
     UpstreamTimeout,
     /// A node closed or reset the connection before its answer was complete.
@@ -40,6 +42,8 @@ pub enum End {
     BreakerOpen,
     /// The node's drain was over before the request was.
     DrainTimeout,
+    /// Nothing passed through the tunnel for as long as it may be silent.
+    TunnelIdle,
     /// The whole-request limit passed.
     RequestTimeout,
     /// The process stopped before the request was done.
@@ -165,12 +169,13 @@ impl Refusal {
 
 impl End {
     /// Every value but the refusals, which [`Refusal::ALL`] has.
-    pub const TAKEN_IN: [End; 19] = [
+    pub const TAKEN_IN: [End; 21] = [
         End::Ok,
         End::ClientAbort,
         End::ClientTimeout,
         End::BadRequest,
         End::UpstreamConnect,
+        End::UpstreamTls,
         End::UpstreamTimeout,
         End::UpstreamReset,
         End::UpstreamInvalid,
@@ -182,6 +187,7 @@ impl End {
         End::QueueTimeout,
         End::BreakerOpen,
         End::DrainTimeout,
+        End::TunnelIdle,
         End::RequestTimeout,
         End::Stopped,
         End::Internal,
@@ -195,6 +201,7 @@ impl End {
             End::ClientTimeout => "client_timeout",
             End::BadRequest => "bad_request",
             End::UpstreamConnect => "upstream_connect",
+            End::UpstreamTls => "upstream_tls",
             End::UpstreamTimeout => "upstream_timeout",
             End::UpstreamReset => "upstream_reset",
             End::UpstreamInvalid => "upstream_invalid",
@@ -206,6 +213,7 @@ impl End {
             End::BreakerOpen => "breaker_open",
             End::NoNode => "no_node",
             End::DrainTimeout => "drain_timeout",
+            End::TunnelIdle => "tunnel_idle",
             End::RequestTimeout => "request_timeout",
             End::Stopped => "stopped",
             End::Internal => "internal",
@@ -233,10 +241,11 @@ impl End {
     /// The answer that belongs to this ending when nothing has been sent yet. `None`: nobody is there to read one.
     pub fn status(self) -> Option<StatusCode> {
         Some(match self {
-            End::Ok | End::ClientAbort => return None,
+            End::Ok | End::ClientAbort | End::TunnelIdle => return None,
             End::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             End::BadRequest => StatusCode::BAD_REQUEST,
-            End::UpstreamReset
+            End::UpstreamTls
+            | End::UpstreamReset
             | End::UpstreamInvalid
             | End::UpstreamEncoding
             | End::UpstreamStatus

@@ -18,6 +18,7 @@ mod compress;
 mod dns;
 mod failure;
 mod health;
+mod node_tls;
 mod sticky;
 mod tracing;
 mod upstream;
@@ -27,7 +28,8 @@ pub use cache::{Cache, CacheKey, PemFile, Redis, RouteCache, SetCookie};
 pub use compress::{AcceptEncoding, Compress, Decode, LEVELS, Minify, Recompress};
 pub use dns::{Dns, Family};
 pub use failure::{Breaker, Hedge, Outlier, Queue, Retry, RetryOn, SlowStart};
-pub use health::{Asking, BodyMatch, Ca, Health, HttpProbe, InitialHealth, Probe, Tls, codes};
+pub use health::{Asking, BodyMatch, Health, HttpProbe, InitialHealth, Probe, codes};
+pub use node_tls::{Ca, Identity, NodeTls, NodeTlsVersion, ProxyProtocol};
 pub use sticky::{
     KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };

@@ -251,6 +251,8 @@ pub const NODE_TIMEOUTS: NodeTimeouts = NodeTimeouts {
     write: Some(Duration::from_secs(30)),
     // Below what app servers commonly keep (75 s), so that we close first and never write to a closed connection.
     idle: Duration::from_secs(60),
+    // Chats and tickers say something every minute or so; who was silent for an hour is mostly a phone that is gone.
+    tunnel: Some(Duration::from_secs(60 * 60)),
 };
 
 /// Below this share of healthy nodes, in hundredths, health is ignored: never, because a health check that knows of a
@@ -381,6 +383,9 @@ pub const HEALTH_METHOD: http::Method = http::Method::GET;
 
 /// Whether a node's certificate must be good: an answer of somebody else says nothing about the node.
 pub const HEALTH_VERIFY: bool = true;
+
+/// Whether the certificate of a node must be good: else whoever stands between reads and changes everything.
+pub const NODE_TLS_VERIFY: bool = true;
 
 /// Whether a node's own word on its state is obeyed: not unasked, because whatever can set a field on the health page
 /// could then take the node out.

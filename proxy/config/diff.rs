@@ -21,6 +21,7 @@ mod cache;
 mod compress;
 mod dns;
 mod health;
+mod node_tls;
 mod sticky;
 mod tracing;
 mod upstream;

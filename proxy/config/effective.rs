@@ -23,6 +23,7 @@ mod cache;
 mod compress;
 mod dns;
 mod health;
+mod node_tls;
 
 pub(super) use health::shown;
 mod sticky;

@@ -14,6 +14,7 @@ use super::index::At;
 use super::parse::Document;
 use super::problem::{Problem, Problems};
 use super::schema::admin::{Admin, AdminKeys, Token};
+use super::schema::failure::WordOr;
 use super::schema::health::Health;
 use super::schema::node::{NODES, NODES_FILE, Node, NodesFile};
 use super::schema::route::Route;
@@ -49,6 +50,19 @@ pub struct RawUpstream {
     pub complete: bool,
     /// The file that `health.ca` names; `None`: it names none, or why it cannot be read has been told.
     pub health_ca: Option<TextFile>,
+    /// The files that `tls` names.
+    pub tls_files: TlsFiles,
+}
+
+/// The files that `tls` of an upstream names, as far as they could be read; why one could not has been told.
+#[derive(Default)]
+pub struct TlsFiles {
+    /// Those who may have signed the nodes' certificates.
+    pub ca: Option<TextFile>,
+    /// Our own certificate.
+    pub cert: Option<TextFile>,
+    /// Its key.
+    pub key: Option<TextFile>,
 }
 
 /// A file that was read as it is.
@@ -259,8 +273,10 @@ impl Gather<'_> {
                 }
                 Health::Word(_) => None,
             });
+            let tls_files = self.tls_files(&keys, &at.key("tls"), base);
             all.upstreams.push(RawUpstream {
                 health_ca,
+                tls_files,
                 complete: at.is_mapping() && own_fit && file_fit,
                 name,
                 at,
@@ -271,6 +287,22 @@ impl Gather<'_> {
         }
         let list = root.key("routes");
         all.routes.extend(placed(routes.unwrap_or_default(), &list));
+    }
+
+    /// The files that an upstream's `tls` names.
+    fn tls_files(&mut self, keys: &Upstream, at: &At, base: &Path) -> TlsFiles {
+        let Some(WordOr::Keys(tls)) = &keys.tls else {
+            return TlsFiles::default();
+        };
+        let mut file = |named: &Option<String>, key| {
+            let named = named.as_ref()?;
+            self.text_file(named, &at.key(key), base)
+        };
+        TlsFiles {
+            ca: file(&tls.ca, "ca"),
+            cert: file(&tls.cert, "cert"),
+            key: file(&tls.key, "key"),
+        }
     }
 
     /// A file that is named at `at`: read here, so that a change of it is a change of the configuration.

@@ -70,7 +70,7 @@ pub fn refused(
         return false;
     }
     let words = classify::connect_failure_in_words(error);
-    if let Some(change) = pool.refused(attempt.member, words, now) {
+    if let Some(change) = pool.refused(attempt.member, &words, now) {
         control.changed(attempt.in_flight.node(), &change, now);
     }
     true
@@ -239,7 +239,8 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
     let now = Instant::now();
     let why = classify::ending(&error);
     forward::note_failure(ctx, why);
-    let was_old = reused && !answered && why == End::UpstreamReset;
+    let broke = matches!(why, End::UpstreamReset | End::UpstreamTls);
+    let was_old = reused && !answered && broke;
     // The limit of the whole request is not the node's fault.
     if classify::speaks_against_the_node(why, was_old) && !ctx.is_overdue() {
         judge(ctx, true, now);

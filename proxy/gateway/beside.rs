@@ -12,13 +12,14 @@ use pingora::{Error, ErrorType};
 use smallvec::SmallVec;
 
 use super::ctx::{Attempt, Ctx};
-use super::{again, line, sticky};
+use super::{again, announce, line, sticky};
 use crate::balance::node::{Fitness, InFlight};
 use crate::balance::pick::Ask;
 use crate::config::checked;
 use crate::live::control::Control;
 use crate::live::snapshot::{Snapshot, Upstream};
 use crate::telemetry::traces::Event;
+use crate::upstream::connect::Greeting;
 use crate::upstream::hedge::{Hedge, Opening, Plan};
 use crate::upstream::kept::Kept;
 use crate::upstream::{classify, connect};
@@ -44,6 +45,8 @@ struct Asks {
     barred: SmallVec<[usize; 4]>,
     key: u64,
     beside: Arc<Beside>,
+    /// What the second node is told of the client.
+    prelude: Option<Arc<[u8]>>,
 }
 
 /// Whether a second node may be asked, as far as the request's head says.
@@ -88,6 +91,7 @@ pub fn plan(ctx: &mut Ctx, first: usize, now: Instant) -> Option<Hedge> {
         barred: line::barred(ctx, &ctx.snapshot.upstreams[at].pool, true, now),
         key: ctx.key,
         beside,
+        prelude: announce::prelude(ctx),
     };
     Some(Hedge::new(Box::new(asks), after))
 }
@@ -144,8 +148,12 @@ impl Plan for Asks {
             reused: old.is_some(),
             answered: false,
         });
-        let (addr, limit) = (
+        let (addr, greeting, limit) = (
             to.addr,
+            Greeting {
+                prelude: self.prelude.clone(),
+                ..to.greeting.clone()
+            },
             self.snapshot.config.upstreams[self.upstream]
                 .timeouts
                 .connect,
@@ -153,7 +161,7 @@ impl Plan for Asks {
         let opening = async move {
             let Some(old) = old else {
                 let most = limit.unwrap_or(Duration::MAX);
-                let opened = tokio::time::timeout(most, connect::open(addr)).await;
+                let opened = tokio::time::timeout(most, connect::open(addr, &greeting)).await;
                 return opened.unwrap_or_else(|_| Err(Error::new_up(ErrorType::ConnectTimedout)));
             };
             Ok(old)

@@ -47,6 +47,8 @@ pub struct Conn {
     pub last: AtomicBool,
     /// The connection that this is one of many requests on; of HTTP/2 only.
     of: Option<Arc<Conn>>,
+    /// It is a tunnel by now.
+    pub tunnel: AtomicBool,
     /// There is no room for this request. Of HTTP/2 only: others have their connection for that.
     pub turned_away: bool,
     /// It is to end with a reset.
@@ -84,6 +86,7 @@ impl Conn {
             peer,
             peer_value,
             of: None,
+            tunnel: AtomicBool::new(false),
             turned_away: false,
             unsent: AtomicBool::new(false),
             inlet: Inlet::default(),
@@ -128,6 +131,11 @@ impl Conn {
         if let Some(task) = self.task.get() {
             task.abort();
         }
+    }
+
+    /// Ends the task that serves it, for who watches over its tunnel.
+    pub fn task(&self) -> Option<AbortHandle> {
+        self.task.get().cloned()
     }
 
     /// Its current request is on `node` now.

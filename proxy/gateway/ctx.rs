@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::announce::Ends;
 use super::beside::Beside;
 use super::conn::Conn;
 use super::encode::asks::Asks;
@@ -22,6 +23,7 @@ use super::lookup::fetch::Fetch;
 use super::split::Way;
 use super::sticky::Session;
 use super::trace::Traced;
+use super::tunnel;
 use crate::balance::node::InFlight;
 use crate::base::coding::Coding;
 use crate::base::reason::{End, Refusal};
@@ -71,6 +73,8 @@ pub struct Ctx {
     pub head: Head,
     /// The client's real address.
     pub client: IpAddr,
+    /// The ends of its connection, where a node is told of them.
+    pub ends: Option<Ends>,
     /// Whether the peer is a trusted proxy.
     pub trusted: bool,
     /// Its route: position in the configuration's `routes`.
@@ -154,6 +158,8 @@ pub struct Ctx {
     pub fetched: Option<Arc<Fetch>>,
     /// The fetch that it is.
     pub fetch: Option<Arc<Fetch>>,
+    /// What it asks for, where it wants another protocol than HTTP.
+    pub tunnel: Option<Box<tunnel::Asked>>,
     told: bool,
     in_flight: Option<RequestInFlight>,
 }
@@ -202,6 +208,7 @@ impl Ctx {
             recording: None,
             head: Head::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            ends: None,
             trusted: false,
             route: None,
             upstream: None,
@@ -243,6 +250,7 @@ impl Ctx {
             keeps: None,
             fetched: None,
             fetch: None,
+            tunnel: None,
             told: false,
             in_flight: Some(in_flight),
         }
@@ -318,6 +326,9 @@ impl Ctx {
     pub fn tell(&mut self, end: End) {
         if !std::mem::replace(&mut self.told, true) {
             let now = Instant::now();
+            if let Some((from_client, to_client)) = tunnel::bytes(self) {
+                (self.bytes_in, self.bytes_out) = (from_client, to_client);
+            }
             self.end_attempt(now);
             finish::tell(self, end, now);
         }
@@ -328,6 +339,8 @@ impl Ctx {
         let cut = |a: &Attempt| a.in_flight.node().is_cut();
         if std::thread::panicking() {
             End::Internal
+        } else if let Some(why) = tunnel::closes(self) {
+            why
         } else if self.attempt.as_ref().is_some_and(cut) {
             End::DrainTimeout
         } else if self.is_overdue() {

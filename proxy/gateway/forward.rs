@@ -15,13 +15,13 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Attempt, Ctx};
 use super::encode::asks;
 use super::lookup::{self, status};
-use super::{again, answer, beside, key, line, split, sticky};
+use super::{again, announce, answer, beside, key, line, split, sticky, tunnel};
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
 use crate::telemetry::traces::Event;
 use crate::upstream::classify;
-use crate::upstream::connect::Connect;
+use crate::upstream::connect::{Connect, Greeting, Way};
 use crate::upstream::headers::{Added, Told, are_end_to_end, to_node};
 use crate::upstream::patience::Patience;
 use crate::upstream::peer::bound_by;
@@ -118,6 +118,7 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     ctx.tried.push(member);
     let hedge = beside::plan(ctx, member, now);
     let patience = again::patience(ctx);
+    let wanted = tunnel::asked(fields, ctx, now);
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,
@@ -149,10 +150,17 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     });
     let full = ctx.conn.as_ref().and_then(|c| c.node_is_full.clone());
     let mut peer = Box::new(to.peer.clone());
-    if let Some(deadline) = ctx.deadline {
-        bound_by(&mut peer, deadline.saturating_duration_since(now));
+    let left = ctx.deadline.map(|at| at.saturating_duration_since(now));
+    let write = peer.options.write_timeout;
+    if let Some(left) = left {
+        bound_by(&mut peer, left);
     }
     let options = &mut peer.options;
+    if wanted.is_some() {
+        // Once the node has agreed it may be silent, and no request's time is over: the line has the limit until then.
+        options.read_timeout = None;
+        options.write_timeout = write;
+    }
     if old.is_some() {
         options.total_connection_timeout = None; // nothing to wait for, and no timer to pay
     } else {
@@ -170,8 +178,15 @@ pub async fn next_peer(fields: &HeaderMap, ctx: &mut Ctx) -> Result<Box<HttpPeer
     let little = ctx.asks.as_ref().map(|asks| asks.reads_little.clone());
     let added = Added::default();
     ctx.added = Some(added.clone());
-    let connect = Connect::new(old, kept, added, full, little, patience, hedge);
-    options.custom_l4 = Some(Arc::new(connect));
+    let way = match old {
+        Some(stream) => Way::Kept(stream),
+        None => Way::New(Greeting {
+            prelude: announce::prelude(ctx),
+            ..to.greeting.clone()
+        }),
+    };
+    let connect = Connect::new(way, kept, added, full, little, patience, hedge);
+    options.custom_l4 = Some(Arc::new(connect.with_tunnel(wanted)));
     Ok(peer)
 }
 

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -205,10 +206,15 @@ impl Front {
                 _ => buffer.split_off(end),
             };
             conn.inlet.begins(body, asks_first, rest, limit.terms);
-            let done = self.hand_over(io, std::mem::take(&mut buffer), &conn, &shutdown);
+            let mut done = self.hand_over(io, std::mem::take(&mut buffer), &conn, &shutdown);
             let reused = match limit.request {
                 // Dropping the request ends it; its own drop tells how.
-                Some(limit) => timeout(limit + CUT_AFTER_LIMIT, done).await.unwrap_or(None),
+                Some(limit) => match timeout(limit + CUT_AFTER_LIMIT, &mut done).await {
+                    Ok(reused) => reused,
+                    // What it is now has other limits.
+                    Err(_) if conn.tunnel.load(Relaxed) => done.await,
+                    Err(_) => None,
+                },
                 None => done.await,
             };
             conn.is_off();

@@ -34,6 +34,7 @@ use crate::live::control::Control;
 
 mod accept;
 mod again;
+mod announce;
 mod answer;
 mod beside;
 mod client_io;
@@ -62,6 +63,7 @@ mod reply;
 mod split;
 mod sticky;
 mod trace;
+mod tunnel;
 mod turn;
 mod waiting;
 
@@ -163,6 +165,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
+        ctx.ends = announce::ends(session, ctx);
         forward::next_peer(&session.req_header().headers, ctx).await
     }
 

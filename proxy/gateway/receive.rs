@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 
 use super::ctx::Ctx;
 use super::lookup::after;
-use super::{again, beside, split, sticky};
+use super::{again, beside, split, sticky, tunnel};
 use crate::upstream::headers::from_node;
 
 /// Notes the answer and takes from it what concerned the connection to the node only; says what the client is to
@@ -37,6 +37,9 @@ pub fn answered(session: &Session, answer: &mut ResponseHeader, ctx: &mut Ctx) -
         if let Some(member) = ctx.member() {
             member.metrics.answered(status.as_u16(), took);
         }
+    }
+    if status.as_u16() == 101 {
+        tunnel::stands(ctx, now);
     }
     if let Some(another) = again::answered(session, answer, ctx, now) {
         return Err(another);

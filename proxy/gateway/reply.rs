@@ -15,6 +15,7 @@ use super::ctx::Ctx;
 use super::encode;
 use super::lookup::{self, status};
 use super::trace;
+use super::tunnel;
 use crate::base::coding::Coding;
 use crate::base::reason::End;
 use crate::upstream::classify;
@@ -171,6 +172,7 @@ pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
         Some(error) => ending(error, ctx),
         None => ctx.end.unwrap_or(End::Ok),
     };
+    let end = tunnel::closes(ctx).unwrap_or(end);
     if let Some(conn) = ctx.conn.as_ref().filter(|_| error.is_none()) {
         conn.is_to_be_reset(false);
     }

@@ -5,6 +5,7 @@
 //! Nodes of several upstreams that are asked alike at one address share a task: the answer is one, the counting is
 //! each node's own. A task lives as long as there is a node for it, whichever generation names it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::balance::node::{Input, Node, WHOLE_SHARE};
 use crate::base::node::{self, Intent};
-use crate::config::checked::{Asking, Health};
+use crate::config::checked::{self, Asking, Health, NodeAddr, NodeTls};
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
 use crate::telemetry::metrics::NodeMetrics;
@@ -100,11 +101,28 @@ fn groups(snapshot: &Snapshot) -> HashMap<SocketAddr, Vec<Group>> {
         for (candidate, member) in upstream.pool.candidates().iter().zip(&upstream.members) {
             if member.intent != Intent::Down {
                 let asked = asked(candidate.node.clone(), member.metrics.clone(), health);
-                add(all.entry(member.addr).or_default(), asked, &health.asking);
+                let asking = asking(health, &config.nodes[member.entry]);
+                add(all.entry(member.addr).or_default(), asked, &asking);
             }
         }
     }
     all
+}
+
+/// How this node is asked: its certificate must name what the file says, else the name that it is reached by, as for
+/// requests.
+fn asking<'a>(health: &'a Health, node: &checked::Node) -> Cow<'a, Asking> {
+    let mut asking = Cow::Borrowed(&health.asking);
+    let NodeAddr::Name { host, .. } = &node.addr else {
+        return asking;
+    };
+    let is_named = |tls: &NodeTls| tls.sni.is_some() || health.asking.host.is_some();
+    if health.asking.tls.as_ref().is_some_and(|tls| !is_named(tls))
+        && let Some(tls) = &mut asking.to_mut().tls
+    {
+        tls.sni = Some(host.clone());
+    }
+    asking
 }
 
 fn asked(node: Arc<Node>, metrics: Arc<NodeMetrics>, health: &Health) -> Asked {

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::doors::Doors;
+use super::greetings;
 use super::overlay::Overlay;
 use super::shared::Shared;
 use super::snapshot::{Compressing, Express, Member, Snapshot, Upstream};
@@ -83,6 +84,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         rules: rules(config),
         routes: Table::new(&config.routes),
         selecting: selecting(config),
+        announces: (config.upstreams.iter()).any(|u| u.proxy_protocol.is_some()),
         caches: config.routes.iter().any(|r| r.cache.is_some()),
         express: (config.routes.iter())
             .map(|route| express(route, parts.express))
@@ -171,6 +173,12 @@ fn upstream(
         .previous
         .and_then(|p| p.upstreams.iter().find(|u| u.name == name));
     let mut known = known_nodes(&name, previous, parts.leaving);
+    let speaker = greetings::speaker(config, previous);
+    // What a node was told of one client must not be said by another.
+    let limit = match config.proxy_protocol {
+        None => config.timeouts.idle,
+        Some(_) => Duration::ZERO,
+    };
     let mut unresolved = Vec::new();
     let (mut candidates, mut members) = (Vec::new(), Vec::new());
     for (entry, node) in config.nodes.iter().enumerate() {
@@ -196,17 +204,17 @@ fn upstream(
                 tier: if node.backup { BACKUP } else { node.priority },
                 ..Candidate::new(shared, counts, xxh3_64(id.as_bytes()))
             };
-            let kept = kept(
-                previous,
-                &candidate.node,
-                (addr, intent),
-                config.timeouts.idle,
-            );
+            let before = before(previous, &candidate.node);
+            let greeting = greetings::greeting(speaker.as_ref(), (node, addr), before);
+            let before = before.map(|(_, member)| member);
+            let same = before.filter(|member| greetings::is_same(&member.greeting, &greeting));
+            let kept = same.and_then(|member| kept(member, (addr, intent), limit));
             candidates.push(candidate);
             members.push(Member {
                 addr,
+                greeting,
                 peer: peer(addr, &config.timeouts),
-                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(config.timeouts.idle, now))),
+                kept: kept.unwrap_or_else(|| Arc::new(Kept::new(limit, now))),
                 host: host_value(addr),
                 metrics: metrics.node(&name, &id),
                 entry,
@@ -223,6 +231,7 @@ fn upstream(
         Sticky::new(sticky, &name, &candidates, previous, own_key, metrics)
     });
     Upstream {
+        speaker,
         sticky,
         pool: Pool::new(
             How {
@@ -254,17 +263,20 @@ fn falls_back(upstream: &checked::Upstream, config: &Config) -> bool {
     falling.any(|split| config.upstreams[split.reads].name == upstream.name)
 }
 
-/// The connections that the generation before kept to `node`, where they are still of use: it has not moved, they
-/// are to wait as long as before, and it takes requests in both generations.
-fn kept(
-    previous: Option<&Upstream>,
+/// What `node` was in the generation before.
+fn before<'a>(
+    previous: Option<&'a Upstream>,
     node: &Arc<Node>,
-    is: (SocketAddr, Intent),
-    limit: Duration,
-) -> Option<Arc<Kept>> {
+) -> Option<(&'a Upstream, &'a Member)> {
     let previous = previous?;
     let mut before = previous.pool.candidates().iter().zip(&previous.members);
     let (_, member) = before.find(|(candidate, _)| Arc::ptr_eq(&candidate.node, node))?;
+    Some((previous, member))
+}
+
+/// The connections that the generation before kept to a node, where they are still of use: it has not moved, they
+/// are to wait as long as before, and it takes requests in both generations.
+fn kept(member: &Member, is: (SocketAddr, Intent), limit: Duration) -> Option<Arc<Kept>> {
     let same = (member.addr, member.intent) == is && is.1 == Intent::Up;
     (same && member.kept.limit() == limit).then(|| member.kept.clone())
 }

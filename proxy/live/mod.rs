@@ -8,6 +8,8 @@ pub mod clock;
 pub mod control;
 /// Who may come in, and how often.
 pub mod doors;
+/// How connections to nodes begin.
+mod greetings;
 /// The one place where the generation in use is held.
 pub mod hold;
 /// Running, stopping, stopped.
@@ -26,3 +28,5 @@ pub mod snapshot;
 pub mod source;
 /// Sessions that stay on their node.
 pub mod sticky;
+/// Every tunnel that stands.
+pub mod tunnels;

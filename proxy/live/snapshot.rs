@@ -22,7 +22,9 @@ use crate::route::Table;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{NodeMetrics, RouteMetrics, UpstreamMetrics};
 use crate::transform::eligible::Types;
+use crate::upstream::connect::Greeting;
 use crate::upstream::kept::Kept;
+use crate::upstream::tls::Speaker;
 use crate::wire::head::Rules;
 
 /// One generation.
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub routes: Table,
     /// Request fields that routes are chosen by.
     pub selecting: Vec<HeaderName>,
+    /// Whether any node is told whose connection comes to it.
+    pub announces: bool,
     /// Whether any route has a cache.
     pub caches: bool,
     /// Whether the express lane serves each of `config.routes`.
@@ -113,6 +117,8 @@ pub struct Upstream {
     pub pool: Pool,
     /// What belongs to each of the pool's candidates, by position.
     pub members: Vec<Member>,
+    /// How TLS is spoken to its nodes, where it is.
+    pub speaker: Option<Arc<Speaker>>,
     /// How sessions stay on their node.
     pub sticky: Option<Sticky>,
     /// Its metrics.
@@ -130,6 +136,8 @@ pub struct Member {
     pub peer: HttpPeer,
     /// Connections to it that wait for the next request.
     pub kept: Arc<Kept>,
+    /// How a connection to it begins.
+    pub greeting: Greeting,
     /// `Host` for requests that came without one.
     pub host: HeaderValue,
     /// Its metrics.

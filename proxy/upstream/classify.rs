@@ -2,12 +2,15 @@
 //!
 //! Logs, metrics, retries and node health all ask here; none of them looks at an error on its own.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
 use pingora::{Error, ErrorSource, ErrorType};
 
+use super::tls;
+use super::tunnel::Silent;
 use crate::base::reason::End;
 use crate::config::checked::Retry;
 
@@ -36,10 +39,14 @@ pub fn ending(error: &Error) -> End {
 }
 
 fn node_failure(error: &Error) -> End {
+    if is_of_tls(error) {
+        return End::UpstreamTls;
+    }
     if is_no_answer(error) {
         return End::UpstreamInvalid;
     }
-    if *error.etype() == ErrorType::ReadError && try_timed_out(error) {
+    let late = try_timed_out(error) || was_silent(error);
+    if *error.etype() == ErrorType::ReadError && late {
         return End::UpstreamTimeout;
     }
     match error.etype() {
@@ -55,6 +62,13 @@ fn node_failure(error: &Error) -> End {
         }
         _ => End::UpstreamConnect,
     }
+}
+
+/// Whether TLS failed: in the handshake, or, as when a node refuses our certificate (RFC 8446 §4.4.2.4), behind it.
+fn is_of_tls(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<io::Error>();
+    *error.etype() == ErrorType::TLSHandshakeFailure
+        || io.is_some_and(|e| tls::failure(e).is_some())
 }
 
 /// Whether `line` refused what the node sent: pingora calls that a failed read.
@@ -73,7 +87,7 @@ pub fn is_failure(status: u16, failures: &[(u16, u16)]) -> bool {
 /// before any answer: the node may well have closed it in good order at that moment.
 pub fn speaks_against_the_node(failure: End, was_old: bool) -> bool {
     match failure {
-        End::UpstreamReset => !was_old,
+        End::UpstreamReset | End::UpstreamTls => !was_old,
         End::UpstreamTimeout | End::UpstreamInvalid | End::UpstreamConnect => true,
         _ => false,
     }
@@ -102,7 +116,7 @@ impl Sent<'_> {
 /// Whether the file wants another try after this failure. `try_timed_out`: it took longer than a try may.
 pub fn asks_for_another(failure: End, try_timed_out: bool, rules: &Retry) -> bool {
     match failure {
-        End::UpstreamReset => rules.on.reset,
+        End::UpstreamReset | End::UpstreamTls => rules.on.reset,
         End::UpstreamTimeout => rules.on.timeout || try_timed_out,
         // Nonsense would be nonsense again; a connection that could not be made is asked of elsewhere.
         _ => false,
@@ -112,7 +126,14 @@ pub fn asks_for_another(failure: End, try_timed_out: bool, rules: &Retry) -> boo
 /// Whether `line` gave up waiting for the beginning of the answer.
 pub fn try_timed_out(error: &Error) -> bool {
     let io = error.root_cause().downcast_ref::<io::Error>();
-    io.is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
+    io.is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) && !was_silent(error)
+}
+
+/// Whether the node of a request for a tunnel took longer than a node may: nobody looked for another one.
+fn was_silent(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<io::Error>();
+    io.and_then(io::Error::get_ref)
+        .is_some_and(|inner| inner.is::<Silent>())
 }
 
 /// The longest pause that is believed, in seconds.
@@ -141,13 +162,20 @@ pub fn is_nodes_fault(error: &Error) -> bool {
 }
 
 /// What went wrong while connecting, in words for the operator.
-pub fn connect_failure_in_words(error: &Error) -> &'static str {
-    match error.etype() {
+pub fn connect_failure_in_words(error: &Error) -> Cow<'static, str> {
+    let words = match error.etype() {
+        ErrorType::TLSHandshakeFailure => {
+            let io = error.root_cause().downcast_ref::<io::Error>();
+            return io.map_or("TLS handshake failed".into(), |e| {
+                tls::of_handshake(e).into()
+            });
+        }
         ErrorType::ConnectRefused => "connection refused",
         ErrorType::ConnectTimedout => "connection timed out",
         ErrorType::ConnectNoRoute => "no route to host",
         _ => "cannot connect",
-    }
+    };
+    words.into()
 }
 
 #[cfg(test)]

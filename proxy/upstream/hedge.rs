@@ -12,14 +12,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pingora::{Error, Result};
-use tokio::io::{AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWrite;
 use tokio::time::{Sleep, sleep};
 
 use super::kept::Kept;
+use super::stream::NodeStream;
 
 /// A connection that is being made.
-pub type Opening = Pin<Box<dyn Future<Output = Result<TcpStream>> + Send + Sync>>;
+pub type Opening = Pin<Box<dyn Future<Output = Result<NodeStream>> + Send + Sync>>;
 
 /// Who is asked beside the first, and who has to know.
 pub trait Plan: fmt::Debug + Send + Sync {
@@ -52,15 +52,15 @@ pub struct Hedge {
 enum Step {
     Waits(Pin<Box<Sleep>>),
     Opens(Opening),
-    Sends(TcpStream, usize),
-    Listens(TcpStream),
+    Sends(NodeStream, usize),
+    Listens(NodeStream),
     Lost,
 }
 
 /// What came of looking at the second.
 pub enum Second {
     /// It answers: its connection and where that goes afterwards.
-    Answers(TcpStream, Arc<Kept>),
+    Answers(NodeStream, Arc<Kept>),
     /// It will not answer, or was never asked.
     Lost,
 }
@@ -135,8 +135,12 @@ impl Hedge {
                         Poll::Ready(_) => Step::Lost,
                     }
                 }
-                Step::Sends(stream, _) => Step::Listens(stream),
-                Step::Listens(stream) => match hears(&stream, cx) {
+                Step::Sends(mut stream, gone) => match Pin::new(&mut stream).poll_flush(cx) {
+                    Poll::Pending => return self.stays(Step::Sends(stream, gone)),
+                    Poll::Ready(Ok(())) => Step::Listens(stream),
+                    Poll::Ready(Err(_)) => Step::Lost,
+                },
+                Step::Listens(mut stream) => match hears(&mut stream, cx) {
                     Poll::Pending => return self.stays(Step::Listens(stream)),
                     Poll::Ready(heard) if self.is_good(heard) => {
                         let Some(home) = self.home.take() else {
@@ -173,10 +177,9 @@ pub enum Heard {
 }
 
 /// What a node has said so far; pending while it is silent.
-pub fn hears(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<Heard> {
+pub fn hears(stream: &mut NodeStream, cx: &mut Context<'_>) -> Poll<Heard> {
     let mut begin = [0; STATUS.end];
-    let mut room = ReadBuf::new(&mut begin);
-    let heard = match ready!(stream.poll_peek(cx, &mut room)) {
+    let heard = match ready!(stream.poll_peek(cx, &mut begin)) {
         Ok(0) | Err(_) => Heard::End,
         Ok(n) if n < STATUS.end => Heard::Something,
         Ok(_) => std::str::from_utf8(&begin[STATUS])

@@ -4,13 +4,12 @@
 //! written to, as far as is known here; none outlives the limit of the file or the node's place in the configuration.
 //! No clock is read: whoever asks brings the time.
 
-use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use socket2::SockRef;
-use tokio::net::TcpStream;
+
+use super::stream::NodeStream;
 
 /// Kept to one node.
 const PER_NODE: usize = 2_048;
@@ -45,16 +44,8 @@ struct Shelf {
 #[derive(Debug)]
 struct Waiting {
     since: Instant,
-    stream: TcpStream,
+    stream: NodeStream,
     _counted: Counted,
-}
-
-impl Waiting {
-    /// Nothing came from the node, nor its end. The system is asked: the runtime may not have heard yet.
-    fn is_alive(&self) -> bool {
-        let nothing_yet = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
-        nothing_yet.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
-    }
 }
 
 /// One of [`KEPT`].
@@ -94,29 +85,31 @@ impl Kept {
     }
 
     /// One that can be used, if there is one.
-    pub fn take(&self, now: Instant) -> Option<TcpStream> {
+    pub fn take(&self, now: Instant) -> Option<NodeStream> {
         let mut dead = Vec::new(); // closed when nobody waits for the lock
         let mut shelf = self.shelf.lock();
         shelf.now = shelf.now.max(now);
         let found = loop {
-            let Some(latest) = shelf.waiting.pop() else {
+            let Some(mut latest) = shelf.waiting.pop() else {
                 break None;
             };
-            if now.saturating_duration_since(latest.since) < self.limit && latest.is_alive() {
+            if now.saturating_duration_since(latest.since) < self.limit && latest.stream.is_quiet()
+            {
                 break Some(latest.stream);
             }
             dead.push(latest);
         };
         drop(shelf);
+        close(dead);
         found
     }
 
     /// Keeps one on which nothing is under way, unless it cannot be kept.
-    pub fn put(&self, stream: TcpStream) {
+    pub fn put(&self, stream: NodeStream) {
         let mut shelf = self.shelf.lock();
         if !shelf.open || shelf.waiting.len() >= PER_NODE {
             drop(shelf);
-            return; // and the stream is closed
+            return stream.close();
         }
         if let Some(counted) = Counted::one() {
             let since = shelf.now;
@@ -125,7 +118,10 @@ impl Kept {
                 stream,
                 _counted: counted,
             });
+            return;
         }
+        drop(shelf);
+        stream.close();
     }
 
     /// Closes those that have waited too long and those the node has closed. To be called several times a second.
@@ -135,11 +131,12 @@ impl Kept {
         if shelf.waiting.is_empty() {
             return;
         }
-        let gone =
-            |w: &mut Waiting| now.saturating_duration_since(w.since) >= self.limit || !w.is_alive();
+        let gone = |w: &mut Waiting| {
+            now.saturating_duration_since(w.since) >= self.limit || !w.stream.is_quiet()
+        };
         let dead: Vec<_> = shelf.waiting.extract_if(.., gone).collect();
         drop(shelf);
-        drop(dead);
+        close(dead);
     }
 
     /// Closes all, and keeps none from now on: the node is gone, or is to get nothing new.
@@ -148,7 +145,14 @@ impl Kept {
         shelf.open = false;
         let all = std::mem::take(&mut shelf.waiting);
         drop(shelf);
-        drop(all);
+        close(all);
+    }
+}
+
+/// Closes them. Not under the lock: it takes a word to each.
+fn close(waiting: Vec<Waiting>) {
+    for waiting in waiting {
+        waiting.stream.close();
     }
 }
 
@@ -156,15 +160,15 @@ impl Kept {
 mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     const LIMIT: Duration = Duration::from_secs(60);
     const SECOND: Duration = Duration::from_secs(1);
 
-    async fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    async fn pair(listener: &TcpListener) -> (NodeStream, TcpStream) {
         let ours = TcpStream::connect(listener.local_addr().unwrap());
         let (ours, theirs) = tokio::join!(ours, listener.accept());
-        (ours.unwrap(), theirs.unwrap().0)
+        (NodeStream::Plain(ours.unwrap()), theirs.unwrap().0)
     }
 
     async fn listener() -> TcpListener {
@@ -177,7 +181,7 @@ mod tests {
         let kept = Kept::new(LIMIT, now);
         let (first, _a) = pair(&listener).await;
         let (second, _b) = pair(&listener).await;
-        let port = |s: &TcpStream| s.local_addr().unwrap().port();
+        let port = |s: &NodeStream| s.socket().local_addr().unwrap().port();
         let ports = [port(&second), port(&first)];
         kept.put(first);
         kept.put(second);
@@ -194,11 +198,11 @@ mod tests {
         kept.put(alive);
         let (speaks, mut theirs) = pair(&listener).await;
         theirs.write_all(b"x").await.unwrap();
-        speaks.readable().await.unwrap();
+        speaks.socket().readable().await.unwrap();
         kept.put(speaks);
         let (closed, theirs) = pair(&listener).await;
         drop(theirs);
-        closed.readable().await.unwrap();
+        closed.socket().readable().await.unwrap();
         kept.put(closed);
         kept.sweep(now);
         assert_eq!(kept.shelf.lock().waiting.len(), 1);

@@ -16,12 +16,13 @@ use std::task::{Context, Poll, ready};
 
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::headers::Added;
 use super::hedge::{self, Heard, Hedge, Second};
 use super::kept::Kept;
 use super::patience::Patience;
+use super::stream::NodeStream;
+use super::tunnel::{Carrier, Goes, Tunnel};
 use crate::wire::exchange::{Bad, Exchange};
 
 /// pingora takes an end of the request that it meets after a 101 for the end of the tunnel. So the head of a request
@@ -38,7 +39,7 @@ const READ: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct Line {
     /// Until it is handed back.
-    stream: Option<TcpStream>,
+    stream: Option<NodeStream>,
     /// Where it goes when all went well.
     home: Arc<Kept>,
     exchange: Exchange,
@@ -68,6 +69,8 @@ pub struct Line {
     hedge: Option<Hedge>,
     /// The node is not listened to any more, only the second.
     given_up: bool,
+    /// Of a request that asks for another protocol: who carries its bytes once the node has agreed.
+    carrier: Option<Box<Carrier>>,
 }
 
 impl Line {
@@ -76,7 +79,7 @@ impl Line {
     /// `full` is set while the node takes nothing more; little is read at a time while `little` is. The answer must begin
     /// within `patience` after the last byte of the request.
     pub fn new(
-        stream: TcpStream,
+        stream: NodeStream,
         home: Arc<Kept>,
         added: Added,
         full: Option<Arc<AtomicBool>>,
@@ -102,7 +105,19 @@ impl Line {
             patience,
             hedge,
             given_up: false,
+            carrier: None,
         }
+    }
+
+    /// TLS has taken what has not left.
+    fn owes(&self) -> bool {
+        self.stream.as_ref().is_some_and(NodeStream::owes)
+    }
+
+    /// The same, for a request that asks for a tunnel.
+    pub fn with_tunnel(mut self, tunnel: Option<Arc<Tunnel>>) -> Self {
+        self.carrier = tunnel.map(|tunnel| Box::new(Carrier::new(tunnel)));
+        self
     }
 
     fn is_full(&self, full: bool) {
@@ -159,8 +174,16 @@ impl Line {
         }
         self.out.clear();
         self.gone = 0;
-        self.is_full(false);
-        Ok(())
+        // What TLS has taken is not gone yet.
+        let flushed = socket(&mut self.stream).poll_flush(cx);
+        self.is_full(flushed.is_pending());
+        match flushed {
+            Poll::Ready(Err(e)) => {
+                self.deaf = true;
+                Err(e)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends `buf` behind what waits, without a copy.
@@ -190,9 +213,31 @@ impl Line {
         }
     }
 
+    /// Sends what the client says in a tunnel.
+    fn pass_on(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let goes = match &mut self.carrier {
+            Some(carrier) => carrier.takes(buf, &mut self.out),
+            None => Goes::Through(buf.len()),
+        };
+        let Goes::Through(most) = goes else {
+            let _ = self.push(cx);
+            return Poll::Ready(Ok(buf.len()));
+        };
+        self.head_waits = 0;
+        let written = self.write_through(cx, &buf[..most]);
+        self.is_full(written.is_pending());
+        if let (Some(carrier), Poll::Ready(Ok(n))) = (&mut self.carrier, &written) {
+            carrier.sends(&buf[..*n]);
+        }
+        written
+    }
+
     /// `bytes` came from the node. So many of them may pass; what waits behind them is held.
     fn admit(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let passed = self.exchange.gets(bytes).map_err(|bad| self.refuse(bad))?;
+        if let Some(carrier) = &mut self.carrier {
+            carrier.gets(&bytes[passed.bytes - passed.of_tunnel..passed.bytes]);
+        }
         if passed.waits {
             self.held.extend_from_slice(&bytes[passed.bytes..]);
         }
@@ -229,6 +274,9 @@ impl Line {
             };
             if !passed.waits {
                 self.held.truncate(passed.bytes);
+            }
+            if let Some(carrier) = &mut self.carrier {
+                carrier.gets(&self.held[passed.bytes - passed.of_tunnel..passed.bytes]);
             }
             self.checked = passed.bytes;
         }
@@ -272,18 +320,15 @@ impl Line {
 }
 
 /// The socket, which is there until the line is dropped.
-fn socket(stream: &mut Option<TcpStream>) -> Pin<&mut TcpStream> {
+fn socket(stream: &mut Option<NodeStream>) -> Pin<&mut NodeStream> {
     let stream = stream.as_mut();
     Pin::new(stream.expect("invariant: only the drop takes the socket away"))
 }
 
-impl AsyncRead for Line {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
+impl Line {
+    /// Reads what of the answer may pass.
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let line = self;
         if line.head_waits > 0 {
             // The body, if it is here already, is written before this is asked again.
             line.head_waits -= 1;
@@ -293,14 +338,19 @@ impl AsyncRead for Line {
         if let Some(bad) = line.bad {
             return Poll::Ready(Err(line.refuse(bad)));
         }
+        if let Some(carrier) = &mut line.carrier {
+            carrier.says_good_bye(&mut line.out);
+        }
         // A node that takes nothing any more may have answered before.
         let _ = line.push(cx);
         if line.checked > 0 {
             line.hand_out(buf);
             return Poll::Ready(Ok(()));
         }
-        if line.exchange.is_tunnel() {
-            return socket(&mut line.stream).poll_read(cx, buf);
+        if line.exchange.is_tunnel()
+            && let Some(carrier) = &mut line.carrier
+        {
+            return carrier.poll_read(socket(&mut line.stream).get_mut(), cx, buf);
         }
         if line.exchange.is_answered() || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
@@ -349,6 +399,21 @@ impl AsyncRead for Line {
     }
 }
 
+impl AsyncRead for Line {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        let read = line.read(cx, buf);
+        match &mut line.carrier {
+            Some(carrier) if !line.exchange.is_tunnel() => carrier.awaits(read, cx),
+            _ => read,
+        }
+    }
+}
+
 impl AsyncWrite for Line {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -383,7 +448,10 @@ impl AsyncWrite for Line {
         } else {
             waiting == 0 && buf.len() >= LARGE
         };
-        if alone || line.exchange.is_tunnel() || waiting + buf.len() > TOGETHER {
+        if line.exchange.is_tunnel() {
+            return line.pass_on(cx, buf);
+        }
+        if alone || waiting + buf.len() > TOGETHER {
             line.head_waits = 0;
             let written = line.write_through(cx, buf);
             line.is_full(written.is_pending());
@@ -397,7 +465,7 @@ impl AsyncWrite for Line {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let line = self.get_mut();
-        if line.head_waits > 0 || line.gone == line.out.len() {
+        if line.head_waits > 0 || (line.gone == line.out.len() && !line.owes()) {
             return Poll::Ready(Ok(()));
         }
         Poll::Ready(line.push(cx))
@@ -419,7 +487,7 @@ impl VirtualSocket for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let all_sent = self.gone == self.out.len() && !self.deaf;
+        let all_sent = self.gone == self.out.len() && !self.deaf && !self.owes();
         if all_sent
             && !self.shut
             && self.bad.is_none()

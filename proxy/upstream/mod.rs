@@ -18,3 +18,9 @@ pub mod patience;
 pub mod peer;
 /// One health probe.
 pub mod probe;
+/// A connection to a node, with TLS or without.
+pub mod stream;
+/// TLS to nodes.
+pub mod tls;
+/// A connection that became a tunnel.
+pub mod tunnel;

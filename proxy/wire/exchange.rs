@@ -75,6 +75,8 @@ pub struct Passed {
     pub bytes: usize,
     /// What follows them begins a head: to be shown again with more behind it. Otherwise it is to be dropped.
     pub waits: bool,
+    /// So many of those that may pass are no answer any more but the first of a tunnel.
+    pub of_tunnel: usize,
 }
 
 /// One exchange.
@@ -176,15 +178,18 @@ impl Exchange {
     /// # Errors
     /// When they do not continue the answer. None of them may pass then.
     pub fn gets(&mut self, bytes: &[u8]) -> Result<Passed, Bad> {
-        let mut passed = 0;
+        let (mut passed, mut of_tunnel) = (0, 0);
         loop {
             let rest = &bytes[passed..];
             match &mut self.got {
                 Got::Head(searched) => {
                     let Some(end) = head_end(rest, searched)? else {
                         let waits = true;
-                        let bytes = passed;
-                        return Ok(Passed { bytes, waits });
+                        return Ok(Passed {
+                            bytes: passed,
+                            waits,
+                            of_tunnel: 0,
+                        });
                     };
                     self.got = self.begins(&rest[..end])?;
                     passed += end;
@@ -207,13 +212,18 @@ impl Exchange {
                         continue;
                     }
                 }
-                Got::UntilClose | Got::Tunnel => passed = bytes.len(),
+                Got::UntilClose => passed = bytes.len(),
+                Got::Tunnel => {
+                    of_tunnel = rest.len();
+                    passed = bytes.len();
+                }
                 // Who sends more than an answer has lost count; what comes next cannot be believed.
                 Got::Over => self.keep &= rest.is_empty(),
             }
             return Ok(Passed {
                 bytes: passed,
                 waits: false,
+                of_tunnel,
             });
         }
     }
@@ -383,6 +393,15 @@ mod tests {
             assert!(exchange.is_answered());
             assert_eq!(exchange.may_be_followed(), whole, "{request}");
         }
+    }
+
+    #[test]
+    fn what_comes_behind_the_head_of_a_101_is_the_first_of_a_tunnel() {
+        let mut exchange = after("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n");
+        let head = "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n";
+        let passed = exchange.gets(format!("{head}abc").as_bytes()).unwrap();
+        assert_eq!((passed.bytes, passed.of_tunnel), (head.len() + 3, 3));
+        assert!(exchange.is_tunnel());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! HTTP/1 on the wire: bytes in, a verdict out. Pure.
 
+/// How a node is told whose connection comes to it.
+pub mod announce;
 /// Whether the head of a node's answer is one, and where the answer ends.
 pub mod answer;
 /// The form in which a request head is handed on.
@@ -18,3 +20,5 @@ pub mod parsed;
 pub mod prelude;
 /// What a request of HTTP/2 may say.
 pub mod pseudo;
+/// Where the frames of a WebSocket begin and end.
+pub mod websocket;

@@ -27,6 +27,7 @@ pub mod shop;
 pub mod strangers;
 pub mod strict;
 pub mod tls;
+pub mod websocket;
 pub mod wire;
 
 use std::fmt::Display;

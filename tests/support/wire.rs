@@ -189,6 +189,12 @@ impl Wire {
         Ok(Some(std::mem::take(&mut self.buf)))
     }
 
+    /// These bytes were read too early: they come first again.
+    pub fn gives_back(&mut self, mut bytes: Vec<u8>) {
+        bytes.append(&mut self.buf);
+        self.buf = bytes;
+    }
+
     /// Exactly `n` bytes.
     pub async fn exactly(&mut self, n: usize) -> Result<Vec<u8>, Broken> {
         while self.buf.len() < n {

@@ -36,6 +36,7 @@ pub fn unresolved(control: &Control, upstream: &str, id: &str) -> Option<NodeVie
         priority: entry.priority,
         max_conns: entry.max_conns,
         in_flight: 0,
+        tunnels: 0,
         requests_total: 0,
         errors_total: 0,
         last_check: None,

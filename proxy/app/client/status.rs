@@ -119,6 +119,9 @@ fn upstream_line(upstream: &Value) -> String {
     if upstream["fail_open"] == true {
         line.push_str(", so few are healthy that health is ignored");
     }
+    if upstream["unverified"] == true {
+        line.push_str(", its nodes are believed whoever they are: `verify: false`");
+    }
     line + ")"
 }
 

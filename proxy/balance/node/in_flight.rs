@@ -16,6 +16,8 @@ pub struct InFlight {
     node: Arc<Node>,
     /// It tries a node whose breaker is half open, and has no answer yet.
     trial: AtomicBool,
+    /// It has become a tunnel.
+    tunnel: AtomicBool,
     /// Who waits for a place, where places are counted.
     queue: Option<Arc<Queue>>,
 }
@@ -35,6 +37,13 @@ impl InFlight {
     pub fn is_judged(&self) {
         if self.trial.swap(false, Relaxed) {
             self.node.breaker.tried();
+        }
+    }
+
+    /// From now on it is a tunnel.
+    pub fn is_tunnel(&self) {
+        if !self.tunnel.swap(true, Relaxed) {
+            self.node.tunnels.fetch_add(1, Relaxed);
         }
     }
 
@@ -63,6 +72,7 @@ impl Node {
         InFlight {
             node: self.clone(),
             trial: AtomicBool::new(trial),
+            tunnel: AtomicBool::new(false),
             queue: None,
         }
     }
@@ -79,6 +89,9 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.is_judged();
+        if *self.tunnel.get_mut() {
+            self.node.tunnels.fetch_sub(1, Relaxed);
+        }
         // In one order with the queue's own: else a place and who waits for it could miss each other.
         self.node.in_flight.fetch_sub(1, SeqCst);
         if let Some(queue) = &self.queue {

@@ -57,6 +57,8 @@ pub struct Node {
     /// Its identity there.
     pub id: Arc<str>,
     in_flight: AtomicUsize,
+    /// Those of them that are tunnels.
+    tunnels: AtomicUsize,
     /// [`Fitness`] as a number and what hinders it: what picks read without the lock.
     glance: AtomicU8,
     /// When an ejection ends, on the node's clock; 0 when there is none.
@@ -123,6 +125,7 @@ impl Node {
             upstream,
             id,
             in_flight: AtomicUsize::new(0),
+            tunnels: AtomicUsize::new(0),
             glance: AtomicU8::new(Fitness::from(health) as u8),
             ejected_until: AtomicU64::new(0),
             warm_from: AtomicU64::new(0),
@@ -220,6 +223,11 @@ impl Node {
     pub fn in_flight(&self) -> usize {
         // In one order with who waits for a place: see `in_flight` and `super::queue`.
         self.in_flight.load(SeqCst)
+    }
+
+    /// Those of them that are tunnels.
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.load(Relaxed)
     }
 
     /// An answer took so long to begin.

@@ -3,13 +3,12 @@
 //! How a node is asked is apart from what its answers lead to: nodes at one address that are asked alike share a
 //! probe, and each counts for itself. Nothing here may need the file to be understood.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
-use tokio_rustls::rustls::pki_types::CertificateDer;
+
+use super::{NodeTls, ProxyProtocol};
 
 /// Active health checks.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +37,9 @@ pub struct Asking {
     /// Another port of the node than the one that requests go to.
     pub port: Option<u16>,
     /// How TLS is spoken; `None`: it is not.
-    pub tls: Option<Tls>,
+    pub tls: Option<NodeTls>,
+    /// How the node is told that nobody's connection comes; `None`: it is not.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// From one probe to the next (jittered by a tenth).
     pub interval: Duration,
     /// The same while the node is unhealthy.
@@ -101,24 +102,6 @@ impl PartialEq for BodyMatch {
             _ => false,
         }
     }
-}
-
-/// How TLS is spoken to a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// Whether its certificate must be good.
-    pub verify: bool,
-    /// Who may have signed it; `None`: whom the system trusts.
-    pub ca: Option<Ca>,
-}
-
-/// A file of authorities, read with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ca {
-    /// Where it was read.
-    pub path: PathBuf,
-    /// What it holds; at least one.
-    pub certs: Arc<[CertificateDer<'static>]>,
 }
 
 /// What a node is before its first probe has answered.

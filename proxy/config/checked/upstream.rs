@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::health::Health;
-use super::{Breaker, Intent, Outlier, Queue, Retry, SlowStart, Sticky};
+use super::{Breaker, Intent, NodeTls, Outlier, ProxyProtocol, Queue, Retry, SlowStart, Sticky};
 
 /// A pool of nodes and how to use it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,10 @@ pub struct Upstream {
     pub hash: Hash,
     /// Active health checks; `None` when the file asks for none.
     pub health: Option<Health>,
+    /// How TLS is spoken to the nodes; `None`: it is not.
+    pub tls: Option<NodeTls>,
+    /// How nodes are told whose connection it is; `None`: they are not.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Limits towards nodes.
     pub timeouts: NodeTimeouts,
     /// Below this share of healthy nodes, in hundredths, health is ignored; 0: never.
@@ -133,6 +137,8 @@ pub struct NodeTimeouts {
     pub write: Option<Duration>,
     /// How long an unused connection to a node is kept; `0s` keeps none.
     pub idle: Duration,
+    /// How long a tunnel, a WebSocket, may be silent, both ways.
+    pub tunnel: Option<Duration>,
 }
 
 /// One entry of `nodes:`.

@@ -36,7 +36,7 @@ pub(super) fn health(out: &mut Changes, what: &str, was: Option<&Health>, is: Op
 fn told(health: &Health) -> [(&'static str, String); 12] {
     let a = &health.asking;
     let none = || "none".to_string();
-    let verify = |t: &crate::config::checked::Tls| t.verify.to_string();
+    let verify = |t: &crate::config::checked::NodeTls| t.verify.to_string();
     [
         ("type", TYPES.word(ProbeType::of(a)).into()),
         ("tls", a.tls.is_some().to_string()),

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use super::health::health;
+use super::node_tls::node_tls;
 use super::{Changes, limit, sticky};
 use crate::base::units::show_duration;
 use crate::config::checked::{Breaker, Config, Node, Outlier, Upstream};
@@ -73,6 +74,7 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
         was.health.as_ref(),
         is.health.as_ref(),
     );
+    node_tls(out, what, was, is);
     let limits = |u: &Upstream| {
         let t = u.timeouts;
         [
@@ -80,6 +82,7 @@ fn upstream(out: &mut Changes, was: &Upstream, is: &Upstream) {
             ("read", limit(t.read)),
             ("write", limit(t.write)),
             ("idle", show_duration(t.idle)),
+            ("tunnel", limit(t.tunnel)),
         ]
     };
     for ((key, a), (_, b)) in limits(was).into_iter().zip(limits(is)) {

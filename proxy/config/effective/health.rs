@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::{Writer, list, quoted, yes_no};
 use crate::base::units::show_duration;
-use crate::config::checked::{BodyMatch, Health, HttpProbe, Probe, Tls, codes};
+use crate::config::checked::{BodyMatch, Health, HttpProbe, NodeTls, Probe, codes};
 use crate::config::index::At;
 use crate::config::validate::health::{INITIALS, ProbeType, TYPES};
 
@@ -63,7 +63,7 @@ fn http(out: &mut Writer, probe: &HttpProbe, at: &At) {
     }
 }
 
-fn tls(out: &mut Writer, tls: Option<&Tls>, at: &At) {
+fn tls(out: &mut Writer, tls: Option<&NodeTls>, at: &At) {
     out.value(at, "tls", yes_no(tls.is_some()));
     let Some(tls) = tls else { return };
     out.value(at, "verify", yes_no(tls.verify));

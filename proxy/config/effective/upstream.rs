@@ -3,6 +3,7 @@
 //! Every key is there, also those that the file leaves to their defaults.
 
 use super::health::health;
+use super::node_tls::node_tls;
 use super::{Writer, limit, list, quoted, sticky, yes_no};
 use crate::base::units::show_duration;
 use crate::config::checked::{Balance, Node, NodeTimeouts, Retry, Upstream, codes};
@@ -22,6 +23,7 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
         out.close();
     }
     health(out, upstream.health.as_ref(), at);
+    node_tls(out, upstream, at);
     let (below, t): (At, &NodeTimeouts) = (at.key("timeouts"), &upstream.timeouts);
     out.section("timeouts", false);
     for (key, value) in [
@@ -29,6 +31,7 @@ pub(super) fn one_upstream(out: &mut Writer, upstream: &Upstream, at: &At, nodes
         ("read", t.read),
         ("write", t.write),
         ("idle", Some(t.idle)),
+        ("tunnel", t.tunnel),
     ] {
         out.value(&below, key, &limit(value));
     }

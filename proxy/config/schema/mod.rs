@@ -32,6 +32,8 @@ pub mod limits;
 pub mod listen;
 /// `nodes:`
 pub mod node;
+/// `tls:` of an upstream
+pub mod node_tls;
 /// `requests:`
 pub mod requests;
 /// `routes:`

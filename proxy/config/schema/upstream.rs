@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::failure::{self, WordOr};
 use super::health::{HEALTH, Health};
 use super::node::{NODES_KEY, Node};
+use super::node_tls::{NODE_TLS, NodeTls, SEND_PROXY};
 use super::shape::{Key, Shape};
 use super::sticky::{STICKY, Sticky};
 
@@ -20,6 +21,10 @@ pub struct Upstream {
     pub hash: Option<Hash>,
     /// Active health checks.
     pub health: Option<Health>,
+    /// TLS to the nodes.
+    pub tls: Option<WordOr<NodeTls>>,
+    /// Whose connection it is, told to the nodes.
+    pub proxy_protocol: Option<String>,
     /// Limits towards nodes.
     pub timeouts: Option<NodeTimeouts>,
     /// Below this share of healthy nodes health is ignored.
@@ -70,6 +75,8 @@ pub struct NodeTimeouts {
     pub write: Option<String>,
     /// How long an unused connection is kept.
     pub idle: Option<String>,
+    /// How long a tunnel may be silent.
+    pub tunnel: Option<String>,
 }
 
 /// `drain:` of an upstream.
@@ -87,6 +94,9 @@ pub const UPSTREAM: Shape = Shape::Map(&[
     Key::new("balance", Shape::Word, "balance: least_conn"),
     Key::new("hash", HASH, "hash: { key: uri }"),
     Key::new("health", HEALTH, "health: { path: /healthz }"),
+    Key::new("tls", NODE_TLS, "tls: { ca: ca.pem }"),
+    Key::new("proxy_protocol", Shape::Word, "proxy_protocol: v2"),
+    SEND_PROXY,
     Key::new("timeouts", NODE_TIMEOUTS, "timeouts: { connect: 1s }"),
     Key::new("fail_open_below", Shape::Word, "fail_open_below: 50%"),
     Key::new(
@@ -112,7 +122,6 @@ pub const UPSTREAM: Shape = Shape::Map(&[
     Key::new("forwarded", Shape::Word, "forwarded: true"),
     Key::new("nodes_file", Shape::Word, "nodes_file: nodes.yaml"),
     NODES_KEY,
-    Key::later("tls"),
 ]);
 
 /// The keys of [`Hash`].
@@ -127,6 +136,7 @@ const NODE_TIMEOUTS: Shape = Shape::Map(&[
     Key::new("read", Shape::Word, "read: 30s"),
     Key::new("write", Shape::Word, "write: 30s"),
     Key::new("idle", Shape::Word, "idle: 60s"),
+    Key::new("tunnel", Shape::Word, "tunnel: 1h"),
 ]);
 
 /// The keys of [`Drain`].

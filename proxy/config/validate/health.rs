@@ -3,7 +3,7 @@
 //! Nothing here may ask a node anything: a probe that would fail is no mistake of the file.
 
 use super::words::{self, Choices};
-use crate::config::checked::{Asking, Health, InitialHealth, Probe};
+use crate::config::checked::{Asking, Health, InitialHealth, NodeTls, Probe, ProxyProtocol};
 use crate::config::defaults;
 use crate::config::files::RawUpstream;
 use crate::config::fit::shorten;
@@ -73,8 +73,16 @@ pub const INITIALS: Choices<InitialHealth> = Choices {
 /// The most probes in a row that may be asked for.
 const MAX_ROW: u32 = 1000;
 
+/// How the connections of requests begin, which those of checks follow.
+type Begins<'a> = (Option<&'a NodeTls>, Option<ProxyProtocol>);
+
 /// Reads `health:`; `None` when there are no checks.
-pub fn check(raw: &RawUpstream, at: &At, problems: &mut Problems) -> Option<Health> {
+pub fn check(
+    raw: &RawUpstream,
+    begins: Begins<'_>,
+    at: &At,
+    problems: &mut Problems,
+) -> Option<Health> {
     match raw.keys.health.as_ref()? {
         Written::Word(word) if words::is_off(word) => None,
         Written::Word(word) => {
@@ -86,16 +94,22 @@ pub fn check(raw: &RawUpstream, at: &At, problems: &mut Problems) -> Option<Heal
             problems.push(Problem::error(at.place(), what).help(help));
             None
         }
-        Written::Keys(keys) => Some(read(keys, raw, at, problems)),
+        Written::Keys(keys) => Some(read(keys, raw, begins, at, problems)),
     }
 }
 
-fn read(keys: &HealthKeys, raw: &RawUpstream, at: &At, problems: &mut Problems) -> Health {
+fn read(
+    keys: &HealthKeys,
+    raw: &RawUpstream,
+    begins: Begins<'_>,
+    at: &At,
+    problems: &mut Problems,
+) -> Health {
     let count = |word: &Option<String>, key: &str, default, problems: &mut Problems| {
         let at = at.key(key);
         words::whole(word.as_deref(), &at, 1..=MAX_ROW, default, problems)
     };
-    let asking = asking(keys, raw, at, problems);
+    let asking = asking(keys, raw, begins, at, problems);
     let agent = words::flag(
         keys.agent.as_deref(),
         &at.key("agent"),
@@ -118,14 +132,33 @@ fn read(keys: &HealthKeys, raw: &RawUpstream, at: &At, problems: &mut Problems) 
 }
 
 /// How a node is asked, and how often.
-fn asking(keys: &HealthKeys, raw: &RawUpstream, at: &At, problems: &mut Problems) -> Asking {
+fn asking(
+    keys: &HealthKeys,
+    raw: &RawUpstream,
+    begins: Begins<'_>,
+    at: &At,
+    problems: &mut Problems,
+) -> Asking {
     let kind = TYPES.read(
         keys.r#type.as_deref(),
         &at.key("type"),
         ProbeType::Http,
         problems,
     );
-    let tls = tls::check(keys, kind, raw.health_ca.as_ref(), at, problems);
+    let port = port(keys, at, problems);
+    // What another port speaks is not known from what requests' port does.
+    let (as_requests, proxy_protocol) = match port {
+        None => begins,
+        Some(_) => (None, None),
+    };
+    let tls = tls::check(
+        keys,
+        kind,
+        as_requests,
+        raw.health_ca.as_ref(),
+        at,
+        problems,
+    );
     idle(keys, kind, tls.is_some(), at, problems);
     let interval = words::positive(
         keys.interval.as_deref(),
@@ -157,8 +190,9 @@ fn asking(keys: &HealthKeys, raw: &RawUpstream, at: &At, problems: &mut Problems
         },
         host: question::host(keys, at, problems),
         headers: question::headers(keys, at, problems),
-        port: port(keys, at, problems),
+        port,
         tls,
+        proxy_protocol,
         interval,
         unhealthy_interval: words::positive(
             keys.unhealthy_interval.as_deref(),

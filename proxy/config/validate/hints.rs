@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
-use super::{Origins, admin, cache, compress, sticky};
+use super::{Origins, admin, cache, compress, node_tls, sticky};
 use crate::base::node::Intent;
 use crate::config::checked::{
     Access, Config, HostPattern, Match, NodeAddr, PathPattern, Route, Upstream,
@@ -25,6 +25,7 @@ pub fn give(config: &Config, origins: &Origins, problems: &mut Problems) {
     let used: HashSet<usize> = config.routes.iter().flat_map(Route::upstreams).collect();
     for (i, (upstream, (at, _))) in config.upstreams.iter().zip(&origins.upstreams).enumerate() {
         nodes(upstream, at, problems);
+        node_tls::hints(upstream.tls.as_ref(), &upstream.name, at, problems);
         if !at.key("health").given() || at.key("health").is_blank() {
             let what = format!("upstream `{}` has no health check", upstream.name);
             let help = "a node that hangs keeps its share of the traffic; add `health: { path: /healthz }`, or `health: off` if you mean it";

@@ -34,6 +34,8 @@ pub mod minify;
 mod nets;
 /// `nodes:`
 pub mod node;
+/// `tls:` and `proxy_protocol:` of an upstream
+pub mod node_tls;
 /// The order of routes.
 mod order;
 /// `rate_limit:`

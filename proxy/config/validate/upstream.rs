@@ -3,7 +3,7 @@
 //! One upstream at a time: what concerns several (routes, use) is checked elsewhere.
 
 use super::words::{self, Choices};
-use super::{failure, hash, health, node, retry, sticky};
+use super::{failure, hash, health, node, node_tls, retry, sticky};
 use crate::config::checked::{Balance, NodeTimeouts, Upstream};
 use crate::config::defaults;
 use crate::config::files::RawUpstream;
@@ -84,11 +84,21 @@ pub fn check(raw: &RawUpstream, problems: &mut Problems) -> (Upstream, Vec<At>) 
         defaults::SESSION_GRACE,
         problems,
     );
+    let tls = node_tls::check(raw, &at.key("tls"), problems);
+    let proxy_protocol = node_tls::PROXY_PROTOCOLS.read(
+        keys.proxy_protocol.as_deref(),
+        &at.key("proxy_protocol"),
+        None,
+        problems,
+    );
+    let as_requests = (tls.as_ref(), proxy_protocol);
     let upstream = Upstream {
         name: raw.name.clone(),
         balance,
         hash: hash::check(keys.hash.as_ref(), balance, &at.key("hash"), problems),
-        health: health::check(raw, &at.key("health"), problems),
+        health: health::check(raw, as_requests, &at.key("health"), problems),
+        tls: tls.clone(),
+        proxy_protocol,
         timeouts: limits,
         fail_open_below: words::percent(
             keys.fail_open_below.as_deref(),
@@ -138,6 +148,7 @@ fn timeouts(keys: Option<&TimeoutKeys>, at: &At, problems: &mut Problems) -> Nod
         connect: limit("connect", &keys.connect, default.connect),
         read: limit("read", &keys.read, default.read),
         write: limit("write", &keys.write, default.write),
+        tunnel: limit("tunnel", &keys.tunnel, default.tunnel),
         // Not a limit: 0s keeps no connection, which costs speed but holds nothing.
         idle: words::duration(
             keys.idle.as_deref(),

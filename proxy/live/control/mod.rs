@@ -25,6 +25,7 @@ use crate::live::lifecycle::Lifecycle;
 use crate::live::overlay::Overlay;
 use crate::live::recompress::Recompress;
 use crate::live::source::Source;
+use crate::live::tunnels::Tunnels;
 use crate::telemetry::audit::{self, Audit};
 use crate::telemetry::events::{Events, KEPT as KEPT_EVENTS};
 use crate::telemetry::flood::Flood;
@@ -89,6 +90,8 @@ pub struct Control {
     pub spans: Spans,
     /// What is stored, whatever the generation.
     pub cache: Arc<Store>,
+    /// Every tunnel that stands.
+    pub tunnels: Arc<Tunnels>,
     /// What of it waits to be compressed better.
     pub recompress: Recompress,
     /// What of it is asked for most.
@@ -203,6 +206,7 @@ impl Control {
             tap: Arc::default(),
             spans: Spans::default(),
             cache,
+            tunnels: Arc::default(),
             recompress,
             top: TopUrls::default(),
             lately: Lately::default(),

@@ -126,7 +126,7 @@ impl Control {
         });
     }
 
-    /// Ends drains, ejections and idle connections whose time is over, and forgets nodes that have left. Called several times a second.
+    /// Ends drains, ejections, tunnels and idle connections whose time is over, and forgets nodes that have left. Called several times a second.
     pub fn tick(&self, now: Instant) {
         let snapshot = self.hold.load();
         let mut cut = false;
@@ -162,6 +162,7 @@ impl Control {
         if cut {
             self.cut.send_modify(|epoch| *epoch += 1);
         }
+        self.tunnels.look(now);
         self.metrics.forget_gone(now);
     }
 

@@ -26,6 +26,7 @@ impl Control {
                 intent: view.intent,
                 health: view.health,
                 in_flight: node.in_flight(),
+                tunnels: node.tunnels(),
                 circuit: None,
                 weight: 0.0,
                 draining: view.intent != Intent::Up,
@@ -67,6 +68,7 @@ fn members(upstream: &Upstream, now: Instant) -> impl Iterator<Item = NodeGauges
             intent: view.intent,
             health: view.health,
             in_flight: candidate.node.in_flight(),
+            tunnels: candidate.node.tunnels(),
             circuit: pool.circuit(at, now),
             weight: match view.health {
                 Health::Healthy => pool.effective_weight(at, now),

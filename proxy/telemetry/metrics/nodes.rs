@@ -22,6 +22,7 @@ pub(super) struct NodeFamilies {
     checks: Counters,
     ejections: Counters,
     transitions: Counters,
+    tunnels: Counters,
     state: StateFamilies,
 }
 
@@ -29,6 +30,7 @@ pub(super) struct NodeFamilies {
 #[derive(Debug)]
 struct StateFamilies {
     in_flight: Mirror,
+    tunnels: Mirror,
     state: Mirror,
     health: Mirror,
     weight: Mirror,
@@ -48,6 +50,7 @@ pub struct NodeMetrics {
     checks: WordCounters,
     ejections: WordCounters,
     transitions: WordCounters,
+    tunnels: IntCounter,
     labels: NodeLabels,
 }
 
@@ -87,6 +90,11 @@ impl NodeMetrics {
         amounts.errors = self.errors_total.get();
         amounts.retries = self.retries_total.get();
         read_took([Some(&self.duration)], &mut amounts.took);
+    }
+
+    /// Counts a tunnel that it agreed to.
+    pub fn tunnel(&self) {
+        self.tunnels.inc();
     }
 
     /// Counts a probe.
@@ -140,6 +148,8 @@ pub struct NodeGauges<'a> {
     pub health: Health,
     /// Requests in flight on it.
     pub in_flight: usize,
+    /// Those of them that are tunnels.
+    pub tunnels: usize,
     /// Its breaker, where it has one.
     pub circuit: Option<Circuit>,
     /// Share of the traffic it is given now.
@@ -200,6 +210,12 @@ impl NodeFamilies {
                 "Changes of a node's state, health or breaker.",
                 &["upstream", "node", "to"],
             ),
+            tunnels: counters(
+                f,
+                "tunnels_total",
+                "Connections that became tunnels (101, WebSockets).",
+                NODE,
+            ),
             state: StateFamilies::new(),
         }
     }
@@ -216,6 +232,7 @@ impl NodeFamilies {
             checks: WordCounters::new(&self.checks, &node),
             ejections: WordCounters::new(&self.ejections, &node),
             transitions: WordCounters::new(&self.transitions, &node),
+            tunnels: self.tunnels.with_label_values(&node),
             labels: NodeLabels {
                 upstream: label("upstream", upstream),
                 node: label("node", id),
@@ -236,6 +253,7 @@ impl NodeFamilies {
             &self.checks,
             &self.ejections,
             &self.transitions,
+            &self.tunnels,
         ] {
             family.remove_under(&node);
         }
@@ -256,6 +274,10 @@ impl StateFamilies {
                 "upstream_requests_in_flight",
                 "Requests in flight on a node.",
             ),
+            tunnels: Mirror::gauge(
+                "tunnels_active",
+                "Tunnels that stand (101, WebSockets), in flight among the rest.",
+            ),
             state: Mirror::gauge("node_state", "What the operator wants of a node."),
             health: Mirror::gauge("node_health", "What is seen of a node."),
             weight: Mirror::gauge(
@@ -274,6 +296,9 @@ impl StateFamilies {
     fn write(&self, nodes: &[NodeGauges<'_>], text: &mut String) {
         let in_flight = |g: &NodeGauges<'_>| Sample::Whole(g.in_flight as u64);
         each(&self.in_flight, nodes, text, |g| Some(in_flight(g)));
+        each(&self.tunnels, nodes, text, |g| {
+            Some(Sample::Whole(g.tunnels as u64))
+        });
         each(&self.weight, nodes, text, |g| Some(Sample::Float(g.weight)));
         each(&self.drain_remaining, nodes, text, |g| {
             g.draining.then(|| in_flight(g))

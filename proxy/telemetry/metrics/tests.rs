@@ -14,6 +14,7 @@ fn gauges_of(metrics: &NodeMetrics, health: Health) -> NodeGauges<'_> {
         intent: Intent::Up,
         health,
         in_flight: 3,
+        tunnels: 1,
         circuit: None,
         weight: 2.0,
         draining: false,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::timeout;
 
+use super::tls::Protocol;
 use crate::config::checked::{Asking, Probe};
 
 /// What a node says of itself.
@@ -22,8 +23,6 @@ mod http1;
 mod message;
 /// Connections, with or without TLS.
 mod stream;
-/// Whom to trust with `verify: false`.
-mod trusting;
 
 use agent::Said;
 use stream::Opening;
@@ -60,21 +59,26 @@ impl Prober {
             None => HeaderValue::from_str(&addr.to_string())
                 .expect("invariant: a socket address prints as digits, dots, colons and brackets"),
         };
-        let (ask, protocol): (_, Option<&[u8]>) = match &asking.probe {
-            Probe::Tcp => (Ask::Tcp, None),
+        let (ask, protocol) = match &asking.probe {
+            Probe::Tcp => (Ask::Tcp, Protocol::Unnamed),
             Probe::Http(probe) => {
                 let question = http1::Question::new(probe, &host, &asking.headers);
-                (Ask::Http(question), Some(b"http/1.1"))
+                (Ask::Http(question), Protocol::Http1)
             }
             Probe::Grpc { service } => {
                 let tls = asking.tls.is_some();
                 let question = grpc::Question::new(service, &host, &asking.headers, tls);
-                (Ask::Grpc(question), Some(b"h2"))
+                (Ask::Grpc(question), Protocol::Http2)
             }
         };
         Prober {
             addr,
-            opening: Opening::new(asking.tls.as_ref(), asking.host.as_ref(), protocol),
+            opening: Opening::new(
+                (asking.tls.as_ref(), asking.proxy_protocol),
+                asking.host.as_ref(),
+                addr.ip(),
+                protocol,
+            ),
             ask,
             limit: asking.timeout,
         }

@@ -96,6 +96,7 @@ class Group {
   say() {
     const words = [];
     if (this.upstream.fail_open) words.push("Too few nodes are healthy: health is ignored and all are used (fail open).");
+    if (this.upstream.unverified) words.push("Its nodes are believed whoever they are (tls: verify: false).");
     for (const name of names.get(this.name) ?? []) {
       const seen = name.age_seconds === null ? "never answered" : `last answer ${span(name.age_seconds)} ago`;
       if (name.addresses === 0) words.push(`${name.name}: the name has no address yet: ${name.failure ?? "it was not looked up yet"}.`);

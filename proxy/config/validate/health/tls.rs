@@ -8,7 +8,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 
 use super::ProbeType;
-use crate::config::checked::{Ca, Tls};
+use crate::config::checked::{Ca, NodeTls};
 use crate::config::defaults;
 use crate::config::files::TextFile;
 use crate::config::index::At;
@@ -16,16 +16,18 @@ use crate::config::problem::{Problem, Problems};
 use crate::config::schema::health::HealthKeys;
 use crate::config::validate::words;
 
-/// Reads `tls`, `verify` and `ca`; `None` where no TLS is spoken.
+/// Reads `tls`, `verify` and `ca`; `None` where no TLS is spoken. What is not said is `as_requests` do.
 pub fn check(
     keys: &HealthKeys,
     kind: ProbeType,
+    as_requests: Option<&NodeTls>,
     file: Option<&TextFile>,
     at: &At,
     problems: &mut Problems,
-) -> Option<Tls> {
+) -> Option<NodeTls> {
     let https = kind == ProbeType::Https;
-    let on = words::flag(keys.tls.as_deref(), &at.key("tls"), https, problems);
+    let usual = https || as_requests.is_some();
+    let on = words::flag(keys.tls.as_deref(), &at.key("tls"), usual, problems);
     if https && !on {
         let what = "`tls: false` beside `type: https`";
         let problem = Problem::error(at.key("tls").place(), what);
@@ -34,7 +36,7 @@ pub fn check(
     let verify = words::flag(
         keys.verify.as_deref(),
         &at.key("verify"),
-        defaults::HEALTH_VERIFY,
+        as_requests.map_or(defaults::HEALTH_VERIFY, |tls| tls.verify),
         problems,
     );
     if !on {
@@ -53,7 +55,12 @@ pub fn check(
         problems.push(problem.help("remove `verify: false`: with the right `ca` it is not needed"));
     }
     let ca = file.and_then(|file| authorities(file, &at.key("ca"), problems));
-    Some(Tls { verify, ca })
+    let like = as_requests.cloned().unwrap_or_default();
+    Some(NodeTls {
+        verify,
+        ca: ca.or(like.ca),
+        ..like
+    })
 }
 
 /// The certificates of a file; `None` when one of them is none, which is told.

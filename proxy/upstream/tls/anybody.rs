@@ -1,7 +1,7 @@
 //! A verifier that trusts anybody, for `verify: false`.
 //!
-//! Only for health checks of nodes whose certificate cannot be judged. Nothing that a client sends may ever go over a
-//! connection that was opened with it.
+//! Only where the file says so, which the check, the log and the page tell loudly: whoever stands between us and the
+//! node reads and changes everything.
 
 use std::sync::Arc;
 
