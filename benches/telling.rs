@@ -86,6 +86,8 @@ fn hit(path: &str) -> Finished<'_> {
         encoding: Some(Coding::Brotli),
         grpc_status: None,
         dry_run: None,
+        trace: None,
+        recording: None,
         end: End::Ok,
     }
 }

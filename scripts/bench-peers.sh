@@ -5,6 +5,7 @@
 #   scripts/bench-peers.sh --only NAME[,NAME]   some scenarios; --list says which there are
 #   scripts/bench-peers.sh --hits               hits of 1 KiB, without and with access logs
 #   scripts/bench-peers.sh --compressed         64 KiB of JSON that leave compressed
+#   scripts/bench-peers.sh --tls                hits of 1 KiB over TLS, HTTP/1.1 and HTTP/2, and full handshakes
 #
 #   --install        gets what is missing first, with scripts/setup.sh --bench
 #   --peers          only the peers: Tidegate is not built
@@ -13,7 +14,7 @@
 #   --rounds N       so many rounds instead of each scenario's own number
 #   --secs N         so long is one round of one server, instead of 2 seconds
 #
-# An nginx origin answers; each proxy in turn serves load from wrk, with one worker thread (Varnish has no such
+# An nginx origin answers; each proxy in turn serves load from wrk (HTTP/2: h2load), with one worker thread (Varnish has no such
 # setting, it has one core). The proxy that is measured has one core to itself, origin and load share another. Rounds
 # are interleaved and the figure is processor time per request: both stay comparable where a machine is small or busy.
 # A peer that is not installed is left out. The scenarios are in scripts/peers/scenarios.py, the configurations in

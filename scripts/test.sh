@@ -19,7 +19,7 @@ counts='none ran'
 # What is counted so far: passed, failed, skipped.
 totals=(0 0 0)
 # What is tested has everything in it that can be.
-features=minify,redis-tls,redis-cluster
+features=minify,redis-tls,redis-cluster,otlp
 
 # step NAME REMEDY COMMAND...
 step() {
@@ -117,7 +117,7 @@ step setup 'see above; what it needs is listed at the top of scripts/setup.sh' s
 step format 'run: cargo fmt; then look at what it changed' cargo fmt --check
 step lints 'mend what is said above; a lint that is wrong here is allowed on its line, with a reason' \
     lints
-step tests 'run one again with: cargo test --locked --features minify,redis-tls,redis-cluster NAME; a failed story prints what the proxy logged' tests
-step one-lane 'run one again with: TIDEGATE_EXPRESS_LANE=off cargo test --locked --features minify,redis-tls,redis-cluster NAME' one_lane
+step tests 'run one again with: cargo test --locked --features minify,redis-tls,redis-cluster,otlp NAME; a failed story prints what the proxy logged' tests
+step one-lane 'run one again with: TIDEGATE_EXPRESS_LANE=off cargo test --locked --features minify,redis-tls,redis-cluster,otlp NAME' one_lane
 step docs 'mend the link or the comment that is named above' docs
 summary ok

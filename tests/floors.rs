@@ -92,7 +92,8 @@ const HOMES: &[Home] = &[
             "live/tls",
             "live/issued",
             "gateway/tls",
-            "jobs/acme", // asks the CA, and reads what it signed
+            "jobs/acme",   // asks the CA, and reads what it signed
+            "jobs/traces", // TLS to collectors names its cryptography
         ],
         instead: "whom to trust is worked out where a connection is opened: `upstream/`; what a port answers with, in `live/tls`",
     },
@@ -180,6 +181,11 @@ const HOMES: &[Home] = &[
         instead: "watching is a background loop: `jobs/`, which calls `live/control`",
     },
     Home {
+        name: "prost",
+        homes: &["telemetry/traces/otlp"],
+        instead: "what collectors read is written by `telemetry/traces/otlp`",
+    },
+    Home {
         name: "clap",
         homes: &["app", "main"],
         instead: "words of the command line end in `app/`; pass values on",
@@ -201,8 +207,8 @@ const HOMES: &[Home] = &[
     },
     Home {
         name: "ureq",
-        homes: &["app"],
-        instead: "only the commands are clients of the stats port; requests to nodes go through `upstream/`",
+        homes: &["app", "jobs/traces"], // a thread that may wait
+        instead: "only the commands are clients of the stats port, and spans go to their collector from `jobs/traces`; requests to nodes go through `upstream/`",
     },
 ];
 

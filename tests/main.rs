@@ -70,6 +70,7 @@ mod sticky;
 mod strangers;
 mod time_limits;
 mod tls;
+mod tracing;
 mod tunnels;
 mod upgrade;
 mod watching;

@@ -40,6 +40,9 @@ use crate::{admin, jobs};
 /// Attempts of one request. Our own rules end sooner: each node is tried once, however many there are.
 const MOST_ATTEMPTS: usize = usize::MAX;
 
+/// How long the last spans may take.
+const SPANS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Ports that are open, in the order of the configuration.
 struct Ports {
     data: Vec<TcpListener>,
@@ -123,6 +126,8 @@ fn start_and_serve(
     side_thread("redis", jobs::shared::run(control.clone()))?;
     side_thread("acme", jobs::acme::run(control.clone()))?;
     recompress(&control)?;
+    #[cfg(feature = "otlp")]
+    send_spans(&control)?;
     if let Some(before) = predecessor.as_ref() {
         main.block_on(settle(&control, &before.hello));
     }
@@ -165,6 +170,12 @@ fn start_and_serve(
     // What is still in flight is dropped here, and tells so.
     data.shutdown_timeout(Duration::from_millis(200));
     control.hold.load().log.flush();
+    if cfg!(feature = "otlp") {
+        let left = control.spans.flush(SPANS_PATIENCE);
+        if left > 0 {
+            tracing::warn!("{left} spans did not reach the collector before the end");
+        }
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -312,6 +323,17 @@ fn recompress(control: &Arc<Control>) -> Result<(), String> {
         side_thread("recompress", work)?;
     }
     Ok(())
+}
+
+/// Starts the thread that sends spans; it sleeps while there are none.
+#[cfg(feature = "otlp")]
+fn send_spans(control: &Arc<Control>) -> Result<(), String> {
+    let control = control.clone();
+    std::thread::Builder::new()
+        .name("traces".into())
+        .spawn(move || jobs::traces::run(&control))
+        .map(drop)
+        .map_err(|e| format!("cannot start the traces thread: {e}"))
 }
 
 /// Runs `work` on a thread of its own, away from the requests.

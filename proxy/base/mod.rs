@@ -29,6 +29,8 @@ pub mod quantile;
 pub mod reason;
 /// What a caller of the stats port may do.
 pub mod role;
+/// Which trace a request belongs to.
+pub mod trace;
 /// Durations and sizes as people write them.
 pub mod units;
 /// What went well and what failed in the last seconds.

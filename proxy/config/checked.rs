@@ -25,6 +25,7 @@ mod health;
 mod node_tls;
 mod sticky;
 mod tls;
+mod tracing;
 mod upstream;
 
 pub use acme::{Acme, AcmeKey, Challenge, Eab};
@@ -39,6 +40,7 @@ pub use sticky::{
     KeyFile, Learn, LearnFrom, SameSite, Secret, Secure, Split, Sticky, StickyCookie, Store,
 };
 pub use tls::{Alpn, Certificate, ClientAuth, ListenTls, TlsVersion, UnknownNames};
+pub use tracing::{Otlp, RequestId, Sample, ServerTiming, TraceContext, Tracing};
 pub use upstream::{
     Balance, H2, Hash, HashKey, MAX_PRIORITY, MAX_WEIGHT, Node, NodeAddr, NodeTimeouts, Upstream,
 };
@@ -66,6 +68,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Where requests are told.
     pub access_log: AccessLog,
+    /// Which trace requests belong to, and where that is told.
+    pub tracing: Tracing,
     /// How names of nodes are resolved.
     pub dns: Dns,
     /// How much is stored of answers.

@@ -10,8 +10,9 @@ use http::HeaderName;
 
 use super::checked::{
     AccessLog, AcmeKey, Alpn, Balance, Breaker, Cache, Challenge, ClientTimeouts, Family, H2Limits,
-    InitialHealth, Limits, LogFormat, LogPath, NodeTimeouts, Outlier, Queue, Recompress, Requests,
-    Retry, RetryOn, SameSite, Secure, Shutdown, TlsVersion, Underscores,
+    InitialHealth, Limits, LogFormat, LogPath, NodeTimeouts, Outlier, Queue, Recompress, RequestId,
+    Requests, Retry, RetryOn, SameSite, Sample, Secure, ServerTiming, Shutdown, TlsVersion,
+    TraceContext, Tracing, Underscores,
 };
 use crate::base::coding::{Coding, PerCoding};
 use crate::base::units::Rate;
@@ -134,6 +135,30 @@ pub const ACCESS_LOG: AccessLog = AccessLog {
     format: LogFormat::Json,
     sample: 1.0,
 };
+
+/// Traces: none of our business unless somebody asks, so that they cost nothing.
+pub fn tracing() -> Tracing {
+    Tracing {
+        context: TraceContext::Off,
+        // Of a busy site still several a second, and of nobody's disk too much.
+        sample: Sample::Share(0.01),
+        service: "tidegate".into(),
+        // Who asks a stranger's site need not know how it is built.
+        server_timing: ServerTiming::Off,
+        request_id: RequestId {
+            header: HeaderName::from_static("x-request-id"),
+            shown: "X-Request-Id".into(),
+            returned: false,
+        },
+        otlp: None,
+    }
+}
+
+/// How long a batch of spans may take: a collector beside it needs milliseconds, one across the world a second.
+pub const OTLP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Spans that wait: what OpenTelemetry's own exporters keep.
+pub const OTLP_QUEUE: u32 = 2_048;
 
 /// From one look-up of a name to the next: ten seconds follow a moved record soon enough and cost a resolver nothing.
 pub const DNS_INTERVAL: Duration = Duration::from_secs(10);

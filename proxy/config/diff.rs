@@ -25,6 +25,7 @@ mod health;
 mod node_tls;
 mod sticky;
 mod tls;
+mod tracing;
 mod upstream;
 
 /// One difference.
@@ -98,6 +99,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     out.shown("access_log.format", format(was), format(is));
     out.plain("access_log.sample", &was.sample, &is.sample);
     acme::acme(&mut out, old.acme.as_ref(), new.acme.as_ref());
+    tracing::tracing(&mut out, &old.tracing, &new.tracing);
     dns::dns(&mut out, &old.dns, &new.dns);
     cache::cache(&mut out, &old.cache, &new.cache);
     upstream::upstreams(&mut out, old, new);

@@ -29,6 +29,7 @@ mod node_tls;
 pub(super) use health::shown;
 mod sticky;
 mod tls;
+mod tracing;
 mod upstream;
 
 /// Writes the configuration in force; `None` when there is none.
@@ -36,6 +37,7 @@ pub fn effective(loaded: &Loaded) -> Option<String> {
     let (config, origins) = (loaded.config.as_ref()?, loaded.origins.as_ref()?);
     let mut out = Writer::default();
     top_sections(&mut out, config, &origins.root);
+    tracing::tracing(&mut out, &config.tracing, &origins.root.key("tracing"));
     dns::dns(&mut out, &config.dns, &origins.root.key("dns"));
     cache::cache(&mut out, config, &origins.root.key("cache"));
     out.section("upstreams", config.upstreams.is_empty());

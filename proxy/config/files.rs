@@ -32,6 +32,8 @@ const MAKE_KEY: &str =
     "make one with `head -c 32 /dev/urandom > FILE`, and give every proxy the same";
 /// How to make a token.
 pub const MAKE_TOKEN: &str = "make one with `head -c 24 /dev/urandom | base64 > FILE`";
+/// What a collector of spans asks for.
+const ASK_FOR_FIELDS: &str = "put into it what the collector asks for, one `Name: value` a line";
 /// Where the password of Redis comes from.
 pub const ASK_FOR_PASSWORD: &str =
     "put into it what `requirepass` or the user's ACL says on the server, on one line";
@@ -97,6 +99,8 @@ pub struct Gathered {
     pub acme_eab: Option<KeyFile>,
     /// The folder of the main file.
     pub base: PathBuf,
+    /// What its `tracing.otlp.headers_file` holds, if that could be read.
+    pub otlp_headers: Option<KeyFile>,
     /// What the files of `admin.tokens` hold, in their order; `None` for one that could not be read.
     pub admin_tokens: Vec<Option<KeyFile>>,
     /// The files that each entry of `listen` names for its TLS.
@@ -144,6 +148,7 @@ impl Gather<'_> {
             acme_ca: None,
             acme_eab: None,
             base: base.to_path_buf(),
+            otlp_headers: None,
             admin_tokens: Vec::new(),
             tls: Vec::new(),
         };
@@ -182,6 +187,12 @@ impl Gather<'_> {
             let key = acme.eab.as_ref().and_then(|eab| eab.key_file.as_ref());
             let at = at.key("eab").key("key_file");
             all.acme_eab = key.and_then(|key| self.secret(key, &at, base, ASK_FOR_EAB));
+        }
+        if let Some(otlp) = file.tracing.as_ref().and_then(|t| t.otlp.as_ref()) {
+            let at = all.at.key("tracing").key("otlp").key("headers_file");
+            let headers = otlp.headers_file.as_ref();
+            all.otlp_headers =
+                headers.and_then(|file| self.secret(file, &at, base, ASK_FOR_FIELDS));
         }
         all.admin_tokens = self.admin_tokens(&file, &all.at.key("admin").key("tokens"), base);
         all.tls = self.ports_files(&file, &all.at.key("listen"), base);

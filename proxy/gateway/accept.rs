@@ -14,13 +14,14 @@ use pingora::{Error, ErrorType, Result};
 use super::ctx::{Ctx, Head};
 use super::lookup::purge;
 use super::sticky::came_by_tls;
-use super::{answer, calls, challenge, door, h2};
+use super::{answer, calls, challenge, door, h2, trace};
 use crate::base::fields::Fields;
 use crate::base::path;
 use crate::base::reason::{End, Refusal};
 use crate::config::checked::{Action, PathPattern};
 use crate::guard::client::{is_trusted, real_client};
 use crate::route::{RouteAsk, Table, redirect};
+use crate::telemetry::traces::Recording;
 
 /// Who the client is, as proxies in front tell it.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -73,7 +74,15 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
             .or_else(authority),
         version: request.version,
     };
+    let rules = &ctx.snapshot.config.tracing;
+    ctx.traced = trace::arrives(&request.headers, rules, ctx.trusted);
+    if ctx.traced.is_recorded {
+        ctx.recording = Some(Recording::new(ctx.begun));
+    }
     if ctx.trusted {
+        if let Some(id) = trace::given_id(&request.headers, &rules.request_id) {
+            ctx.id = id;
+        }
         ctx.client = client(conn.peer, &request.headers, trusted);
     }
     calls::arrives(request, ctx);
@@ -137,7 +146,7 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     }
     if ctx.head.uri.path() == "*" {
         // It asks what the proxy itself can do (RFC 9110 §9.3.7), of no site in particular.
-        return answer::options(session).await.map(|()| true);
+        return answer::options(session, ctx).await.map(|()| true);
     }
     if challenge::answer(session, ctx).await? || purge::answer(session, ctx).await? {
         return Ok(true);
@@ -166,7 +175,7 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
                 query: ctx.head.uri.query(),
             };
             let location = redirect::location(to, &parts, prefix);
-            answer::redirect(session, *status, &location)
+            answer::redirect(session, ctx, *status, &location)
                 .await
                 .map(|()| true)
         }

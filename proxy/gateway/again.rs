@@ -22,6 +22,7 @@ use crate::base::reason::End;
 use crate::config::checked::{Retry, Upstream};
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
+use crate::telemetry::traces::Event;
 use crate::upstream::classify::{self, Again, Sent};
 use crate::upstream::patience::{Others, Patience};
 
@@ -225,6 +226,9 @@ pub fn answered(
         false => status,
     };
     ctx.kept_back = Some(status);
+    ctx.notes(now, || Event::KeptBack {
+        status: status.as_u16(),
+    });
     let error = Error::explain(
         ErrorType::HTTPStatus(status.as_u16()),
         "another node is asked",

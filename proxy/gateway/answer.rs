@@ -11,6 +11,8 @@ use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 
 use super::calls;
+use super::ctx::Ctx;
+use super::trace;
 
 /// What a client that met a full or empty house should wait before it comes again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -25,8 +27,8 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn send(session: &mut Session, status: StatusCode, id: &str) -> Result<()> {
-    send_with(session, status, id, &[]).await
+pub async fn send(session: &mut Session, status: StatusCode, ctx: &Ctx) -> Result<()> {
+    send_with(session, status, ctx, &[]).await
 }
 
 /// The same with fields that say more.
@@ -36,15 +38,15 @@ pub async fn send(session: &mut Session, status: StatusCode, id: &str) -> Result
 pub async fn send_with(
     session: &mut Session,
     status: StatusCode,
-    id: &str,
+    ctx: &Ctx,
     more: &[(&'static str, String)],
 ) -> Result<()> {
-    let body = body(status, id);
-    if let Some(mut head) = calls::answer(session, status, &in_words(status, id))? {
+    let body = body(status, ctx.id());
+    if let Some(mut head) = calls::answer(session, status, &in_words(status, ctx.id()))? {
         for (name, value) in more {
             head.insert_header(*name, value)?;
         }
-        return write(session, head, Bytes::new()).await;
+        return write(session, ctx, head, Bytes::new()).await;
     }
     let mut head = ResponseHeader::build(status, Some(6 + more.len()))?;
     head.insert_header(header::CONTENT_TYPE, TEXT)?;
@@ -56,56 +58,67 @@ pub async fn send_with(
     for (name, value) in more {
         head.insert_header(*name, value)?;
     }
-    write(session, head, body).await
+    write(session, ctx, head, body).await
 }
 
 /// Sends what a verb of the operator came to.
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn json(session: &mut Session, said: &serde_json::Value) -> Result<()> {
+pub async fn json(session: &mut Session, ctx: &Ctx, said: &serde_json::Value) -> Result<()> {
     let body = format!("{said}\n");
     let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
     head.insert_header(header::CONTENT_TYPE, JSON)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
-    write(session, head, body.into()).await
+    write(session, ctx, head, body.into()).await
 }
 
 /// Sends what proves to a CA that a name is ours (RFC 8555 §8.3).
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn proof(session: &mut Session, proof: String) -> Result<()> {
+pub async fn proof(session: &mut Session, ctx: &Ctx, proof: String) -> Result<()> {
     let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
     head.insert_header(header::CONTENT_TYPE, BYTES)?;
     head.insert_header(header::CONTENT_LENGTH, proof.len())?;
     head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
-    write(session, head, proof.into()).await
+    write(session, ctx, head, proof.into()).await
 }
 
 /// Sends a redirect.
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn redirect(session: &mut Session, status: StatusCode, location: &str) -> Result<()> {
+pub async fn redirect(
+    session: &mut Session,
+    ctx: &Ctx,
+    status: StatusCode,
+    location: &str,
+) -> Result<()> {
     let mut head = ResponseHeader::build(status, Some(4))?;
     head.insert_header(header::LOCATION, location)?;
     head.insert_header(header::CONTENT_LENGTH, 0)?;
-    write(session, head, Bytes::new()).await
+    write(session, ctx, head, Bytes::new()).await
 }
 
 /// Answers a question about the proxy itself.
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn options(session: &mut Session) -> Result<()> {
+pub async fn options(session: &mut Session, ctx: &Ctx) -> Result<()> {
     let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(2))?;
     head.insert_header(header::ALLOW, ALLOW)?;
-    write(session, head, Bytes::new()).await
+    write(session, ctx, head, Bytes::new()).await
 }
 
-async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Result<()> {
+async fn write(
+    session: &mut Session,
+    ctx: &Ctx,
+    mut head: ResponseHeader,
+    body: Bytes,
+) -> Result<()> {
+    trace::says(&mut head, ctx);
     // The body nobody wants is read (for a bounded time) and the connection kept, so that the answer reaches the
     // client instead of being lost to a reset. A client that waits for 100 will not send one.
     if !session.req_header().headers.contains_key(header::EXPECT) {

@@ -18,6 +18,7 @@ use crate::balance::pick::Ask;
 use crate::config::checked;
 use crate::live::control::Control;
 use crate::live::snapshot::{Snapshot, Upstream};
+use crate::telemetry::traces::Event;
 use crate::upstream::connect::Greeting;
 use crate::upstream::hedge::{Hedge, Opening, Plan};
 use crate::upstream::kept::Kept;
@@ -220,6 +221,10 @@ pub fn settle(ctx: &mut Ctx, now: Instant) {
     let Some(second) = second else {
         return;
     };
+    ctx.notes(now, || Event::Hedge {
+        node: ctx.node(second.member),
+        won: answers,
+    });
     ctx.tried.push(second.member);
     ctx.sent += 1;
     if !answers {

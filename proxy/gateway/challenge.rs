@@ -25,7 +25,7 @@ pub async fn answer(session: &mut Session, ctx: &Ctx) -> Result<bool> {
         return Ok(false);
     }
     match ctx.control.issued.answer(token) {
-        Some(proof) => answer::proof(session, proof).await.map(|()| true),
+        Some(proof) => answer::proof(session, ctx, proof).await.map(|()| true),
         None => Ok(false),
     }
 }

@@ -24,6 +24,7 @@ use super::lookup::fetch::Fetch;
 use super::split::Way;
 use super::sticky::Session;
 use super::tls::client_subject;
+use super::trace::Traced;
 use super::tunnel;
 use crate::balance::node::InFlight;
 use crate::base::coding::Coding;
@@ -32,6 +33,7 @@ use crate::cache::store::Filler;
 use crate::live::control::Control;
 use crate::live::snapshot::{Member, Snapshot, Upstream};
 use crate::telemetry::metrics::RequestInFlight;
+use crate::telemetry::traces::{Event, Recording};
 use crate::upstream::h2::Opens;
 use crate::upstream::headers::Added;
 
@@ -43,6 +45,11 @@ pub fn new_id() -> String {
     let number = fastrand::u64(..);
     let digit = |at: u32| DIGITS[(number >> (4 * at)) as usize % DIGITS.len()];
     (0..16).rev().map(digit).collect()
+}
+
+/// The same as a field has it.
+pub fn new_id_value() -> HeaderValue {
+    HeaderValue::try_from(new_id()).expect("invariant: hexadecimal digits are a valid field value")
 }
 
 /// What is known of one request.
@@ -61,6 +68,10 @@ pub struct Ctx {
     pub deadline: Option<Instant>,
     /// Its id.
     pub id: HeaderValue,
+    /// Its trace.
+    pub traced: Traced,
+    /// What happens to it, where its span goes to the collector; that of who began it, for a fetch.
+    pub recording: Option<Arc<Recording>>,
     /// What its head says, kept for the log.
     pub head: Head,
     /// The client's real address.
@@ -201,8 +212,9 @@ impl Ctx {
             conn: None,
             at: SystemTime::now(),
             begun,
-            id: HeaderValue::try_from(new_id())
-                .expect("invariant: hexadecimal digits are a valid field value"),
+            id: new_id_value(),
+            traced: Traced::default(),
+            recording: None,
             head: Head::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             ends: None,
@@ -295,6 +307,21 @@ impl Ctx {
     /// Its id as text.
     pub fn id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
+    }
+
+    /// Notes something that happened now, where that is recorded.
+    pub fn notes(&self, now: Instant, what: impl FnOnce() -> Event) {
+        if let Some(recording) = &self.recording {
+            recording.note(what(), now);
+        }
+    }
+
+    /// The name of a node of its upstream.
+    pub fn node(&self, member: usize) -> Arc<str> {
+        let named = self
+            .upstream()
+            .map(|u| u.pool.candidates()[member].node.id.clone());
+        named.unwrap_or_default()
     }
 
     /// It is no request of a client.

@@ -60,7 +60,7 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx, at: usize) -> Result<bo
     let more = limit.rate.fields(too_often);
     refused(ctx, Refusal::RateLimit);
     let status = Refusal::RateLimit.status();
-    answer::send_with(session, status, ctx.id(), &more).await?;
+    answer::send_with(session, status, ctx, &more).await?;
     Ok(true)
 }
 
@@ -105,7 +105,7 @@ async fn ask_all(
 /// When the client cannot be written to.
 pub async fn refuse(session: &mut Session, ctx: &mut Ctx, why: Refusal) -> Result<bool> {
     refused(ctx, why);
-    answer::send(session, why.status(), ctx.id()).await?;
+    answer::send(session, why.status(), ctx).await?;
     Ok(true)
 }
 

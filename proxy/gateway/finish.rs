@@ -10,6 +10,7 @@ use http::Method;
 use super::ctx::Ctx;
 use super::lookup;
 use super::split;
+use super::trace::Traced;
 use crate::base::cached::Outcome;
 use crate::base::reason::End;
 use crate::cache::key::Key;
@@ -17,6 +18,7 @@ use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
 use crate::telemetry::finished::Finished;
 use crate::telemetry::metrics::RouteMetrics;
+use crate::telemetry::traces::Span;
 
 /// A finished request as it is counted, whichever lane it took.
 pub struct Over<'a> {
@@ -42,6 +44,8 @@ pub struct Over<'a> {
     pub cached: Option<(Outcome, bool)>,
     /// What its answer is stored under.
     pub key: Option<&'a Arc<Key>>,
+    /// Its trace.
+    pub traced: Traced,
 }
 
 /// Who keeps the record of a finished request.
@@ -50,12 +54,13 @@ pub struct Keeps {
     log: bool,
     slow: bool,
     tap: bool,
+    span: bool,
 }
 
 impl Keeps {
     /// Whether nobody does: then none has to be made.
     pub fn is_nobody(self) -> bool {
-        !self.log && !self.slow && !self.tap
+        !self.log && !self.slow && !self.tap && !self.span
     }
 }
 
@@ -91,6 +96,7 @@ impl Over<'_> {
             log: log && told,
             slow: limit.is_some_and(|limit| waited >= limit),
             tap: tap && told,
+            span: self.traced.is_recorded,
         }
     }
 
@@ -105,6 +111,14 @@ impl Over<'_> {
         }
         if keeps.tap {
             self.control.tap.tell(finished);
+        }
+        if let (true, Some(trace), Some(otlp)) = (
+            keeps.span,
+            self.traced.trace,
+            &self.snapshot.config.tracing.otlp,
+        ) && !(self.control.spans).put(Span::of(finished, trace), otlp.queue)
+        {
+            self.control.metrics.spans.no_room();
         }
     }
 }
@@ -127,6 +141,7 @@ pub fn tell(ctx: &Ctx, end: End, now: Instant) {
         bytes: (ctx.bytes_in, ctx.bytes_out),
         cached: ctx.cached.outcome.map(|did| (did, ctx.cached.collapsed)),
         key: ctx.cached.key.as_ref(),
+        traced: ctx.traced,
     };
     // A tunnel takes as long as its ends talk: what counts is how long they had to wait for it.
     let waited = match ctx.status {
@@ -193,6 +208,8 @@ fn tell_of(ctx: &Ctx, end: End, took: Duration, keep: impl FnOnce(&Finished<'_>)
         encoding: ctx.encoding,
         grpc_status: ctx.call.as_ref().and_then(|call| call.status),
         dry_run: ctx.dry_run,
+        trace: ctx.traced.trace,
+        recording: ctx.recording.as_deref(),
         end,
     });
 }

@@ -19,6 +19,7 @@ use super::{again, announce, answer, beside, calls, key, line, over_h2, split, s
 use crate::balance::node::{Fitness, InFlight};
 use crate::base::reason::End;
 use crate::live::control::Control;
+use crate::telemetry::traces::Event;
 use crate::upstream::classify;
 use crate::upstream::connect::{Connect, Greeting, Way};
 use crate::upstream::headers::{Added, Told, are_end_to_end, to_node};
@@ -71,7 +72,7 @@ pub async fn admit(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    answer::send_with(session, code, ctx.id(), &more).await?;
+    answer::send_with(session, code, ctx, &more).await?;
     Ok(false)
 }
 
@@ -110,8 +111,12 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
     ctx.body_seen = 0; // sent again, it is counted again
     let fields = &session.req_header().headers;
     let (member, in_flight) = next_node(fields, ctx, held, before).await?;
-    ctx.tried.push(member);
     let now = Instant::now();
+    ctx.notes(now, || Event::Attempt {
+        node: ctx.node(member),
+        resend: ctx.attempts(),
+    });
+    ctx.tried.push(member);
     ctx.opens = None;
     let over_h2 = ctx.upstream().and_then(|u| u.members[member].h2.clone());
     let (hedge, patience) = match over_h2 {
@@ -307,6 +312,7 @@ pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -
 /// Notes how the attempt that runs failed.
 pub fn note_failure(ctx: &mut Ctx, why: End) {
     ctx.failure = Some(why);
+    ctx.notes(Instant::now(), || Event::Failed { why });
     if let Some(member) = ctx.member() {
         member.metrics.failed(why);
     }
@@ -334,6 +340,8 @@ pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
             trusted: ctx.trusted,
             client: ctx.client,
             id: &ctx.id,
+            id_name: &ctx.snapshot.config.tracing.request_id,
+            trace: ctx.traced.onward,
             version: ctx.head.version,
             scheme: conn.scheme(),
             subject: ctx.client_subject(),

@@ -68,6 +68,7 @@ mod split;
 mod sticky;
 /// TLS towards clients.
 pub mod tls;
+mod trace;
 mod tunnel;
 mod turn;
 mod waiting;

@@ -110,6 +110,8 @@ pub fn tell(control: &Control, port: &Port, peer: Option<IpAddr>, refused: &Refu
         encoding: None,
         grpc_status: None,
         dry_run: None,
+        trace: None,
+        recording: None,
         end: End::Refused(why),
     };
     if log {

@@ -12,7 +12,7 @@ use pingora::proxy::{FailToProxy, Session};
 use super::conn::Conn;
 use super::ctx::Ctx;
 use super::lookup::{self, status};
-use super::{answer, calls, encode, tunnel};
+use super::{answer, calls, encode, trace, tunnel};
 use crate::base::coding::Coding;
 use crate::base::reason::End;
 use crate::upstream::classify;
@@ -48,6 +48,7 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         awaits_body(session, conn);
     }
     ctx.status = head.status.as_u16();
+    trace::says(head, ctx);
     let coding = head.headers.get(header::CONTENT_ENCODING);
     ctx.encoding = coding.and_then(|coding| Coding::of(coding.as_bytes()));
     // Whether an answer is old is judged by its own time.
@@ -128,7 +129,7 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
     }
     if let Some(code) = code {
         let more = status::more(ctx);
-        if let Err(e) = answer::send_with(session, code, ctx.id(), &more).await {
+        if let Err(e) = answer::send_with(session, code, ctx, &more).await {
             tracing::debug!(
                 "request {}: the client could not be told {code}: {e}",
                 ctx.id()

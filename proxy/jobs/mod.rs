@@ -23,6 +23,9 @@ mod resolve;
 mod sample;
 /// What proxies share by Redis.
 pub mod shared;
+/// Spans on their way to the collector.
+#[cfg(feature = "otlp")]
+pub mod traces;
 /// Changed files.
 mod watch;
 

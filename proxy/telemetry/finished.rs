@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, Version};
 
+use super::traces::Recording;
 use crate::base::cached::{Outcome, Why};
 use crate::base::coding::Coding;
 use crate::base::reason::{End, Refusal};
+use crate::base::trace::Trace;
 
 /// A finished request, as the access log tells it. Borrowed: it lives as long as one call.
 #[derive(Debug)]
@@ -64,6 +66,10 @@ pub struct Finished<'a> {
     pub grpc_status: Option<u32>,
     /// Why it would not have been taken in, were that not only counted.
     pub dry_run: Option<Refusal>,
+    /// Its place in its trace; `None`: it has none.
+    pub trace: Option<Trace>,
+    /// What happened meanwhile, of a request whose span goes to the collector.
+    pub recording: Option<&'a Recording>,
     /// How it ended.
     pub end: End,
 }
@@ -99,6 +105,8 @@ impl<'a> Finished<'a> {
             encoding: None,
             grpc_status: None,
             dry_run: None,
+            trace: None,
+            recording: None,
             end: End::Ok,
         }
     }

@@ -24,3 +24,5 @@ pub mod slow;
 pub mod tap;
 /// What is asked for most.
 pub mod top;
+/// Spans for who collects them.
+pub mod traces;

@@ -17,12 +17,15 @@ use parking_lot::Mutex;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use crate::base::trace::{self, Onward};
+use crate::config::checked::RequestId;
+
 // Given as text in the usual letter case: pingora keeps the case of every field, and copies that of a `HeaderName`.
 const X_FORWARDED_FOR: &str = "X-Forwarded-For";
 const X_FORWARDED_PROTO: &str = "X-Forwarded-Proto";
 const X_FORWARDED_HOST: &str = "X-Forwarded-Host";
 const X_REAL_IP: &str = "X-Real-IP";
-const X_REQUEST_ID: &str = "X-Request-Id";
+const TRACEPARENT: &str = "traceparent";
 const FORWARDED: &str = "Forwarded";
 const VIA: &str = "Via";
 
@@ -42,6 +45,10 @@ pub struct Told<'a> {
     pub client: IpAddr,
     /// The request's id.
     pub id: &'a HeaderValue,
+    /// The field that it goes in.
+    pub id_name: &'a RequestId,
+    /// What becomes of what it says of its trace.
+    pub trace: Onward,
     /// Version the client spoke.
     pub version: Version,
     /// `http` or `https`: the scheme of its connection.
@@ -82,16 +89,19 @@ pub fn to_node(req: &mut RequestHeader, told: &Told<'_>, added: &Added) -> Resul
     if told.trusted {
         add_to_its_own(req, told)?;
     } else {
-        if req.headers.keys().any(is_claim) {
+        let own = &told.id_name.header;
+        if req.headers.keys().any(|name| is_claim(name) || name == own) {
             for name in CLAIMS {
                 req.remove_header(name);
             }
+            req.remove_header(own);
         }
         write(&mut added.0.lock(), &req.headers, told);
     }
     if let Some((name, subject)) = told.subject {
         req.insert_header(name.clone(), subject.clone())?;
     }
+    goes_on(req, &told.trace, added);
     if req
         .headers
         .get(header::HOST)
@@ -141,8 +151,24 @@ fn write(lines: &mut Vec<u8>, fields: &HeaderMap, told: &Told<'_>) {
     if told.forwarded {
         line(FORWARDED, forwarded(told, host).as_bytes());
     }
-    line(X_REQUEST_ID, told.id.as_bytes());
+    line(&told.id_name.shown, told.id.as_bytes());
     line(VIA, via(told.version).as_bytes());
+}
+
+/// The request's trace goes on, with our place in it where we take part.
+fn goes_on(req: &mut RequestHeader, trace: &Onward, added: &Added) {
+    if trace.drops_parent {
+        req.remove_header(&trace::TRACEPARENT);
+    }
+    if trace.drops_state {
+        req.remove_header(&trace::TRACESTATE);
+    }
+    if let Some(ours) = trace.ours {
+        let lines = &mut added.0.lock();
+        for part in [TRACEPARENT.as_bytes(), b": ", &ours.traceparent(), b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
 }
 
 /// Keeps what a trusted peer says, and adds to it.
@@ -166,7 +192,7 @@ fn add_to_its_own(req: &mut RequestHeader, told: &Told<'_>) -> Result<()> {
     if told.forwarded {
         req.append_header(FORWARDED, forwarded(told, host.as_ref()))?;
     }
-    req.insert_header(X_REQUEST_ID, told.id.clone())?;
+    req.insert_header(told.id_name.shown.clone(), told.id.clone())?;
     req.append_header(VIA, via(told.version))?;
     Ok(())
 }
@@ -277,7 +303,10 @@ fn nominated(resp: &ResponseHeader) -> Vec<HeaderName> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::config::defaults;
 
     fn told(trusted: bool, peer: &HeaderValue) -> (Told<'_>, RequestHeader) {
         let mut req = RequestHeader::build("GET", b"/", None).unwrap();
@@ -287,6 +316,7 @@ mod tests {
         req.insert_header("X-Real-IP", "6.6.6.6").unwrap();
         req.insert_header("Forwarded", "for=6.6.6.6").unwrap();
         static ID: HeaderValue = HeaderValue::from_static("id1");
+        static ID_NAME: LazyLock<RequestId> = LazyLock::new(|| defaults::tracing().request_id);
         static HOST: HeaderValue = HeaderValue::from_static("10.0.0.9:80");
         let told = Told {
             peer,
@@ -294,6 +324,8 @@ mod tests {
             trusted,
             client: "10.0.0.1".parse().unwrap(),
             id: &ID,
+            id_name: &ID_NAME,
+            trace: Onward::default(),
             version: Version::HTTP_11,
             scheme: "http",
             subject: None,

@@ -25,7 +25,7 @@ from scenarios import HELD, SCENARIOS, starters, write_files
 ROOT = Path(__file__).resolve().parents[2]
 FILES_FOR_A_CROWD = 13_000  # descriptors: a proxy may need two for each connection
 SECS = 2
-SHORT = {"hits": "hit-1k,hit-1k-logged", "compressed": "compressed"}
+SHORT = {"hits": "hit-1k,hit-1k-logged", "compressed": "compressed", "tls": "hit-1k-tls,hit-1k-h2,handshakes"}
 
 
 def options():
@@ -59,6 +59,9 @@ def prepare(scenarios):
     """Refuses what could only fail later, and takes the second core for this program and what it starts."""
     for tool in ("nginx", "wrk", "curl", "taskset"):
         if not shutil.which(tool):
+            raise Failed(f"{tool} is missing; scripts/setup.sh --bench gets it")
+    for tool, needed in (("h2load", any(s.ask.h2 for s in scenarios)), ("openssl", any(s.ask.tls for s in scenarios))):
+        if needed and not shutil.which(tool):
             raise Failed(f"{tool} is missing; scripts/setup.sh --bench gets it")
     if LOAD_CORE is None:
         raise Failed("this needs two cores: one for the proxy, one for origin and load")

@@ -21,6 +21,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MICROSECONDS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}
 POST_BODY = "x" * 1024
+STREAMS = 10  # requests of a connection at a time, over HTTP/2: what a page asks for at once
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Ask:
     encoding: str = ""  # what it accepts
     post: bool = False  # with a body of 1 KiB
     close: bool = False  # on a connection of its own
+    tls: bool = False
+    h2: bool = False  # HTTP/2, by ALPN
 
 
 @dataclass
@@ -49,7 +52,7 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}{self.ask.path}"
+        return f"http{'s' if self.ask.tls else ''}://127.0.0.1:{self.port}{self.ask.path}"
 
 
 @dataclass(frozen=True)
@@ -76,22 +79,26 @@ def resident_bytes(family):
 def verify(server, expected, folder):
     """Waits until the server answers; refuses to measure one that does not give `expected` as it is asked to."""
     ask, body, head = server.ask, folder / "got.body", folder / "got.head"
-    command = ["curl", "-s", "--max-time", "5", "-o", body, "-D", head, "-w", "%{http_code} %{size_download}"]
+    command = ["curl", "-s", "--max-time", "5", "-o", body, "-D", head, "-w", "%{http_code} %{size_download} %{http_version}"]
     if ask.encoding:
         command += ["--compressed", "-H", f"Accept-Encoding: {ask.encoding}"]
     if ask.post:
         command += ["--data-binary", POST_BODY, "-H", "Content-Type: text/plain"]
     if ask.close:
         command += ["-H", "Connection: close"]
+    if ask.tls:  # of a key of ours, made for this run
+        command += ["--insecure", "--http2" if ask.h2 else "--http1.1"]
     deadline = time.monotonic() + 10
     while (said := subprocess.run([*command, server.url], capture_output=True, text=True, check=False)).returncode:
         if time.monotonic() > deadline:
             raise Failed(f"{server.name} does not answer at {server.url}: curl ends with {said.returncode}")
         time.sleep(0.1)
-    status, wire = said.stdout.split()
+    status, wire, version = said.stdout.split()
     encoded = re.findall(r"(?im)^content-encoding: *(\S+)", head.read_text())
     if status != "200" or body.read_bytes() != expected:
         raise Failed(f"{server.name} answers {status} and {body.stat().st_size} bytes, which are not those of the origin")
+    if ask.tls and version != ("2" if ask.h2 else "1.1"):
+        raise Failed(f"{server.name} speaks HTTP/{version} where the other one is measured")
     if encoded != ([ask.encoding] if ask.encoding else []):
         raise Failed(f"{server.name} answers with Content-Encoding {encoded} to a client of {ask.encoding or 'none'}")
     server.family = with_descendants(server.pids)
@@ -101,6 +108,8 @@ def verify(server, expected, folder):
 def load(server, secs, folder):
     """One round; an answer that is not a 200, or a connection that breaks, is no measurement."""
     ask = server.ask
+    if ask.h2:
+        return load_h2(server, secs, folder)
     command = ["wrk", "-t1", f"-c{server.conns}", f"-d{secs}s", "--latency", server.url]
     if ask.encoding:
         command += ["-H", f"Accept-Encoding: {ask.encoding}"]
@@ -110,9 +119,7 @@ def load(server, secs, folder):
         script = folder / "post.lua"
         script.write_text(f'wrk.method = "POST"\nwrk.body = "{POST_BODY}"\nwrk.headers["Content-Type"] = "text/plain"\n')
         command += ["-s", script]
-    before, began = processor_seconds(server.family), time.monotonic()
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=secs + 15).stdout
-    spent, took = processor_seconds(server.family) - before, time.monotonic() - began
+    said, spent, took = run(server, command, secs)
     answered = int(re.search(r"(\d+) requests in", said)[1])
     wrong = re.findall(r"Non-2xx[^\n]*|Socket errors[^\n]*", said)
     if wrong or not answered or not spent:
@@ -120,6 +127,33 @@ def load(server, secs, folder):
     number, unit = re.search(r"\b99% +([\d.]+)(\w+)", said).groups()
     rate = float(re.search(r"Requests/sec: +([\d.]+)", said)[1])
     return Sample(answered, 1e6 * spent / answered, rate, float(number) * MICROSECONDS[unit] / 1e3, spent / took)
+
+
+def run(server, command, secs):
+    """What a load generator says, the processor time the server spent meanwhile, and how long it took."""
+    before, began = processor_seconds(server.family), time.monotonic()
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=secs + 15).stdout
+    return said, processor_seconds(server.family) - before, time.monotonic() - began
+
+
+def load_h2(server, secs, folder):
+    """The same over HTTP/2: on each connection as many requests at a time as keep it busy."""
+    log = folder / "h2load.log"
+    log.unlink(missing_ok=True)
+    command = ["h2load", "-t1", f"-c{server.conns}", f"-m{STREAMS}", f"-D{secs}", f"--log-file={log}", server.url]
+    try:
+        said, spent, took = run(server, command, secs)
+    except subprocess.TimeoutExpired:  # now and then it waits for ever when its time is over; a server that hangs does so again
+        said, spent, took = run(server, command, secs)
+    done, bad = re.search(r"requests: \d+ total.* (\d+) succeeded, (\d+) failed", said).groups()
+    answered = int(re.search(r"status codes: (\d+) 2xx", said)[1])
+    if int(bad) or not answered or not spent or answered != int(done):
+        raise Failed(f"{server.name}: {answered} requests answered, {bad} failed: not a measurement\n{said}")
+    rate = float(re.search(r"([\d.]+) req/s", said)[1])
+    took_each = sorted(int(line.split()[2]) for line in log.read_text().splitlines())
+    p99 = took_each[len(took_each) * 99 // 100] / 1e3
+    log.unlink()
+    return Sample(answered, 1e6 * spent / answered, rate, p99, spent / took)
 
 
 def half_busy(server, folder):

@@ -102,16 +102,31 @@ server {{ listen 127.0.0.1:{rig.port()}; location / {{ stub_status; }} }}"""
     return http, log
 
 
+def certificate(rig):
+    """A chain of one and its key, ECDSA on P-256 as most sites have it; made once a run."""
+    cert, key = rig.folder / "site.pem", rig.folder / "site.key"
+    if not cert.exists():
+        made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run([*made, *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
 def nginx(rig, origin_at, ask, features):
     """One server; it compresses every hit anew."""
     port = rig.port()
+    secured = ""
+    if ask.tls:
+        cert, key = certificate(rig)
+        # Versions and resumption as they come: TLS 1.3 with tickets is what both speak then.
+        secured = f" ssl{' http2' if ask.h2 else ''}; ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3"
     http, log = nginx_http(rig, "nginx", origin_at, features)
     gzip = "gzip on; gzip_vary on; gzip_types application/json;" if features.compress else ""
     pid = start_nginx(
         rig,
         "nginx",
         f"""{http} {gzip}
-server {{ listen 127.0.0.1:{port}; location / {{
+server {{ listen 127.0.0.1:{port}{secured}; location / {{
     proxy_pass http://origin;
     {NGINX_PASSES}
 }} }}""",
@@ -185,13 +200,17 @@ def varnish(rig, origin_at, ask, features):
     return [Server("Varnish", "Varnish, gzip 6 kept" if gzip else "Varnish", port, ask, pids, log)]
 
 
-def start_tidegate(rig, binary, routes, origin_at, features):
+def start_tidegate(rig, binary, routes, origin_at, features, tls=False):
     """Returns its port, the one of its numbers, its process and its log."""
     port, admin = rig.port(), rig.port()
     log = rig.folder / "tidegate.log" if features.log else None
+    secured = ""
+    if tls:
+        cert, key = certificate(rig)
+        secured = f", tls: {{ certs: [{{ cert: {cert}, key: {key} }}] }}"
     conf = rig.write(
         "tidegate.yaml",
-        f"""listen: [{{ addr: "127.0.0.1:{port}" }}]
+        f"""listen: [{{ addr: "127.0.0.1:{port}"{secured} }}]
 admin: {{ addr: "127.0.0.1:{admin}" }}
 threads: 1
 limits: {{ requests_per_connection: 1000000000 }}
@@ -213,7 +232,7 @@ def tidegate(binary):
 
     def start(rig, origin_at, ask, features):
         routes = f"[{{ upstream: origin, cache: {'{ ttl: 1h }' if features.cache else 'false'} }}]"
-        port, _, pid, log = start_tidegate(rig, binary, routes, origin_at, features)
+        port, _, pid, log = start_tidegate(rig, binary, routes, origin_at, features, ask.tls)
         return [Server("Tidegate", "Tidegate", port, ask, [pid], log)]
 
     return start

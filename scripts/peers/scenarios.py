@@ -7,10 +7,11 @@ from pathlib import Path
 
 import compressed
 import proxies
-from measure import Ask
+from measure import STREAMS, Ask
 from proxies import LOGGED, Features
 
 ALL = ("nginx", "HAProxy", "Varnish", "Tidegate")
+SECURED = ("nginx", "Tidegate")
 PASSING = ("nginx", "HAProxy", "Tidegate")  # Varnish is a cache
 HELD = 5000  # connections
 
@@ -66,6 +67,21 @@ SCENARIOS = (
     ),
     Scenario("post-1k", "POST of 1 KiB that is passed on, 1 KiB back", Ask("/1k", post=True), kinds=PASSING),
     hit("new-connection", "Hit of 1 KiB on a connection of its own", Ask("/1k", close=True)),
+    hit("hit-1k-tls", "Hit of 1 KiB over TLS, HTTP/1.1", Ask("/1k", tls=True), kinds=SECURED),
+    hit(
+        "hit-1k-h2",
+        "Hit of 1 KiB over TLS, HTTP/2",
+        Ask("/1k", tls=True, h2=True),
+        kinds=SECURED,
+        note=f"Load from h2load, {STREAMS} requests at a time on each connection.",
+    ),
+    hit(
+        "handshakes",
+        "Full handshake (ECDSA P-256) and a hit of 1 KiB",
+        Ask("/1k", close=True, tls=True),
+        kinds=SECURED,
+        note="Each request on a connection of its own, with nothing to resume; 1,000,000 ÷ µs are handshakes a CPU second.",
+    ),
     hit(
         "half-load",
         "Hit of 1 KiB at half load",

@@ -52,6 +52,8 @@ pub mod sticky;
 pub mod timeouts;
 /// `tls:` of a data port
 pub mod tls;
+/// `tracing:`
+pub mod tracing;
 /// `upstreams:`
 pub mod upstream;
 
@@ -91,6 +93,8 @@ pub struct File {
     pub shutdown: Option<shutdown::Shutdown>,
     /// Where requests are told.
     pub access_log: Option<access_log::AccessLog>,
+    /// Which trace requests belong to.
+    pub tracing: Option<tracing::Tracing>,
     /// How names of nodes are resolved.
     pub dns: Option<dns::Dns>,
     /// What is stored of answers.
@@ -148,6 +152,7 @@ pub const FILE: Shape = Shape::Map(&[
         requests::REQUESTS,
         "requests: { merge_slashes: true }",
     ),
+    Key::new("tracing", tracing::TRACING, "tracing: { context: create }"),
     Key::new("include", Shape::Words, "include: conf.d/*.yaml"),
     Key::new("cache", cache::CACHE, "cache: { memory: 256MiB }"),
     compress::GZIP,

@@ -60,6 +60,8 @@ mod together;
 mod token;
 /// Sections at the top of the file.
 pub mod top;
+/// `tracing:`
+pub mod tracing;
 /// `upstreams:`
 pub mod upstream;
 /// Words become values.
@@ -106,6 +108,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         timeouts: top::timeouts(file, root, problems),
         shutdown: top::shutdown(file, root, problems),
         access_log: top::access_log(file, root, problems),
+        tracing: tracing::check(&all, problems),
         dns: dns::check(file, root, problems),
         cache: cache::check(&all, problems),
         upstreams,

@@ -12,6 +12,7 @@ use super::super::lookup::head::{self, Sink, has_no_body, number};
 use super::super::lookup::offer::{Deciding, Offer, has_terms, held};
 use super::super::lookup::parts::Parts;
 use super::super::lookup::{Cached, seconds_left};
+use super::super::trace::Says;
 use super::hit::Source;
 use crate::base::coding::Coding;
 use crate::base::fields::Fields;
@@ -125,9 +126,10 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// When a field cannot be set, which does not happen.
-    pub fn head(&self, entry: &Arc<Entry>, at: At, show_key: bool) -> Result<ResponseHeader> {
+    pub fn head(&self, entry: &Arc<Entry>, at: At, how: How<'_>) -> Result<ResponseHeader> {
         let mut head = ResponseHeader::build_no_case(self.status(), Some(16))?;
-        self.fields(&mut head, entry, at, show_key)?;
+        self.fields(&mut head, entry, at, how.show_key)?;
+        how.says.put(&mut head)?;
         if let Some(length) = self.length() {
             head.insert_header(header::CONTENT_LENGTH, length)?;
         }
@@ -135,10 +137,11 @@ impl<'a> Answer<'a> {
     }
 
     /// Writes its whole head.
-    pub fn write(&self, out: &mut Vec<u8>, entry: &Arc<Entry>, at: At, how: How) {
+    pub fn write(&self, out: &mut Vec<u8>, entry: &Arc<Entry>, at: At, how: How<'_>) {
         status_line(out, self.status());
         self.fields(out, entry, at, how.show_key)
             .expect("invariant: bytes can always be written into memory");
+        how.says.write(out);
         if let Some(length) = self.length() {
             out.extend_from_slice(b"Content-Length: ");
             number(out, length);
@@ -162,11 +165,13 @@ pub struct At {
 
 /// How it is sent.
 #[derive(Debug, Clone, Copy)]
-pub struct How {
+pub struct How<'a> {
     /// `Cache-Status` names the key.
     pub show_key: bool,
     /// The connection ends with it.
     pub closes: bool,
+    /// What it says of the request.
+    pub says: Says<'a>,
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {

@@ -6,25 +6,29 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Method, Version, header};
+use http::{HeaderValue, Method, Version, header};
 
 use super::super::conn::Conn;
+use super::super::ctx::new_id_value;
 use super::super::encode::asks::{AsPlain, Wants};
 use super::super::lookup::asked::{self, Asker};
 use super::super::lookup::shared;
 use super::super::lookup::told;
 use super::super::sticky::came_by_tls;
 use super::super::tls::client_subject;
-use super::super::{accept, faults, split};
+use super::super::trace::{Says, Times};
+use super::super::{accept, faults, split, trace};
 use super::Moment;
 use super::answer::{Answer, At, How};
 use super::hit::{Hit, Span};
+use crate::base::cached::Outcome;
 use crate::base::fields::Fields;
 use crate::base::reason::Refusal;
 use crate::cache::asks::tidied;
 use crate::cache::entry::Entry;
 use crate::cache::key::Target;
 use crate::cache::policy::reuse::{Use, reuse};
+use crate::config::checked::Tracing;
 use crate::live::control::Control;
 use crate::live::doors::Limit;
 use crate::live::snapshot::Snapshot;
@@ -106,8 +110,8 @@ pub fn decide(
     closes: bool,
     heads: &mut Vec<u8>,
 ) -> Option<Hit> {
-    let write = |answer: &Answer<'_>, entry: &Arc<Entry>, at: At, show_key: bool| {
-        answer.write(heads, entry, at, How { show_key, closes });
+    let write = |answer: &Answer<'_>, entry: &Arc<Entry>, at: At, how: How<'_>| {
+        answer.write(heads, entry, at, How { closes, ..how });
         Some(heads.len())
     };
     let asked = Asked::of_head(parsed)?;
@@ -141,7 +145,7 @@ pub fn decide(
 pub fn decide_by<F: Fields, R: Fields>(
     (lane, trusted): (Lane<'_>, bool),
     question: &Question<'_, F, R>,
-    write: impl FnOnce(&Answer<'_>, &Arc<Entry>, At, bool) -> Option<usize>,
+    write: impl FnOnce(&Answer<'_>, &Arc<Entry>, At, How<'_>) -> Option<usize>,
 ) -> Option<Hit> {
     let Lane {
         control,
@@ -204,6 +208,10 @@ pub fn decide_by<F: Fields, R: Fields>(
         .map(|rules| (rules, Wants::of(*fields)));
     let rules_of_form = wants.as_ref().map(|(rules, wants)| (*rules, wants));
     let answer = Answer::of(*rare, rules_of_form, &entry)?;
+    let tracing = &now.config.tracing;
+    if trace::is_said_by(tracing, |name| entry.head.field(name.as_str()).is_some()) {
+        return None;
+    }
     let dry_run = match &door.limit {
         Some(limit) => admitted(limit, client, *fields, moment)?,
         None => None,
@@ -217,7 +225,23 @@ pub fn decide_by<F: Fields, R: Fields>(
         expired_at,
     };
     let show_key = rules.show_key;
-    let written_to = write(&answer, &entry, when, show_key)?;
+    let id = id(*fields, tracing, trusted);
+    let times = trace::tells_times(tracing, trusted).then(|| Times {
+        cache: Some(Outcome::Hit),
+        total: moment.begun.elapsed(),
+        ..Times::default()
+    });
+    let says = Says {
+        id: (id.as_ref().filter(|_| tracing.request_id.returned))
+            .map(|id| (&tracing.request_id, id)),
+        times,
+    };
+    let how = How {
+        show_key,
+        closes: false, // who writes it knows
+        says,
+    };
+    let written_to = write(&answer, &entry, when, how)?;
     let (status, encoding) = (answer.status().as_u16(), answer.encoding());
     Some(Hit {
         source: sent.0,
@@ -231,11 +255,23 @@ pub fn decide_by<F: Fields, R: Fields>(
         client,
         dry_run,
         encoding,
+        traced: trace::arrives(*fields, tracing, trusted),
+        id,
         host: span(read, asked.host),
         path: span(read, asked.path),
         query: asked.query.map(|query| span(read, query)),
         entry,
     })
+}
+
+/// The id of a request, where it has to be known before it is told.
+fn id(fields: &impl Fields, rules: &Tracing, trusted: bool) -> Option<HeaderValue> {
+    let given = match trusted {
+        true => trace::given_id(fields, &rules.request_id),
+        false => None,
+    };
+    let own = || rules.request_id.returned.then(new_id_value);
+    given.or_else(own)
 }
 
 /// Asks how often the client may, in the name of a request that is answered here. `None`: it asked too often, which the

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, Version};
+use http::{HeaderValue, Method, Version};
 
 use super::super::ctx::new_id;
 use super::super::finish::Over;
+use super::super::trace::Traced;
 use super::decide::Lane;
 use crate::base::cached::{Outcome, Why};
 use crate::base::coding::Coding;
@@ -58,6 +59,10 @@ pub struct Hit {
     pub dry_run: Option<Refusal>,
     /// How the body is written.
     pub encoding: Option<Coding>,
+    /// Its trace.
+    pub traced: Traced,
+    /// Its id, where somebody was told of it or a trusted peer gave it; else it gets one when it is told.
+    pub id: Option<HeaderValue>,
     /// `Host`.
     pub host: Span,
     /// The path.
@@ -97,6 +102,7 @@ impl Hit {
             bytes: (0, sent),
             cached: Some((Outcome::Hit, false)),
             key: Some(&self.entry.key),
+            traced: self.traced,
         };
         to.now.route_metrics[self.route].in_express();
         let keeps = over.count(over.took);
@@ -108,9 +114,14 @@ impl Hit {
             std::str::from_utf8(bytes).unwrap_or_default()
         };
         let secured = to.conn.secured();
+        let id = self.id.as_ref().and_then(|id| id.to_str().ok());
+        let mut own_id = None;
         let finished = Finished {
             at: over.at,
-            id: &new_id(),
+            id: match &id {
+                Some(id) => id,
+                None => &*own_id.insert(new_id()),
+            },
             client: self.client,
             listener: &to.conn.port.label,
             route: &to.now.config.routes[self.route].name,
@@ -135,6 +146,8 @@ impl Hit {
             encoding: self.encoding,
             grpc_status: None,
             dry_run: self.dry_run,
+            trace: self.traced.trace,
+            recording: None,
             end,
         };
         over.keep(keeps, &finished);

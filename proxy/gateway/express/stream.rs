@@ -164,8 +164,8 @@ fn decide(lane: Lane<'_>, request: &RequestHeader) -> Option<(Hit, ResponseHeade
         rare: &request.headers,
         read: &read,
     };
-    let hit = decide_by((lane, trusted), &question, |answer, entry, at, show_key| {
-        made = answer.head(entry, at, show_key).ok();
+    let hit = decide_by((lane, trusted), &question, |answer, entry, at, how| {
+        made = answer.head(entry, at, how).ok();
         made.is_some().then_some(0)
     })?;
     let version = Version::HTTP_2;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::super::conn::Conn;
 use super::super::ctx::{Ctx, Head};
+use super::super::trace::Traced;
 use super::asked::Asked;
 use super::keep;
 use super::shared::{self, Before, Reads};
@@ -36,6 +37,7 @@ use crate::cache::unkeyed;
 use crate::config::checked::Action;
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
+use crate::telemetry::traces::Recording;
 
 /// What a fetch is made of and what it has to tell.
 pub struct Fetch {
@@ -66,6 +68,8 @@ pub struct Fetch {
     client: IpAddr,
     trusted: bool,
     host: Option<HeaderValue>,
+    traced: Traced,
+    recording: Option<Arc<Recording>>,
     told: Mutex<Told>,
 }
 
@@ -160,6 +164,8 @@ pub fn begin(
         client: ctx.client,
         trusted: ctx.trusted,
         host: ctx.head.host.clone(),
+        traced: ctx.traced,
+        recording: ctx.recording.clone().filter(|_| waits),
         told: Mutex::default(),
     });
     if waits {
@@ -388,6 +394,8 @@ pub fn arrives(session: &mut Session, ctx: &mut Ctx) -> bool {
     ctx.at = fetch.at;
     ctx.deadline = fetch.deadline;
     ctx.id = fetch.id.clone();
+    ctx.traced = fetch.traced;
+    ctx.recording = fetch.recording.clone();
     ctx.client = fetch.client;
     ctx.trusted = fetch.trusted;
     ctx.head = Head {

@@ -260,7 +260,7 @@ async fn look(session: &mut Session, ctx: &mut Ctx, asked: &Asked) -> Result<Loo
 async fn refuse_to_fetch(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     ctx.cached.not_stored = Some(Why::OnlyIfCached);
     let more = status::more(ctx);
-    answer::send_with(session, StatusCode::GATEWAY_TIMEOUT, ctx.id(), &more).await
+    answer::send_with(session, StatusCode::GATEWAY_TIMEOUT, ctx, &more).await
 }
 
 /// Sends what is stored.

@@ -61,7 +61,7 @@ pub async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     if let Some(word) = ctx.control.purge_reaches().await {
         said["cluster"] = json!(word);
     }
-    answer::json(session, &said).await?;
+    answer::json(session, ctx, &said).await?;
     Ok(true)
 }
 

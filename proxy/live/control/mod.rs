@@ -38,6 +38,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::slow::{self, SlowRing};
 use crate::telemetry::tap::Tap;
 use crate::telemetry::top::TopUrls;
+use crate::telemetry::traces::Spans;
 
 mod cache;
 mod carried;
@@ -91,6 +92,8 @@ pub struct Control {
     pub slow: SlowRing,
     /// Finished requests, for who listens now.
     pub tap: Arc<Tap>,
+    /// Spans that wait for the collector.
+    pub spans: Spans,
     /// What is stored, whatever the generation.
     pub cache: Arc<Store>,
     /// Every tunnel that stands.
@@ -231,6 +234,7 @@ impl Control {
             flood: Flood::default(),
             slow: SlowRing::new(slow::KEPT),
             tap: Arc::default(),
+            spans: Spans::default(),
             cache,
             tunnels: Arc::default(),
             recompress,

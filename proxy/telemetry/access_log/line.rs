@@ -16,7 +16,7 @@ use crate::base::coding::Coding;
 use crate::base::reason::Refusal;
 
 /// What a line has besides texts of any length: keys, numbers, an address, and words of ours.
-const FIXED: usize = 768;
+const FIXED: usize = 896;
 /// A byte of a text becomes at most `\u00XX`.
 const ESCAPED: usize = 6;
 /// The quotes and the comma of a node's name.
@@ -73,6 +73,14 @@ pub(super) fn write(to: &mut Vec<u8>, second: &mut Second, f: &Finished<'_>) {
         value(to, &status);
     }
     word(to, ",\"dry_run\":\"", f.dry_run.map(Refusal::as_str));
+    if let Some(trace) = f.trace {
+        let (id, span) = trace.shown();
+        for (key, digits) in [(",\"trace\":\"", &id[..]), (",\"span\":\"", &span[..])] {
+            put(to, key);
+            to.extend_from_slice(digits);
+            put(to, "\"");
+        }
+    }
     word(to, ",\"end\":\"", Some(f.end.as_str()));
     put(to, "}\n");
 }

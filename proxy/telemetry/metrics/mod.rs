@@ -27,6 +27,7 @@ mod names;
 mod nodes;
 mod reloads;
 mod routes;
+mod spans;
 mod sticky;
 mod tier;
 mod tls;
@@ -40,6 +41,7 @@ pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
 pub use routes::{RateLimitMetrics, RouteMetrics, SharedRateMetrics};
+pub use spans::SpanMetrics;
 pub use sticky::{SharedStickyMetrics, StickyMetrics};
 pub use tier::{ClusterGauges, EntryGauges, TierGauges};
 pub use tls::{ExpiryGauge, Failed, TlsMetrics};
@@ -86,6 +88,8 @@ pub struct Metrics {
     pub reloads: ReloadMetrics,
     /// Memory that the figures over time take.
     pub history_size: IntGauge,
+    /// Spans.
+    pub spans: SpanMetrics,
     /// Access log lines dropped because the writer was behind.
     pub log_dropped: IntCounter,
     routes: Lives<String, Arc<RouteMetrics>>,
@@ -218,6 +222,7 @@ impl Metrics {
                 "history_size_bytes",
                 "Memory that the figures over time take.",
             ),
+            spans: SpanMetrics::new(f),
             log_dropped: counter(
                 f,
                 "access_log_dropped_total",

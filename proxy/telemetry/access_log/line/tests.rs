@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::reason::End;
+use crate::base::trace::Trace;
 
 fn written(finished: &Finished<'_>) -> Vec<u8> {
     let mut line = Vec::new();
@@ -110,6 +111,7 @@ struct Told {
         Option<Coding>,
         Option<Refusal>,
     ),
+    trace: Option<(u128, u64)>,
     end: End,
 }
 
@@ -146,6 +148,8 @@ impl Told {
             encoding: self.words.2,
             grpc_status: (self.status % 3 == 0).then_some(u32::from(self.status)),
             dry_run: self.words.3,
+            trace: self.trace.map(|(id, span)| Trace::begins(id, span, false)),
+            recording: None,
             end: self.end,
         })
     }
@@ -193,12 +197,19 @@ fn told() -> impl Strategy<Value = Told> {
             (version, tls, option::of(texts())),
             any::<u16>(),
         ),
-        (any::<(u64, u64)>(), waits, total, words, end),
+        (
+            any::<(u64, u64)>(),
+            waits,
+            total,
+            words,
+            end,
+            option::of(any::<(u128, u64)>()),
+        ),
     )
         .prop_map(|(of_words, of_client, of_end)| {
             let (at, texts, query, nodes) = of_words;
             let (client, method, (version, tls, sni), status) = of_client;
-            let (bytes, waits, total, words, end) = of_end;
+            let (bytes, waits, total, words, end, trace) = of_end;
             Told {
                 at,
                 texts,
@@ -214,6 +225,7 @@ fn told() -> impl Strategy<Value = Told> {
                 waits,
                 total,
                 words,
+                trace,
                 end,
             }
         })
@@ -267,6 +279,7 @@ fn the_longest_words_and_numbers_are_within_the_bound() {
         encoding: Some(Coding::Brotli),
         grpc_status: Some(u32::MAX),
         dry_run: Some(Refusal::Acl),
+        trace: Some(Trace::begins(u128::MAX, u64::MAX, true)),
         end: End::Refused(Refusal::ConnectionsPerIp),
         ..Finished::example("", &[])
     };

@@ -51,6 +51,10 @@ struct Line<'a> {
     grpc_status: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span: Option<String>,
     end: &'static str,
 }
 
@@ -111,6 +115,12 @@ impl<'a> From<&'a Finished<'a>> for Line<'a> {
             encoding: (f.encoding.filter(|c| *c != Coding::Identity)).map(Coding::as_str),
             grpc_status: f.grpc_status,
             dry_run: f.dry_run.map(Refusal::as_str),
+            trace: f
+                .trace
+                .map(|trace| String::from_utf8(trace.shown().0.into()).unwrap()),
+            span: f
+                .trace
+                .map(|trace| String::from_utf8(trace.shown().1.into()).unwrap()),
             end: f.end.as_str(),
         }
     }
