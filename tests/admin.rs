@@ -99,7 +99,7 @@ async fn the_status_tells_what_runs() {
     );
     assert_eq!(
         status["requests"],
-        json!({ "total": 20, "in_flight": 0 }),
+        json!({ "total": 20, "in_flight": 0, "tunnels": 0 }),
         "{status}"
     );
     assert!(

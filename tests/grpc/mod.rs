@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::process::{Process, finish};
 use crate::support::proxy::{SOON, Tidegate};
-use crate::support::{check, eventually};
+use crate::support::eventually;
 
 /// Debian's, which has grpcio.
 const PYTHON: &str = "/usr/bin/python3";
@@ -27,7 +27,8 @@ fn script(name: &str) -> PathBuf {
 
 /// A running service.
 struct Service {
-    process: Process,
+    /// Ended with the story.
+    _process: Process,
     port: u16,
 }
 
@@ -41,7 +42,10 @@ impl Service {
             port.ok_or_else(|| output.err.join("\n"))
         })
         .await;
-        Service { process, port }
+        Service {
+            _process: process,
+            port,
+        }
     }
 
     fn addr(&self) -> String {

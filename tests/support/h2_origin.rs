@@ -24,8 +24,6 @@ type Script = dyn Fn(Exchange) -> Pin<Box<dyn Future<Output = ()> + Send>> + Sen
 
 /// A request and the way to answer it.
 pub struct Exchange {
-    /// The number of its connection, from 1 on.
-    pub connection: usize,
     /// Its number among all, from 1 on.
     pub number: usize,
     /// Its head.
@@ -69,11 +67,6 @@ impl Exchange {
         let head = head.body(()).expect("a head that can be built");
         let begun = self.reply.send_response(head, false);
         begun.expect("a client that listens")
-    }
-
-    /// Resets the stream.
-    pub fn resets(mut self, why: h2::Reason) {
-        self.reply.send_reset(why);
     }
 
     /// From now on the connection takes no more requests (GOAWAY).
@@ -183,7 +176,7 @@ impl H2Origin {
 }
 
 async fn serve(stream: TcpStream, state: Arc<State>) {
-    let connection = state.connections.fetch_add(1, SeqCst) + 1;
+    state.connections.fetch_add(1, SeqCst);
     state.open.fetch_add(1, SeqCst);
     let raw = {
         let mut raw = state.raw.lock().unwrap();
@@ -194,12 +187,12 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
     };
     match raw {
         Some(frames) => in_bytes(stream, &frames).await,
-        None => in_order(stream, connection, &state).await,
+        None => in_order(stream, &state).await,
     }
     state.open.fetch_sub(1, SeqCst);
 }
 
-async fn in_order(stream: TcpStream, connection: usize, state: &Arc<State>) {
+async fn in_order(stream: TcpStream, state: &Arc<State>) {
     let Ok(mut server) = h2::server::handshake(stream).await else {
         return;
     };
@@ -220,7 +213,6 @@ async fn in_order(stream: TcpStream, connection: usize, state: &Arc<State>) {
         state.seen.lock().unwrap().push(head.clone());
         let script = state.script.lock().unwrap().clone();
         tokio::spawn(script(Exchange {
-            connection,
             number,
             head,
             body,

@@ -57,15 +57,13 @@ fn no_name(word: &str, write: &str) -> Refusal {
 pub fn node(word: &str) -> Result<NodeAddr, Refusal> {
     if let Some((scheme, rest)) = word.split_once("://") {
         let what = format!("\"{word}\" is a URL; a node is an address and a port");
+        let addr = rest.split('/').next().unwrap_or(rest);
         return Err(match scheme {
             "https" => (
                 what,
-                "TLS to nodes is not supported yet: name a port that speaks plain HTTP".into(),
+                format!("write {addr}, with its port, and `tls: true` for its upstream"),
             ),
-            _ => (
-                what,
-                format!("write {}", rest.split('/').next().unwrap_or(rest)),
-            ),
+            _ => (what, format!("write {addr}")),
         });
     }
     if word.starts_with('/') || word.starts_with("unix:") {
