@@ -20,6 +20,7 @@ use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
 use crate::live::acme::Acme;
 use crate::live::build::{self, Parts, Resolved};
+use crate::live::certificates::Told;
 use crate::live::clock::Clock;
 use crate::live::handover::Handover;
 use crate::live::hold::Hold;
@@ -42,6 +43,7 @@ use crate::telemetry::traces::Spans;
 
 mod cache;
 mod carried;
+mod certificates;
 mod events;
 mod names;
 mod nodes;
@@ -112,6 +114,8 @@ pub struct Control {
     pub issued: Arc<Issued>,
     /// How it stands with those that are got from a CA.
     pub acme: Acme,
+    /// What was told of certificates that expire.
+    expiry: Mutex<Told>,
     source: Source,
     /// Whether the express lane is on.
     express: bool,
@@ -243,6 +247,7 @@ impl Control {
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
             acme: Acme::default(),
+            expiry: Mutex::default(),
             issued,
             source,
             express,
