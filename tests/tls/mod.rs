@@ -4,6 +4,7 @@ mod certificates;
 mod expiry;
 mod handshakes;
 mod serving;
+mod strangers;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
