@@ -143,7 +143,7 @@ async fn node_is_served_by_its_https_and_its_http2() {
     let done = stage.runs("node", "ask.js", NODE).await;
     assert_eq!(
         done.out,
-        "https http/1.1 TLSv1.3 200 300000 same reused\nhttp2 h2 200 300000 same 50 hello\n"
+        "https http/1.1 TLSv1.3 200 300000 same reused\nhttp2 h2 200 300000 same 50 hello"
     );
     stage.has_served(53);
 }
@@ -188,7 +188,7 @@ async fn python_is_served_by_its_ssl_and_by_h2() {
     let done = stage.runs("/usr/bin/python3", "ask.py", PYTHON).await;
     assert_eq!(
         done.out,
-        "TLSv1.2 200 same 200 hello\nTLSv1.3 200 same 200 hello\nh2 5 hello\n"
+        "TLSv1.2 200 same 200 hello\nTLSv1.3 200 same 200 hello\nh2 5 hello"
     );
     stage.has_served(9);
 }
