@@ -198,6 +198,6 @@ async fn the_page_has_no_word_of_certificates_where_all_is_well_or_none_is() {
         .goes_to(&format!("http://{}/#config", tide.admin()))
         .await;
     browser.says("#yaml", "upstreams:").await;
-    let hidden = "return document.getElementById('certificates-card').hidden";
-    assert_eq!(browser.run(hidden).await, true);
+    let seen = "return document.getElementById('certificates-card').offsetHeight";
+    assert_eq!(browser.run(seen).await, 0);
 }
