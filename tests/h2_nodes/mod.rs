@@ -278,7 +278,7 @@ async fn sessions_stay_on_their_node_over_http_2() {
 
 #[tokio::test]
 async fn a_check_in_http_1_says_of_a_node_of_http_2_what_to_do() {
-    let keys = "health: { path: /healthz, interval: 100ms, initial: unhealthy }";
+    let keys = "health: { path: /healthz, interval: 100ms, initial: healthy }";
     let app = H2Origin::start("app").await;
     let tide = Tidegate::run(file("", keys, "", &[&app])).await;
     eventually("the check fails", ms(8_000), async || {

@@ -123,7 +123,7 @@ async fn connections_of_other_tls_are_left_behind_by_a_reload() {
     authority.write(&dir.path().join("ca.pem"));
     let with = |tls: &str| {
         let keys = format!("h2: true\ntls: {{ sni: app.internal, {tls} }}");
-        web(keys, format!("[\"127.0.0.1:{}\"]", door.port()))
+        web(&keys, format!("[\"127.0.0.1:{}\"]", door.port()))
     };
     let whole = crate::support::proxy::complete(&with("ca: ca.pem"));
     std::fs::write(dir.path().join("tidegate.yaml"), whole).unwrap();
