@@ -64,14 +64,19 @@ def slow(message, context):
 
 def ticks(message, context):
     """Sends a message each so many seconds until its client is gone."""
-    global cancelled
     gone = threading.Event()
-    context.add_callback(gone.set)
+
+    def over():
+        # Here and not behind the loop: who is gone asks for no further message.
+        global cancelled
+        with lock:
+            cancelled += 1
+        gone.set()
+
+    context.add_callback(over)
     yield b"tick"
     while not gone.wait(float(message)):
         yield b"tick"
-    with lock:
-        cancelled += 1
 
 
 def cancellations(message, context):
