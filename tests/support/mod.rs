@@ -6,6 +6,7 @@
 pub mod attacks;
 pub mod browser;
 pub mod cases;
+pub mod busy;
 pub mod client;
 pub mod cookies;
 pub mod decoders;

@@ -3,6 +3,7 @@
 mod certificates;
 mod handshakes;
 mod serving;
+mod swaps;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
