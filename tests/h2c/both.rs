@@ -18,7 +18,8 @@ use crate::support::reply::{Reply, Seen};
 use crate::support::tls::{Authority, Bridge};
 
 /// The section of a port that speaks both over TLS.
-const TLS: &str = "listen: [{ addr: \"127.0.0.1:0\", tls: { certs: [{ cert: site.pem, key: site.key }] } }]\n";
+const TLS: &str =
+    "listen: [{ addr: \"127.0.0.1:0\", tls: { certs: [{ cert: site.pem, key: site.key }] } }]\n";
 
 /// The `x-id` of all of them.
 const ID: &str = "both";

@@ -5,8 +5,8 @@
 
 pub mod attacks;
 pub mod browser;
-pub mod cases;
 pub mod busy;
+pub mod cases;
 pub mod client;
 pub mod cookies;
 pub mod decoders;

@@ -57,7 +57,11 @@ impl Name {
         }
         let is_seen = |had: &&Had| shook.iter().any(|shook| shook.cert == had.cert);
         let seen = self.had.iter().filter(is_seen).count();
-        println!("{}: {} handshakes, {seen} certificates", self.name, shook.len());
+        println!(
+            "{}: {} handshakes, {seen} certificates",
+            self.name,
+            shook.len()
+        );
         assert!(seen > self.had.len() / 2, "{seen} of {}", self.had.len());
     }
 }
