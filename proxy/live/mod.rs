@@ -40,3 +40,5 @@ pub mod sticky;
 pub mod tls;
 /// Every tunnel that stands.
 pub mod tunnels;
+/// Who is told of reloads.
+pub mod witness;

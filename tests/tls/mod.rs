@@ -5,6 +5,7 @@ mod expiry;
 mod handshakes;
 mod serving;
 mod strangers;
+mod swaps;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
