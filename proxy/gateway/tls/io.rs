@@ -1,7 +1,7 @@
 //! A connection that speaks TLS, as pingora takes it.
 //!
-//! An end that is meant is told (`close_notify`, RFC 8446 §6.1), so that no reader takes a cut answer for a whole one; an
-//! end that is not meant never is. What was accepted but did not go out yet waits in one place, of at most 64 KiB.
+//! An end that is meant is told (`close_notify`, RFC 8446 §6.1), so that no reader takes a cut answer for a whole one; the
+//! end of an answer of HTTP/1 that is cut never is. What was accepted but did not go out yet waits in one place, of at most 64 KiB.
 
 use std::io::{self, IoSlice, Write};
 use std::os::fd::AsRawFd;
