@@ -2,8 +2,11 @@
 
 mod certificates;
 mod clients;
+mod expiry;
 mod handshakes;
 mod serving;
+mod strangers;
+mod swaps;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};

@@ -273,7 +273,7 @@ async fn get(
     }
     let id = format!(
         "{:016x}",
-        folder::id(names) ^ folder::id(&[acme.directory.clone()])
+        folder::id(names) ^ folder::id(std::slice::from_ref(&acme.directory))
     );
     let board = board(control);
     if board.as_ref().is_some_and(Board::is_unknown) {
