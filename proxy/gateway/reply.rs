@@ -120,13 +120,6 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
         ctx.control.metrics.refused(why);
     }
     let begun = session.response_written().is_some_and(is_final);
-<<<<<<< HEAD
-    let code = end_status(end, ctx).filter(|_| !begun);
-    if let Some(conn) = ctx.conn.as_ref().filter(|_| !begun) {
-        // The answer that failed was not seen by anybody; what is said now is said to its end.
-        conn.is_answering(false);
-    }
-=======
     let code = end_status(end, ctx);
     if let Some(code) = code.filter(|_| begun)
         && let Err(e) = calls::breaks_off(session, code, ctx).await
@@ -134,7 +127,10 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
         tracing::debug!("request {}: the call could not be ended: {e}", ctx.id());
     }
     let code = code.filter(|_| !begun);
->>>>>>> main
+    if let Some(conn) = ctx.conn.as_ref().filter(|_| !begun) {
+        // The answer that failed was not seen by anybody; what is said now is said to its end.
+        conn.is_answering(false);
+    }
     // Whatever is sent now, the connection is closed after it: say so.
     session.set_keepalive(None);
     let failed_by_a_node = code.is_some_and(|code| code.is_server_error());
