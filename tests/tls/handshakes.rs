@@ -243,7 +243,7 @@ async fn early_data_for_another_server_is_skipped_and_asked_for_again() {
     // More than rustls reads at once.
     tide.write_file(
         "early",
-        &format!("GET /early?{} HTTP/1.1\r\n\r\n", "a".repeat(12_000)),
+        &format!("GET /early?{} HTTP/1.1\r\n\r\n", "a".repeat(5_000)),
     );
     let said = ask(
         tide.addr().to_string(),
