@@ -27,7 +27,7 @@ use crate::gateway::conn::Port;
 use crate::gateway::crowd::{self, Crowd};
 use crate::gateway::entrance::take_in;
 use crate::gateway::front::Front;
-use crate::gateway::tls::Begun;
+use crate::gateway::tls::InSecond;
 use crate::jobs::recompress::Line;
 use crate::live::control::Control;
 use crate::live::doors::OpenPort;
@@ -282,7 +282,7 @@ fn accept(
             label,
             open: OpenPort::new(at, listen),
             tls,
-            begun: Begun::default(),
+            begun: InSecond::default(),
         });
         let front = Front::new(proxy.clone(), control.clone(), port, crowd.clone());
         let listener = tokio::net::TcpListener::from_std(listener)

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::inlet::Inlet;
 use super::pace::Pace;
-use super::tls::{Begun, Secured};
+use super::tls::{InSecond, Secured};
 use crate::balance::node::Node;
 use crate::base::flood::Flood;
 use crate::base::reason::End;
@@ -34,7 +34,7 @@ pub struct Port {
     /// Its handshakes; there once it has spoken TLS.
     pub tls: OnceLock<TlsMetrics>,
     /// How many of them began in this second.
-    pub begun: Begun,
+    pub begun: InSecond,
 }
 
 /// In place of a time: the connection is being closed and takes no more requests.
@@ -63,6 +63,8 @@ pub struct Conn {
     pub turned_away: bool,
     /// It is to end with a reset.
     reset: AtomicBool,
+    /// An answer was begun on it and not finished. Of HTTP/1 only: HTTP/2 ends its streams in words.
+    unfinished: AtomicBool,
     /// Something is to be sent that the client does not take at the moment.
     unsent: AtomicBool,
     /// Milliseconds after `begun`, plus one, since when a body is waited for; 0 while none is. Of HTTP/2 only.
@@ -107,6 +109,7 @@ impl Conn {
             inlet: Inlet::default(),
             last: AtomicBool::new(false),
             reset: AtomicBool::new(false),
+            unfinished: AtomicBool::new(false),
             body_since: AtomicU64::new(0),
             node_is_full: None,
             date: Mutex::new(None),
@@ -212,6 +215,16 @@ impl Conn {
     /// Whether it ends with a reset.
     pub fn ends_with_reset(&self) -> bool {
         self.reset.load(Relaxed)
+    }
+
+    /// An answer is begun (`true`), or finished.
+    pub fn is_answering(&self, begun: bool) {
+        self.unfinished.store(begun, Relaxed);
+    }
+
+    /// Whether its last answer is cut, should it end now.
+    pub fn is_cut(&self) -> bool {
+        self.unfinished.load(Relaxed)
     }
 
     /// The answer that is sent next was made at another time than now: its `Date` stays as it is.

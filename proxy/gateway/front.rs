@@ -213,7 +213,7 @@ impl Front {
                         since = Instant::now();
                         continue;
                     }
-                    false => return,
+                    false => return conn.is_answering(true), // it never will be finished
                 },
                 Turn::HandedOn(end, good, limit) => (end, good, limit),
                 Turn::Refused(why) => return self.refuse(io, &conn, why, &buffer).await,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use h2::Reason;
 use http::{HeaderName, HeaderValue, Uri, header};
 use parking_lot::Mutex;
 use pingora::Result;
@@ -27,6 +28,7 @@ use super::conn::Conn;
 use super::crowd::{Crowd, StreamPlace};
 use super::express::Streamed;
 use super::front::CUT_AFTER_LIMIT;
+use super::tls;
 use super::waiting::within;
 use crate::base::flood::Flood;
 use crate::base::reason::{End, Refusal};
@@ -278,7 +280,29 @@ impl Served {
         tokio::select! {
             _ = work => {}
             () = stop => {}
+            () = self.outdates() => {}
         }
+    }
+
+    /// Tells the client to make another connection once other clients may come in by its port. Never ends.
+    async fn outdates(&self) {
+        let mut generations = self.control.generations();
+        loop {
+            generations.borrow_and_update();
+            if self.is_outdated() {
+                self.last.send_replace(true);
+                break;
+            }
+            if generations.changed().await.is_err() {
+                break;
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn is_outdated(&self) -> bool {
+        let now = self.control.hold.borrow();
+        tls::is_outdated(&self.conn, &now)
     }
 
     /// One more request has come.
@@ -303,6 +327,13 @@ impl HttpServerApp for Served {
             (config.timeouts.request, most)
         });
         self.counts(most);
+        if self.is_outdated() {
+            // It crossed our word on its way. Nothing was done with it: the client asks again on its next connection.
+            if let ServerSession::H2(stream) = &mut session {
+                stream.shutdown_with_reason(Reason::REFUSED_STREAM);
+            }
+            return None;
+        }
         // Of its own: one connection has many requests, each perhaps on another node.
         let mut under_way = UnderWay::begin(self)?;
         if let ServerSession::H2(stream) = &mut session

@@ -60,6 +60,9 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
     if ctx.control.lifecycle.is_stopping() {
         session.set_keepalive(None);
     }
+    if let Some(conn) = ctx.conn.as_ref().filter(|_| !session.is_http2()) {
+        conn.is_answering(true);
+    }
     // HTTP/1.0 knows no chunks: the body ends with the connection (RFC 9112 §6.1).
     if ctx.head.version == Version::HTTP_10 && head.headers.contains_key(header::TRANSFER_ENCODING)
     {
@@ -124,6 +127,10 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
         tracing::debug!("request {}: the call could not be ended: {e}", ctx.id());
     }
     let code = code.filter(|_| !begun);
+    if let Some(conn) = ctx.conn.as_ref().filter(|_| !begun) {
+        // The answer that failed was not seen by anybody; what is said now is said to its end.
+        conn.is_answering(false);
+    }
     // Whatever is sent now, the connection is closed after it: say so.
     session.set_keepalive(None);
     let failed_by_a_node = code.is_some_and(|code| code.is_server_error());
@@ -179,6 +186,7 @@ pub fn over(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
     let end = tunnel::closes(ctx).unwrap_or(end);
     if let Some(conn) = ctx.conn.as_ref().filter(|_| error.is_none()) {
         conn.is_to_be_reset(false);
+        conn.is_answering(false);
     }
     if error.is_none() {
         calls::is_over(ctx);

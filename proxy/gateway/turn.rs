@@ -14,6 +14,7 @@ use super::client_io::ClientIo;
 use super::conn::Conn;
 use super::express::{Batch, Lane, Moment, Unsent, decide};
 use super::inlet::Terms;
+use super::tls;
 use crate::base::reason::{End, Refusal};
 use crate::guard::client::is_trusted;
 use crate::live::control::Control;
@@ -90,6 +91,10 @@ pub fn turn(
     counts: &mut Counts,
 ) -> Turn {
     let now = control.hold.borrow();
+    if tls::is_outdated(conn, &now) {
+        // Its client makes another connection, as whoever is closed while it is idle.
+        return Turn::Gone;
+    }
     let lane = Lane {
         control,
         now: &now,

@@ -88,10 +88,11 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
         },
     };
     let shared = Shared::of(config, parts.previous);
+    let tls = TlsPorts::new(config, parts.previous, parts.issued)?;
     Ok(Snapshot {
         generation: parts.previous.map_or(1, |p| p.generation + 1),
         loaded_at: parts.loaded_at,
-        rules: rules(config),
+        rules: rules(config, &tls),
         routes: Table::new(&config.routes),
         selecting: selecting(config),
         announces: (config.upstreams.iter()).any(|u| u.proxy_protocol.is_some()),
@@ -110,7 +111,7 @@ pub fn build(parts: &Parts<'_>, metrics: &Metrics, now: Instant) -> io::Result<S
             .collect(),
         no_route_metrics: metrics.route(NO_ROUTE),
         doors: Doors::new(config, parts.previous, shared.as_deref(), metrics, now),
-        tls: TlsPorts::new(config, parts.previous, parts.issued)?,
+        tls,
         upstreams: config
             .upstreams
             .iter()
@@ -159,7 +160,7 @@ fn compressing(config: &Config) -> Vec<Option<Compressing>> {
 }
 
 /// What is let in, in the words of the wire.
-fn rules(config: &checked::Config) -> Rules {
+fn rules(config: &checked::Config, ports: &TlsPorts) -> Rules {
     let (limits, requests) = (&config.limits, &config.requests);
     Rules {
         max_head: limits.header_bytes,
@@ -169,19 +170,11 @@ fn rules(config: &checked::Config) -> Rules {
         merge_slashes: requests.merge_slashes,
         keep_underscores: requests.underscores == checked::Underscores::Keep,
         drop: (requests.drop.iter())
-            .chain(client_headers(config))
+            // No client may say by whatever port whose certificate it has.
+            .chain(ports.client_headers())
             .map(|name| name.to_string())
             .collect(),
     }
-}
-
-/// The fields that tell nodes whose certificate a client has: no client may send one, by whatever port it came.
-fn client_headers(config: &checked::Config) -> impl Iterator<Item = &HeaderName> {
-    let ports = config
-        .listen
-        .iter()
-        .filter_map(|listen| listen.tls.as_ref());
-    ports.filter_map(|tls| tls.client_header.as_ref())
 }
 
 fn upstream(

@@ -4,7 +4,7 @@
 //! Lives as long as the process, whatever the generation. Handshakes ask it, so nothing here waits for anything but a
 //! map, and nothing a client chooses ever becomes an entry: names and tokens come from who orders certificates.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -22,13 +22,18 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// From now on handshakes for these names get `key`. A name may be a wildcard (`*.example.com`), which stands for
-    /// one label.
+    /// From now on handshakes for exactly these names get `key`, on ports that order them.
     pub fn install(&self, names: &[String], key: Arc<CertifiedKey>) {
         let mut keys = self.keys.write();
         for name in names {
             put(&mut keys, &name.to_ascii_lowercase(), Some(key.clone()));
         }
+    }
+
+    /// From now on nobody gets what was issued for any other name than these.
+    pub fn keep_only(&self, names: &[String]) {
+        let keep: HashSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        self.keys.write().retain(|name, _| keep.contains(name));
     }
 
     /// From now on handshakes for `name` that offer `acme-tls/1` get `key` (RFC 8737); `None` takes it away.
@@ -53,11 +58,6 @@ impl Issued {
     /// What handshakes for exactly this name get; `name` is in lower case.
     pub fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         self.keys.read().get(name).cloned()
-    }
-
-    /// Whether nothing was issued.
-    pub fn is_empty(&self) -> bool {
-        self.keys.read().is_empty()
     }
 
     /// What handshakes for this name get that offer `acme-tls/1`; `name` is in lower case.
@@ -91,6 +91,23 @@ mod tests {
         assert_eq!(issued.answer("t").as_deref(), Some("t.thumb"));
         issued.token("t", None);
         assert_eq!(issued.answer("t"), None);
+    }
+
+    #[test]
+    fn what_is_not_asked_for_any_more_is_gone() {
+        let issued = Issued::default();
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let der = tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer::from(
+            made.signing_key.serialize_der(),
+        );
+        let key =
+            tokio_rustls::rustls::crypto::ring::sign::any_supported_type(&der.into()).unwrap();
+        let key = Arc::new(CertifiedKey::new(vec![made.cert.der().clone()], key));
+        let names = ["a.test", "B.test", "c.test"].map(str::to_owned);
+        issued.install(&names, key);
+        issued.keep_only(&names[1..2]);
+        let there = ["a.test", "b.test", "c.test"].map(|name| issued.find(name).is_some());
+        assert_eq!(there, [false, true, false]);
     }
 
     #[test]

@@ -120,3 +120,29 @@ async fn after_a_restart_the_first_handshake_gets_what_was_kept() {
     assert_eq!(stage.serial("a.test").await, serial);
     drop(tide);
 }
+
+#[tokio::test]
+async fn a_name_that_is_not_ordered_any_more_is_no_longer_served_with_what_was_issued() {
+    let stage = Stage::set(How::default()).await;
+    let authority = crate::support::tls::Authority::new();
+    authority
+        .issue(&["*.a.test"])
+        .write(stage.dir.path(), "wild");
+    let wild = stage.dir.path().join("wild");
+    let certs = format!(
+        "certs: [{{ cert: {0}.pem, key: {0}.key }}], acme:",
+        wild.display()
+    );
+    let config = |names: &str| {
+        stage
+            .config_of(names, "")
+            .replace("acme: [", &format!("{certs} ["))
+    };
+    let tide = Tidegate::run(config("www.a.test")).await;
+    stands(&tide, "valid").await;
+    let issued = stage.serial("www.a.test").await;
+    let of_file = stage.serial("other.a.test").await;
+    assert_ne!(issued, of_file);
+    tide.apply(&config("a.test")).await;
+    assert_eq!(stage.serial("www.a.test").await, of_file);
+}

@@ -146,7 +146,7 @@ routes: [{{ upstream: web, cache: true }}]
     (app, authority, clients, tide)
 }
 
-fn named(authority: &Authority, name: &str) -> Pair {
+pub fn named(authority: &Authority, name: &str) -> Pair {
     authority.issue_as(&["client.test"], |params| {
         let mut dn = rcgen::DistinguishedName::new();
         dn.push(rcgen::DnType::OrganizationName, "Tide, Inc");

@@ -207,6 +207,55 @@ async fn whatever_bytes_come_the_port_goes_on() {
 }
 
 #[tokio::test]
+async fn early_data_for_another_server_is_skipped_and_asked_for_again() {
+    let (app, tide) = stage(ONE).await;
+    let (dir, before) = (tide.dir(), crate::support::redis::free_port());
+    // The server that the client knew before: its session allows early data, and means nothing to us.
+    let mut server = std::process::Command::new("openssl");
+    server.current_dir(dir).stdin(std::process::Stdio::null());
+    server
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let accept = before.to_string();
+    server.args([
+        "s_server", "-accept", &accept, "-cert", "site.pem", "-key", "site.key",
+    ]);
+    let server = server.args(["-tls1_3", "-max_early_data", "16384", "-www"]);
+    let mut server = tokio::process::Command::from(std::mem::replace(
+        server,
+        std::process::Command::new("true"),
+    ));
+    let _server = server.kill_on_drop(true).spawn().unwrap();
+    let ask = async |to: String, how: &str| {
+        let script = format!(
+            "(printf 'GET /again HTTP/1.0\\r\\nHost: site.test\\r\\n\\r\\n'; sleep 0.5) | \
+             openssl s_client -connect {to} -servername site.test -tls1_3 {how} -ign_eof"
+        );
+        let mut sh = std::process::Command::new("sh");
+        sh.current_dir(dir).args(["-c", &script]);
+        crate::support::process::finish(&mut sh).await.all()
+    };
+    eventually("there is a session", SOON, async || {
+        let said = ask(format!("127.0.0.1:{before}"), "-sess_out session").await;
+        check(dir.join("session").exists(), said)
+    })
+    .await;
+    // More than rustls reads at once.
+    tide.write_file(
+        "early",
+        &format!("GET /early?{} HTTP/1.1\r\n\r\n", "a".repeat(5_000)),
+    );
+    let said = ask(
+        tide.addr().to_string(),
+        "-sess_in session -early_data early",
+    )
+    .await;
+    assert!(said.contains("Early data was rejected"), "{said}");
+    assert!(said.contains("Scripted"), "{said}");
+    assert_eq!(app.only().target(), "/again");
+}
+
+#[tokio::test]
 async fn the_end_is_told_when_the_process_stops() {
     let (_app, tide) = stage(ONE).await;
     let to = tide.addr();

@@ -1,6 +1,7 @@
 //! TLS towards clients: certificates, handshakes, what becomes of requests, and changes while it runs.
 
 mod certificates;
+mod clients;
 mod expiry;
 mod handshakes;
 mod serving;

@@ -135,6 +135,46 @@ async fn an_answer_that_is_cut_does_not_end_like_a_whole_one() {
 }
 
 #[tokio::test]
+async fn an_end_in_the_middle_of_an_answer_is_never_told_as_one_that_is_meant() {
+    let app = Origin::start("app-1").await;
+    let (chunked, sized) = (
+        "Transfer-Encoding: chunked\r\n\r\n5\r\n",
+        "Content-Length: 9\r\n\r\n",
+    );
+    app.answers(move |seen| {
+        let framing = if seen.target() == "/chunked" {
+            chunked
+        } else {
+            sized
+        };
+        let head = format!("HTTP/1.1 200 OK\r\n{framing}hello");
+        Reply::steps([
+            Step::Bytes(head.into_bytes()),
+            Step::Wait(Duration::from_millis(100)),
+            Step::Reset,
+        ])
+    });
+    let (_tide, bridge) = stage(&app, "", &[]).await;
+    for target in ["/chunked", "/sized"] {
+        let mut client = Client::connect(bridge.addr()).await.unwrap();
+        // The bridge resets what ends without `close_notify`.
+        let end = client.ask(&Request::get(target)).await;
+        assert!(matches!(end, Err(Broken::Reset)), "{target}: {end:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_request_is_answered_in_full_and_its_connection_ends_in_good_order() {
+    let app = Origin::start("app-1").await;
+    app.answers(|_| Reply::steps([Step::Reset]));
+    let (_tide, bridge) = stage(&app, "", &[]).await;
+    let mut client = Client::connect(bridge.addr()).await.unwrap();
+    assert_eq!(client.ask(&Request::get("/")).await.unwrap().status, 502);
+    let end = client.answer("GET").await;
+    assert!(matches!(end, Err(Broken::Closed)), "{end:?}");
+}
+
+#[tokio::test]
 async fn a_whole_answer_that_ends_with_its_connection_ends_in_good_order() {
     let app = Origin::start("app-1").await;
     app.answers(|_| Reply::chunked(["hel", "lo"]));

@@ -28,7 +28,7 @@ pub struct ListenTls {
     pub clients: Option<ClientAuth>,
     /// The field that tells nodes whose certificate it was. Nobody else may send it.
     pub client_header: Option<HeaderName>,
-    /// Whether sessions are resumed.
+    /// Whether sessions are resumed. Never beside `clients`: who resumes is not asked for a certificate again.
     pub tickets: bool,
     /// From accepted to spoken with, at the most.
     pub handshake_timeout: Duration,

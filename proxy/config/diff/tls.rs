@@ -50,7 +50,8 @@ pub(super) fn tls(
     if let (Some(before), Some(now)) = (ca(was), ca(is))
         && before != now
     {
-        let other = "other authorities of clients; their sessions begin anew";
+        let other =
+            "other authorities of clients; open connections are closed at their next request";
         out.say(format!("{} {other}", what("tls.client_ca")));
     }
 }

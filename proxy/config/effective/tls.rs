@@ -43,8 +43,9 @@ pub(super) fn tls(out: &mut Writer, tls: &ListenTls, port: &At) {
     out.value(&at, "tickets", yes_no(tls.tickets));
     let timeout = show_duration(tls.handshake_timeout);
     out.value(&at, "handshake_timeout", &timeout);
-    let handshakes = tls.handshakes.unwrap_or(0);
-    out.value(&at, "handshakes", &handshakes.to_string());
+    if let Some(most) = tls.handshakes {
+        out.value(&at, "handshakes", &most.to_string());
+    }
     if !tls.acme.is_empty() {
         let names = tls.acme.iter().map(|name| quoted(name));
         out.value(&at, "acme", &list(names));

@@ -34,6 +34,8 @@ pub mod limits;
 pub mod matcher;
 /// `minify:`
 pub mod minify;
+/// Ports that ask clients for certificates, beside ports that do not.
+mod mtls;
 /// Ranges of addresses.
 mod nets;
 /// `nodes:`
@@ -120,6 +122,7 @@ pub fn validate(all: Gathered, problems: &mut Problems) -> (Config, Origins) {
         routes: route_origins,
     };
     together::check(&config, &origins, problems);
+    mtls::check(&config, &origins, problems);
     acme::fits(&config, root, problems);
     // On top of errors, guesses about what was meant would only be noise.
     if !problems.any_error() {

@@ -1,7 +1,7 @@
 //! A connection that speaks TLS, as pingora takes it.
 //!
-//! An end that is meant is told (`close_notify`, RFC 8446 §6.1), so that no reader takes a cut answer for a whole one; an
-//! end that is not meant never is. What was accepted but did not go out yet waits in one place, of at most 64 KiB.
+//! An end that is meant is told (`close_notify`, RFC 8446 §6.1), so that no reader takes a cut answer for a whole one; the
+//! end of an answer of HTTP/1 that is cut never is. What was accepted but did not go out yet waits in one place, of at most 64 KiB.
 
 use std::io::{self, IoSlice, Write};
 use std::os::fd::AsRawFd;
@@ -20,11 +20,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::super::conn::Conn;
+use super::Begun;
 
 /// A client's connection over TLS.
 #[derive(Debug)]
 pub struct TlsIo {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Begun>,
     conn: Arc<Conn>,
     digest: Arc<SocketDigest>,
     /// Its end was told.
@@ -33,8 +34,8 @@ pub struct TlsIo {
 
 impl TlsIo {
     /// `stream` as the connection `conn`.
-    pub fn new(stream: TlsStream<TcpStream>, conn: Arc<Conn>) -> Self {
-        let digest = SocketDigest::from_raw_fd(stream.get_ref().0.as_raw_fd());
+    pub fn new(stream: TlsStream<Begun>, conn: Arc<Conn>) -> Self {
+        let digest = SocketDigest::from_raw_fd(stream.get_ref().0.socket.as_raw_fd());
         TlsIo {
             stream,
             conn,
@@ -94,23 +95,28 @@ impl AsyncWrite for TlsIo {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.is_shut = true;
+        if this.conn.is_cut() {
+            // What was sent is not all there is: the socket ends, and nothing says that this was meant.
+            ready!(this.poll_clear(cx))?;
+            return Pin::new(&mut this.stream.get_mut().0.socket).poll_shutdown(cx);
+        }
         Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }
 
 impl Drop for TlsIo {
     fn drop(&mut self) {
-        if self.is_shut || self.conn.ends_with_reset() {
+        if self.is_shut || self.conn.ends_with_reset() || self.conn.is_cut() {
             return;
         }
-        let (socket, session) = self.stream.get_mut();
+        let (begun, session) = self.stream.get_mut();
         if session.is_handshaking() {
             return;
         }
         session.send_close_notify();
         // What the socket takes at once: nobody waits here. Behind what it does not take there is no end either.
         while session.wants_write() {
-            match session.write_tls(&mut AtOnce(socket)) {
+            match session.write_tls(&mut AtOnce(&begun.socket)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => break,
             }
@@ -148,7 +154,7 @@ impl Shutdown for TlsIo {
 
 impl UniqueID for TlsIo {
     fn id(&self) -> UniqueIDType {
-        self.stream.get_ref().0.as_raw_fd()
+        self.stream.get_ref().0.socket.as_raw_fd()
     }
 }
 

@@ -5,9 +5,10 @@
 //! sent away to make room; from then on it works. Whatever comes, nobody else is held up: a handshake that fails, ends
 //! its connection alone.
 
+mod begun;
 mod io;
 
-use std::io::{Cursor, Error};
+use std::io::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,16 +19,17 @@ use pingora::time::timeout;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::StartHandshake;
-use tokio_rustls::rustls::server::{Accepted, Acceptor};
+use tokio_rustls::rustls::server::Accepted;
 use tokio_rustls::rustls::{
     self, AlertDescription, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
 };
 
+pub use begun::Begun;
 pub use io::TlsIo;
 
 use super::conn::Conn;
-use super::waiting;
 use crate::base::certificate;
+use crate::config::checked::ListenTls;
 use crate::live::control::Control;
 use crate::live::snapshot::Snapshot;
 use crate::live::tls::{self, ACME_TLS, PortTls};
@@ -48,6 +50,8 @@ pub struct Secured {
     pub resumed: bool,
     /// Whose certificate the client has, as the nodes are told (RFC 4514); `None`: it has none.
     pub client_subject: Option<HeaderValue>,
+    /// What the file said when it came in.
+    pub rules: Arc<ListenTls>,
 }
 
 /// How a handshake failed.
@@ -73,9 +77,9 @@ impl Failure {
 
 /// So many handshakes a second may begin on a port.
 #[derive(Debug, Default)]
-pub struct Begun(AtomicU64);
+pub struct InSecond(AtomicU64);
 
-impl Begun {
+impl InSecond {
     /// Whether one more may begin in this `second`, when `most` may.
     fn one_more(&self, second: u32, most: u32) -> bool {
         let counted = self.0.fetch_update(Relaxed, Relaxed, |was| {
@@ -104,7 +108,7 @@ pub async fn handshake(
 ) -> Result<Option<TlsIo>, Failure> {
     let end = Instant::now() + port.rules.handshake_timeout;
     let late = |_| Failure::new(Failed::Timeout, "it took too long");
-    let greeted = timeout(left(end), greeting(stream, buffer));
+    let greeted = timeout(left(end), begun::greeting(stream, buffer));
     let (stream, accepted, since) = match greeted.await.map_err(late)?? {
         Some(greeted) => greeted,
         None => return Ok(None),
@@ -122,7 +126,7 @@ pub async fn handshake(
     let (config, is_proof) = match chosen(&accepted, port) {
         Ok(chosen) => chosen,
         Err(failure) => {
-            refuse(stream, failure.why).await;
+            refuse(stream.socket, failure.why).await;
             return Err(failure);
         }
     };
@@ -134,7 +138,7 @@ pub async fn handshake(
         return Ok(None);
     }
     let session = stream.get_ref().1;
-    let secured = secured(session);
+    let secured = secured(session, port);
     if let Some(metrics) = conn.port.tls.get() {
         let is_13 = session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
         metrics.succeeded(is_13, secured.resumed);
@@ -146,58 +150,6 @@ pub async fn handshake(
 
 fn left(end: Instant) -> Duration {
     end.saturating_duration_since(Instant::now())
-}
-
-/// Reads what a client says first (ClientHello), and says since when it came; `None`: it came and went.
-async fn greeting(
-    mut stream: TcpStream,
-    mut buffer: BytesMut,
-) -> Result<Option<(TcpStream, Accepted, Instant)>, Failure> {
-    let mut acceptor = Acceptor::default();
-    let mut since = None;
-    loop {
-        if buffer.is_empty() {
-            let read = waiting::read_more(&mut stream, &mut buffer).await;
-            match read.map_err(|e| Failure::new(Failed::Gone, e))? {
-                0 if since.is_none() => return Ok(None),
-                0 => return Err(Failure::new(Failed::Gone, "it left in the middle")),
-                _ => {}
-            }
-        }
-        if since.is_none() && buffer.first().is_some_and(u8::is_ascii_alphabetic) {
-            return Err(Failure {
-                stream: Some(stream),
-                ..Failure::new(Failed::PlainHttp, "HTTP in the clear on a port for TLS")
-            });
-        }
-        let since = *since.get_or_insert_with(Instant::now);
-        let mut bytes = Cursor::new(&buffer[..]);
-        while bytes.position() < buffer.len() as u64 {
-            let taken = acceptor.read_tls(&mut bytes);
-            taken.map_err(|e| Failure::new(Failed::Protocol, e))?;
-            match acceptor.accept() {
-                Ok(None) => {}
-                Ok(Some(accepted)) if bytes.position() == buffer.len() as u64 => {
-                    return Ok(Some((stream, accepted, since)));
-                }
-                // A client has nothing to say behind its first message until it is answered.
-                Ok(Some(_)) => return Err(Failure::new(Failed::Protocol, "it did not wait")),
-                Err((error, mut alert)) => {
-                    let mut said = Vec::new();
-                    if alert.write_all(&mut said).is_ok() {
-                        tell(&mut stream, &said).await;
-                    }
-                    let why = match error {
-                        rustls::Error::InvalidMessage(_) => Failed::NotTls,
-                        rustls::Error::PeerIncompatible(_) => Failed::Incompatible,
-                        _ => Failed::Protocol,
-                    };
-                    return Err(Failure::new(why, error));
-                }
-            }
-        }
-        buffer.clear();
-    }
 }
 
 /// What the handshake goes on with, and whether it is only a proof for an authority that a name is ours.
@@ -234,8 +186,8 @@ async fn refuse(mut stream: TcpStream, why: Failed) {
     tell(&mut stream, &[21, 3, 3, 0, 2, 2, u8::from(alert)]).await;
 }
 
-/// Sends a last word, if it is taken at once, and waits a moment for it to be read: a socket that is closed with unread
-/// bytes is reset, and the reset would overtake it.
+/// Sends a last word, if it is taken within a moment, and the end behind it. Nobody waits for it to be read: where the
+/// client has sent more than we read, the reset that follows may overtake it.
 async fn tell(stream: &mut TcpStream, alert: &[u8]) {
     const MOMENT: Duration = Duration::from_millis(100);
     let _ = timeout(MOMENT, async {
@@ -245,7 +197,7 @@ async fn tell(stream: &mut TcpStream, alert: &[u8]) {
     .await;
 }
 
-fn secured(session: &ServerConnection) -> Secured {
+fn secured(session: &ServerConnection, port: &PortTls) -> Secured {
     let subject = || {
         let first = session.peer_certificates()?.first()?;
         HeaderValue::try_from(certificate::subject(first)?).ok()
@@ -263,6 +215,7 @@ fn secured(session: &ServerConnection) -> Secured {
         is_h2: session.alpn_protocol() == Some(b"h2"),
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         client_subject: subject(),
+        rules: port.rules.clone(),
     }
 }
 
@@ -274,6 +227,21 @@ pub fn client_subject<'a>(
     let subject = conn.secured()?.client_subject.as_ref()?;
     let rules = &now.tls.of(&conn.port.open)?.rules;
     Some((rules.client_header.as_ref()?, subject))
+}
+
+/// Whether other clients may come in by its port than when this connection began: who it is has to be asked again, by a
+/// new handshake. Asked for every request; where nothing changed, it is two pointers.
+pub fn is_outdated(conn: &Conn, now: &Snapshot) -> bool {
+    let was = conn.secured().map(|secured| &secured.rules);
+    let is = now.tls.of(&conn.port.open).map(|tls| &tls.rules);
+    match (was, is) {
+        (None, None) => false,
+        (Some(was), Some(is)) if Arc::ptr_eq(was, is) => false,
+        (was, is) => {
+            was.and_then(|rules| rules.clients.as_ref())
+                != is.and_then(|rules| rules.clients.as_ref())
+        }
+    }
 }
 
 /// Why a handshake failed that was under way.
@@ -321,7 +289,7 @@ mod tests {
 
     #[test]
     fn no_more_begin_in_a_second_than_may() {
-        let begun = Begun::default();
+        let begun = InSecond::default();
         let in_second = |second| (0..5).filter(|_| begun.one_more(second, 3)).count();
         assert_eq!([in_second(7), in_second(8), in_second(8)], [3, 3, 0]);
     }

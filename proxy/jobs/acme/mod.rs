@@ -146,6 +146,8 @@ impl Orders {
                     .map(|names| Wanted::load(names.clone(), asked, now)),
             );
         }
+        let names: Vec<String> = wanted.iter().flat_map(|w| w.names.clone()).collect();
+        self.control.issued.keep_only(&names);
         for wanted in &wanted {
             if let Some(is) = &wanted.certificate {
                 self.control

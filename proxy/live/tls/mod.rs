@@ -1,8 +1,8 @@
 //! How each data port of a generation speaks TLS, ready made.
 //!
-//! A port whose `tls` stays the same keeps all of it over a reload. What sessions are resumed by is kept longer: until
-//! other clients are let in, because who resumes is not asked for a certificate again. It is never shared between ports,
-//! or a session of one that asks for no certificate would open one that does.
+//! A port whose `tls` stays the same keeps all of it over a reload. What sessions are resumed by is kept longer, and never
+//! shared between ports. Where clients are asked for a certificate nobody resumes: rustls believes what a ticket says of
+//! the client, without asking whether its certificate still holds.
 
 mod names;
 
@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::HeaderName;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::{
     NoServerSessionStorage, ProducesTickets, ServerConfig, WebPkiClientVerifier,
@@ -90,6 +91,13 @@ impl TlsPorts {
         let here = here.or_else(|| self.0.iter().find(same));
         here.and_then(|(_, tls)| tls.as_ref())
     }
+
+    /// The fields that tell nodes whose certificate a client has, of every port that is open: also of one that the file
+    /// names no longer.
+    pub fn client_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let ports = self.0.iter().filter_map(|(_, tls)| tls.as_ref());
+        ports.filter_map(|tls| tls.rules.client_header.as_ref())
+    }
 }
 
 impl PortTls {
@@ -99,10 +107,9 @@ impl PortTls {
         issued: &Arc<Issued>,
     ) -> io::Result<Self> {
         let names = Arc::new(Names::new(rules, issued.clone()));
-        let kept = old.filter(|old| old.rules.clients == rules.clients);
-        let tickets = match rules.tickets {
+        let tickets = match rules.tickets && rules.clients.is_none() {
             false => None,
-            true => match kept.and_then(|old| old.tickets.clone()) {
+            true => match old.and_then(|old| old.tickets.clone()) {
                 Some(tickets) => Some(tickets),
                 None => Some(ring::Ticketer::new().map_err(io::Error::other)?),
             },
@@ -121,7 +128,7 @@ impl PortTls {
         }
         .with_cert_resolver(names.clone());
         config.alpn_protocols = rules.alpn.iter().map(|p| p.as_str().into()).collect();
-        // Sessions are resumed by what the client keeps: the process remembers nobody.
+        // Sessions are resumed by what the client keeps, in TLS 1.2 too: the process remembers nobody.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match &tickets {
             Some(tickets) => config.ticketer = tickets.clone(),

@@ -2,9 +2,10 @@
 //!
 //! In this order: a certificate of the file for exactly this name, one that was issued for it, one of the file for all
 //! names like it (`*.example.com` stands for one label, RFC 9525 §6.3), the first of the file. Of several for the same
-//! names the client gets one that it can verify, ECDSA before RSA: it costs us a tenth.
+//! names the client gets one that it can verify, ECDSA before RSA: it costs us a tenth. What was issued counts where
+//! this port's `acme` asks for the name, and nowhere else: nobody renews what nobody asks for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -27,6 +28,8 @@ pub struct Names {
     wild: HashMap<String, Keys>,
     first: Keys,
     issued: Arc<Issued>,
+    /// The names whose certificates the port orders.
+    ordered: HashSet<String>,
     refuses: bool,
 }
 
@@ -61,6 +64,7 @@ impl Names {
             exact,
             wild,
             issued,
+            ordered: rules.acme.iter().cloned().collect(),
             refuses: rules.unknown_names == UnknownNames::Refuse,
         }
     }
@@ -105,15 +109,11 @@ impl Names {
         self.exact.get(name).or_else(wild)
     }
 
-    /// What was issued for a name, or for all like it.
+    /// What was issued for a name that this port orders.
     fn issued_for(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        let wild = || {
-            let (_, under) = name.split_once('.')?;
-            self.issued.find(&format!("*.{under}"))
-        };
-        match self.issued.is_empty() {
-            true => None,
-            false => self.issued.find(name).or_else(wild),
+        match self.ordered.contains(name) {
+            true => self.issued.find(name),
+            false => None,
         }
     }
 }

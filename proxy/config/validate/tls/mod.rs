@@ -107,13 +107,8 @@ pub fn check(
             problems,
         ),
         client_header: client_header(keys, clients.is_some(), &at, problems),
+        tickets: tickets(keys, clients.is_some(), &at, problems),
         clients,
-        tickets: words::flag(
-            keys.tickets.as_deref(),
-            &at.key("tickets"),
-            defaults::TLS_TICKETS,
-            problems,
-        ),
         handshake_timeout: words::positive(
             keys.handshake_timeout.as_deref(),
             &at.key("handshake_timeout"),
@@ -230,6 +225,22 @@ fn clients(
     let file = files.and_then(|files| files.client_ca.as_ref())?;
     let ca = authorities(file, &at.key("client_ca"), problems)?;
     Some(ClientAuth { ca, required })
+}
+
+/// `tickets:`. Who resumes is not asked for a certificate again, nor is the one of the first time looked at again: where
+/// clients are asked for one, nobody does.
+fn tickets(keys: &Tls, asked: bool, at: &At, problems: &mut Problems) -> bool {
+    let here = at.key("tickets");
+    let word = keys.tickets.as_deref();
+    let tickets = words::flag(word, &here, defaults::TLS_TICKETS, problems);
+    if tickets && word.is_some() && asked {
+        let what =
+            "sessions are not resumed where clients are asked for a certificate (`client_ca`)";
+        let help =
+            "remove `tickets`: who resumed would keep coming in after the certificate has expired";
+        problems.push(Problem::warning(here.place(), what).help(help));
+    }
+    tickets && !asked
 }
 
 /// `client_header:`
