@@ -11,9 +11,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::eventually;
 use crate::support::process::{Process, finish};
 use crate::support::proxy::{SOON, Tidegate};
-use crate::support::eventually;
 
 /// Debian's, which has grpcio.
 const PYTHON: &str = "/usr/bin/python3";

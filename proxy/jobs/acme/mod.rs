@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{interval, sleep};
 
 use crate::live::control::Control;
+use crate::live::handover::Turn;
 use crate::telemetry::metrics::AcmeMetrics;
 
 /// Our account.
@@ -86,7 +87,7 @@ struct Orders {
 enum Came {
     /// There is a new certificate.
     New(Box<Certificate>),
-    /// Another one orders it.
+    /// Another one orders it: a process or proxy that was first, or the process that takes over.
     Others,
 }
 
@@ -101,7 +102,10 @@ impl Orders {
     }
 
     async fn run(mut self) {
+        let mut turn = self.control.handover.turn();
         loop {
+            // Orders are of who answers where the CA looks.
+            let is_ours = *turn.borrow_and_update() == Turn::Ours;
             self.generations.borrow_and_update();
             self.follow_the_file();
             let now = SystemTime::now();
@@ -111,6 +115,7 @@ impl Orders {
                 .enumerate()
                 .min_by_key(|(_, w)| w.due.min(w.ask_window));
             let next = next.map(|(at, w)| (at, w.due, w.due.min(w.ask_window)));
+            let next = next.filter(|_| is_ours);
             match (next, self.asked.clone()) {
                 (Some((at, due, _)), Some(asked)) if due <= now => self.attempt(at, &asked).await,
                 (Some((at, _, soon)), Some(asked)) if soon <= now => {
@@ -121,6 +126,7 @@ impl Orders {
                     tokio::select! {
                         () = sleep(wait.unwrap_or(LOOK).min(LOOK)) => {}
                         changed = self.generations.changed() => if changed.is_err() { return },
+                        changed = turn.changed() => if changed.is_err() { return },
                     }
                 }
             }
@@ -164,8 +170,11 @@ impl Orders {
 
     /// Gets a certificate for one list of names, from whoever has one.
     async fn attempt(&mut self, at: usize, asked: &Asked) {
-        self.tell(Some(at));
         let control = self.control.clone();
+        let Some(_work) = control.handover.begin() else {
+            return;
+        };
+        self.tell(Some(at));
         let client = Client::new(asked.acme.ca.as_ref());
         let asks_to_wait = client.as_ref().map(Client::asked).unwrap_or_default();
         let wanted = &mut self.wanted[at];
@@ -341,7 +350,14 @@ async fn from_the_ca(
         .as_ref()
         .filter(|_| wanted.window.is_some());
     let answers = Answers { issued, board };
-    let is = order(&account, names, acme, old, &answers).await?;
+    let turn = control.handover.turn();
+    let Some(is) = order(&account, names, acme, old, &answers, turn).await? else {
+        tracing::info!(
+            "acme: the order for {} is given up: the process that takes over orders anew",
+            names.join(", ")
+        );
+        return Ok(Came::Others);
+    };
     keep(&folder, names, &is)?;
     control.metrics.acme.ended(AcmeMetrics::ISSUED);
     let left = is

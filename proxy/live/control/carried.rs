@@ -15,6 +15,19 @@ impl Control {
         self.inner.lock().overlay.told()
     }
 
+    /// The same for the last time: until [`thaw`](Self::thaw) nothing is changed any more, and who asks is told so. What
+    /// is answered with success is in what is returned, or is done by the next process.
+    pub fn freeze(&self) -> Value {
+        let mut inner = self.inner.lock();
+        inner.frozen = true;
+        inner.overlay.told()
+    }
+
+    /// The next process does not serve: changes are ours again.
+    pub fn thaw(&self) {
+        self.inner.lock().frozen = false;
+    }
+
     /// The key that this process, or one before it, made for itself.
     pub fn own_key(&self) -> Secret {
         self.hold.load().own_key.clone()

@@ -165,6 +165,8 @@ struct Inner {
     file: Arc<Config>,
     watch: Vec<std::path::PathBuf>,
     overlay: Overlay,
+    /// Another process has been told of the overlay: what is changed now would be lost.
+    frozen: bool,
     resolved: Resolved,
     names: Names,
     leaving: Vec<Leaving>,
@@ -256,6 +258,7 @@ impl Control {
                 file,
                 watch: loaded.watch.clone(),
                 overlay,
+                frozen: false,
                 resolved,
                 names: Names::new(),
                 leaving: Vec::new(),
@@ -281,6 +284,10 @@ impl Control {
         // Read before the lock that the stats port needs: a slow disk must not make the process look dead.
         let loaded = self.source.load();
         let mut inner = self.inner.lock();
+        if inner.frozen {
+            // The files have not been looked at then: who serves after this does.
+            return Reloaded::NotNow(VerbError::HandsOver);
+        }
         if only_if_new && loaded.fingerprint == inner.last_seen {
             return Reloaded::Unchanged;
         }
