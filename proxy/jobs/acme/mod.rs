@@ -203,6 +203,8 @@ impl Orders {
                 }
             };
         }
+        // Nothing else may happen for long.
+        self.tell(None);
     }
 
     /// Gets a certificate for one list of names, from whoever has one.
