@@ -230,12 +230,16 @@ mod tests {
             to: Some(to),
             ..Notify::default()
         };
-        let says = std::thread::spawn(move || notify.hands_over(9));
+        let (said, is_said) = std::sync::mpsc::sync_channel(1);
+        let says = std::thread::spawn(move || {
+            notify.hands_over(9);
+            let _ = said.send(());
+        });
         manager
             .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
-        // It looks again only when somebody waits for room, or would have given up already.
-        std::thread::sleep(Duration::from_millis(200));
+        let waits = is_said.recv_timeout(Duration::from_millis(200)).is_err();
+        assert!(waits, "for room");
         while heard(&manager) != "MAINPID=9\n" {}
         says.join().unwrap();
     }

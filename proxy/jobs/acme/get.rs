@@ -50,7 +50,7 @@ pub async fn get(
     folder.try_to_write().map_err(of_folder)?;
     let id = format!(
         "{:016x}",
-        folder::id(names) ^ folder::id(&[acme.directory.clone()])
+        folder::id(names) ^ folder::id(std::slice::from_ref(&acme.directory))
     );
     let board = super::board(control);
     if board.as_ref().is_some_and(Board::is_unknown) {
