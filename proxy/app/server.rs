@@ -151,6 +151,8 @@ fn start_and_serve(
     main.block_on(async {
         let pulse = Pulse::of(data.handle().clone());
         notify.is_ready(&control);
+        // Not before: its word after a reload is "ready", too.
+        let _ = control.witness.set(notify.clone());
         tokio::spawn(notify.clone().keep(control.clone(), pulse));
         let running = Running {
             control: &control,
@@ -161,7 +163,7 @@ fn start_and_serve(
         let mut asks = control.handover.hear();
         let after = loop {
             let heir = tokio::select! {
-                () = signals.until_stop(&control, &notify) => break After::Stops,
+                () = signals.until_stop(&control) => break After::Stops,
                 heir = found(&control, &estate, of, &mut asks) => heir,
             };
             match running

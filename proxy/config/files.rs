@@ -8,21 +8,20 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
-use super::checked::{KeyFile, Secret};
+use super::checked::KeyFile;
 use super::expand::Env;
 use super::index::At;
 use super::parse::Document;
 use super::problem::{Problem, Problems};
-use super::schema::admin::{Admin, AdminKeys, Token};
 use super::schema::failure::WordOr;
 use super::schema::health::Health;
 use super::schema::node::{NODES, NODES_FILE, Node, NodesFile};
 use super::schema::route::Route;
-use super::schema::sticky::Sticky;
 use super::schema::upstream::Upstream;
 use super::schema::{FILE, File, INCLUDED, Included, Named};
 use super::source::Sources;
 
+mod secrets;
 mod tls;
 
 pub use tls::{Bytes, CertFiles, PortFiles};
@@ -331,63 +330,6 @@ impl Gather<'_> {
             ca: file(&tls.ca, "ca"),
             cert: file(&tls.cert, "cert"),
             key: file(&tls.key, "key"),
-        }
-    }
-
-    /// A file that is named at `at`: read here, so that a change of it is a change of the configuration.
-    fn text_file(&mut self, file: &str, at: &At, base: &Path) -> Option<TextFile> {
-        let path = base.join(file);
-        match self.sources.read(&path, Some(&at.place())) {
-            Ok(text) => Some(TextFile { path, text }),
-            Err(problem) => {
-                self.problems.push(*problem);
-                None
-            }
-        }
-    }
-
-    /// The key that an upstream's cookies are signed with, of the file it names.
-    fn sticky_key(&mut self, keys: &Upstream, at: &At, base: &Path) -> Option<KeyFile> {
-        let Some(Sticky::Keys(sticky)) = &keys.sticky else {
-            return None;
-        };
-        let named = at.key("sticky").key("key_file");
-        self.secret(sticky.key_file.as_ref()?, &named, base, MAKE_KEY)
-    }
-
-    /// The tokens of the stats port, of the files they are in.
-    fn admin_tokens(&mut self, file: &File, at: &At, base: &Path) -> Vec<Option<KeyFile>> {
-        let Some(Admin::Keys(AdminKeys {
-            tokens: Some(tokens),
-            ..
-        })) = &file.admin
-        else {
-            return Vec::new();
-        };
-        let mut one = |(i, token): (usize, &Option<Token>)| {
-            let named = at.item(i).key("token_file");
-            self.secret(
-                token.as_ref()?.token_file.as_ref()?,
-                &named,
-                base,
-                MAKE_TOKEN,
-            )
-        };
-        tokens.iter().enumerate().map(&mut one).collect()
-    }
-
-    /// A file with a secret that is named at `at`; `make` says how to get one.
-    fn secret(&mut self, file: &str, at: &At, base: &Path, make: &str) -> Option<KeyFile> {
-        let path = base.join(file);
-        match self.sources.secret(&path, &at.place(), make) {
-            Ok(bytes) => Some(KeyFile {
-                path,
-                key: Secret::new(bytes),
-            }),
-            Err(problem) => {
-                self.problems.push(*problem);
-                None
-            }
         }
     }
 

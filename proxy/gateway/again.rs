@@ -262,8 +262,9 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
     let untouched = classify::is_untouched(&error);
     let broke = matches!(why, End::UpstreamReset | End::UpstreamTls) || untouched;
     let was_old = reused && !answered && broke;
+    let harmless = was_old || untouched || classify::is_cut_short(&error);
     // The limit of the whole request is not the node's fault.
-    if classify::speaks_against_the_node(why, was_old || untouched) && !ctx.is_overdue() {
+    if classify::speaks_against_the_node(why, harmless) && !ctx.is_overdue() {
         judge(ctx, true, now);
     }
     let how = match untouched {

@@ -55,6 +55,9 @@ fn node_failure(error: &Error) -> End {
     {
         return failure;
     }
+    if is_cut_short(error) {
+        return End::UpstreamReset;
+    }
     match error.etype() {
         ErrorType::ConnectTimedout
         | ErrorType::ReadTimedout
@@ -153,6 +156,17 @@ pub fn is_untouched(error: &Error) -> bool {
         // The `h2` crate tells only those that are beyond the last of it.
         e.is_remote() && (refused || e.is_go_away())
     })
+}
+
+/// What pingora says of a stream that its node ended before the body was on its way.
+const NO_CAPACITY: &str = "cannot reserve capacity";
+
+/// Whether a node of HTTP/2 ended the stream before the body of a request that was sent again. It may have answered: one
+/// that has no use for the body may say so and end the stream (RFC 9113 §8.1). pingora bears that while it reads a body,
+/// but not while it sends what it kept of one, and the answer is lost. So it is no fault of the node, and nobody knows what it did.
+pub fn is_cut_short(error: &Error) -> bool {
+    let context = error.context.as_ref().map(|words| words.as_str());
+    *error.etype() == ErrorType::H2Error && context == Some(NO_CAPACITY)
 }
 
 fn h2_error(error: &Error) -> Option<&h2::Error> {
@@ -276,6 +290,13 @@ mod tests {
         assert_eq!(upstream(ErrorType::InvalidH2), End::UpstreamInvalid);
         let pings = Error::new_up(PING_TIMEDOUT);
         assert_eq!(ending(&pings), End::UpstreamTimeout);
+    }
+
+    #[test]
+    fn a_body_that_nobody_wanted_any_more_is_no_nonsense_and_nobody_knows_what_was_done() {
+        let error = Error::explain(ErrorType::H2Error, NO_CAPACITY).into_up();
+        assert_eq!(ending(&error), End::UpstreamReset);
+        assert!(is_cut_short(&error) && !is_untouched(&error));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! has none, so a pair of local sockets stands between: that costs such connections one more copy.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,6 +30,11 @@ use tokio::time::timeout;
 use super::connect::{self, Greeting};
 use super::stream::NodeStream;
 use crate::config::checked::H2;
+
+/// Connections that stand.
+mod standing;
+
+use standing::Standing;
 
 /// What one answer may have on its way before its client has taken it. Each stream has its share of the connection: a
 /// client that does not read holds up nobody else.
@@ -54,6 +60,7 @@ pub struct Connections {
     key: u64,
     opening: Mutex<Opening>,
     is_over: Notify,
+    standing: Arc<Standing>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +80,13 @@ impl Connections {
             key: KEYS.fetch_add(1, Relaxed),
             opening: Mutex::default(),
             is_over: Notify::new(),
+            standing: Arc::default(),
         }
+    }
+
+    /// No request comes here any more: the connections end, at the latest with the last request that is under way.
+    pub fn close(&self) {
+        self.standing.retire();
     }
 
     /// Whether they are as these rules want them.
@@ -152,6 +165,7 @@ enum Did {
 impl Opens {
     /// Nothing so far.
     pub fn new(home: Arc<Connections>) -> Self {
+        home.standing.is_used();
         Opens {
             home,
             did: Mutex::new(Did::Nothing),
@@ -185,6 +199,7 @@ impl Drop for Opens {
     /// Whoever was dropped on the way opens nothing any more.
     fn drop(&mut self) {
         self.is_done(false);
+        self.home.standing.is_left();
     }
 }
 
@@ -205,6 +220,17 @@ impl Connect {
             greeting,
         }
     }
+
+    /// What pingora gets, noted among those that stand.
+    fn noted(&self, socket: impl AsFd + Into<Stream>) -> Stream {
+        // Without a second descriptor nobody ends it before its idle limit.
+        let second = socket.as_fd().try_clone_to_owned();
+        let mut stream = socket.into();
+        if let Ok(second) = second {
+            self.opens.home.standing.note(&mut stream, second);
+        }
+        stream
+    }
 }
 
 #[async_trait]
@@ -214,14 +240,14 @@ impl L4Connect for Connect {
     async fn connect(&self, _: &PeerAddr) -> Result<Stream> {
         self.opens.begins();
         match connect::open(self.addr, &self.greeting).await? {
-            NodeStream::Plain(socket) => Ok(socket.into()),
+            NodeStream::Plain(socket) => Ok(self.noted(socket)),
             NodeStream::Tls(tls) => {
                 let pair = UnixStream::pair();
                 let (ours, theirs) = pair.map_err(|e| {
                     Error::because(ErrorType::InternalError, "a pair of sockets for TLS", e)
                 })?;
                 tokio::spawn(passes_on(ours, tls));
-                Ok(theirs.into())
+                Ok(self.noted(theirs))
             }
         }
     }

@@ -7,12 +7,15 @@ mod text;
 
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::support::client::Request;
 use crate::support::dns::Dns;
 use crate::support::origin::{Origin, nodes};
-use crate::support::proxy::Tidegate;
+use crate::support::proxy::{Tidegate, complete};
 use crate::support::redis::Redis;
 use crate::support::reply::Reply;
+use crate::support::tls::Authority;
 use crate::support::{Gate, check, eventually, ms};
 
 use text::Exposition;
@@ -35,7 +38,13 @@ impl Busy {
         let dns = Dns::start().await;
         dns.has("app.internal", &["127.0.0.1"]);
         let redis = Redis::run().await;
-        let tide = Tidegate::run(file(&apps, &dns, &redis, "")).await;
+        let dir = TempDir::new().expect("a temporary folder");
+        Authority::new()
+            .issue(&["site.test"])
+            .write(dir.path(), "site");
+        let whole = complete(&file(&apps, &dns, &redis, ""));
+        std::fs::write(dir.path().join("tidegate.yaml"), whole).expect("a writable folder");
+        let tide = Tidegate::run_in(dir).await;
         let busy = Busy {
             tide,
             apps,
@@ -140,7 +149,11 @@ fn file(apps: &[Origin], dns: &Dns, redis: &Redis, more: &str) -> String {
     let alone = nodes(&apps[3..]);
     let redis = redis.url();
     format!(
-        "dns: {{ servers: [\"{dns}\"] }}
+        "listen:
+  - {{ addr: \"127.0.0.1:0\" }}
+  - {{ addr: \"127.0.0.1:0\", tls: {{ certs: [{{ cert: site.pem, key: site.key }}], acme: [away.test] }} }}
+acme: {{ agree: true, directory: \"https://127.0.0.1:9/\", state: acme }}
+dns: {{ servers: [\"{dns}\"] }}
 cache: {{ redis: {{ url: \"{redis}\", timeout: 500ms }} }}
 upstreams:
   web:
