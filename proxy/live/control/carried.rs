@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::Control;
+use super::{Control, Reloaded, VerbError};
 use crate::config::checked::Secret;
 use crate::live::overlay;
 
@@ -21,6 +21,13 @@ impl Control {
         let mut inner = self.inner.lock();
         inner.frozen = true;
         inner.overlay.told()
+    }
+
+    /// A reload that comes too late. As if the files had not been looked at: should this process serve on, its watcher
+    /// finds them.
+    pub(super) fn hands_over(why: &str) -> Reloaded {
+        tracing::warn!("{why}: {}", VerbError::HandsOver);
+        Reloaded::NotNow(VerbError::HandsOver)
     }
 
     /// The next process does not serve: changes are ours again.

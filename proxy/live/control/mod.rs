@@ -311,9 +311,7 @@ impl Control {
     fn put_in_use(&self, why: &str, loaded: Loaded) -> Reloaded {
         let mut inner = self.inner.lock();
         if inner.frozen {
-            // As if they had not been looked at: should this process serve on, its watcher finds them.
-            tracing::warn!("{why}: {}", VerbError::HandsOver);
-            return Reloaded::NotNow(VerbError::HandsOver);
+            return Self::hands_over(why);
         }
         inner.last_seen = loaded.fingerprint;
         inner.watch.clone_from(&loaded.watch);
