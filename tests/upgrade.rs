@@ -8,6 +8,7 @@ mod over_tls;
 mod ports;
 mod state;
 mod under_load;
+mod words;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
@@ -25,7 +26,7 @@ use crate::support::{check, eventually};
 const ADMIN: &str = "admin: { addr: \"127.0.0.1:0\", tokens: [{ name: boss, role: admin, token_file: own.token }] }\n";
 
 /// A proxy whose binary is a link in the folder of its file, so that a story can put another one there.
-struct Reign(Tidegate);
+pub struct Reign(Tidegate);
 
 impl std::ops::Deref for Reign {
     type Target = Tidegate;
@@ -37,7 +38,7 @@ impl std::ops::Deref for Reign {
 
 impl Reign {
     /// Starts it on this configuration.
-    async fn begin(yaml: &str) -> Self {
+    pub async fn begin(yaml: &str) -> Self {
         Reign::begin_with(yaml, &[]).await
     }
 
@@ -76,7 +77,7 @@ impl Reign {
     }
 
     /// Another process takes over; its id.
-    async fn upgrade(&self) -> i32 {
+    pub async fn upgrade(&self) -> i32 {
         let before = self.pid().await;
         let answer = self.asks("").await;
         assert_eq!(answer.status, 200, "{}", answer.text());

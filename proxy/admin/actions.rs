@@ -111,6 +111,7 @@ fn read_again(
                 warnings: Vec::new(),
             }))
         }
+        Reloaded::NotNow(why) => Err(why.into()),
         Reloaded::Refused(problems) => {
             let detail = "the configuration was refused; the one in use stays";
             let errors = problems.iter().map(|problem| {

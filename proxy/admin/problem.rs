@@ -142,7 +142,7 @@ impl From<VerbError> for Problem {
             VerbError::UnknownUpstream(_) | VerbError::UnknownNode(_) | VerbError::Unchanged(_) => {
                 StatusCode::NOT_FOUND
             }
-            VerbError::Exists(_) => StatusCode::CONFLICT,
+            VerbError::Exists(_) | VerbError::HandsOver => StatusCode::CONFLICT,
             VerbError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             VerbError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             VerbError::OtherGeneration { .. } => StatusCode::PRECONDITION_FAILED,

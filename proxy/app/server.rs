@@ -18,8 +18,8 @@ use super::notify::{Notify, Pulse};
 use super::room::Room;
 use super::say;
 use super::signals::Signals;
-use super::stop::Running;
-use super::succession::{self, settle};
+use super::stop::{After, Running};
+use super::succession::{carry_on, found, settle};
 use super::upgrade::{Estate, Predecessor, Replaces};
 use crate::config::checked::Config;
 use crate::gateway::Gateway;
@@ -31,6 +31,7 @@ use crate::gateway::tls::InSecond;
 use crate::jobs::recompress::Line;
 use crate::live::control::Control;
 use crate::live::doors::OpenPort;
+use crate::live::handover::Turn;
 use crate::live::peers;
 use crate::live::source::Source;
 use crate::telemetry::metrics::Metrics;
@@ -114,7 +115,6 @@ fn start_and_serve(
         .map_err(|e| format!("cannot open the access log: {e}\n  = help: look at `access_log.path`: its folder must exist and be writable"))?;
     let control = Arc::new(control);
 
-    jobs::acme::load(&control);
     let stop_accepting = watch::Sender::new(false);
     let leave_stats = watch::Sender::new(false);
     let room = Room::of_this_process();
@@ -128,9 +128,12 @@ fn start_and_serve(
     recompress(&control)?;
     #[cfg(feature = "otlp")]
     send_spans(&control)?;
-    if let Some(before) = predecessor.as_ref() {
-        main.block_on(settle(&control, &before.hello));
+    if let Some(before) = predecessor.as_mut() {
+        main.block_on(settle(&control));
+        carry_on(&control, &before.ready()?);
     }
+    // Only now: the process before may have got another certificate to the last.
+    jobs::acme::load(&control);
     let open = accept(&data, ports.data, &crowd, &control, &stop_accepting)?;
     let stats = match ports.admin {
         Some(listener) => Some(serve_admin(
@@ -144,6 +147,7 @@ fn start_and_serve(
         tracing::info!("process {} hands over to this one", before.hello.pid);
         before.serves(open);
     }
+    control.handover.is_turn_of(Turn::Ours);
     main.block_on(async {
         let pulse = Pulse::of(data.handle().clone());
         notify.is_ready(&control);
@@ -156,16 +160,30 @@ fn start_and_serve(
             stop_accepting: &stop_accepting,
             estate: &estate,
         };
-        tokio::select! {
-            () = signals.until_stop(&control) => running.stop(&notify, &mut signals).await,
-            heir = succession::found(&control, &estate, of) => {
-                running.hand_over(heir, &notify, &leave_stats).await;
-                running.drain(&mut signals).await;
+        let mut asks = control.handover.hear();
+        let after = loop {
+            let heir = tokio::select! {
+                () = signals.until_stop(&control) => break After::Stops,
+                heir = found(&control, &estate, of, &mut asks) => heir,
+            };
+            match running
+                .hand_over(heir, &notify, &mut signals, &leave_stats)
+                .await
+            {
+                After::ServesOn => {}
+                after => break after,
+            }
+        };
+        drop(asks);
+        match after {
+            After::Drains { is_told } => {
+                running.drain(&mut signals, is_told).await;
                 // Whoever asked for it has the answer by then: it ends by itself.
                 if let Some(stats) = stats {
                     let _ = stats.await;
                 }
             }
+            After::Stops | After::ServesOn => running.stop(&notify, &mut signals).await,
         }
         peers::leave(&control).await;
     });

@@ -54,6 +54,11 @@ impl Signals {
         }
     }
 
+    /// Waits for a signal to stop. Every other one waits for who asks for it next.
+    pub async fn only_stop(&mut self) {
+        stop(&mut self.terminate, &mut self.interrupt).await;
+    }
+
     /// Waits for another signal to stop. The access log may still be rotated meanwhile; nothing else matters any more.
     pub async fn stop_again(&mut self, control: &Control) {
         loop {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::notify::Notify;
 use super::signals::Signals;
-use super::succession::{self, Heir};
+use super::succession::{self, Heir, Served};
 use super::upgrade::Estate;
 use crate::base::reason::End;
 use crate::base::units::show_duration;
@@ -24,6 +24,19 @@ const LOOK: Duration = Duration::from_millis(10);
 const IDLE_ARE_GONE: Duration = Duration::from_millis(300);
 /// What ending takes beside the times of the file.
 const A_LITTLE: Duration = Duration::from_secs(5);
+
+/// What comes after the attempt to hand over.
+pub enum After {
+    /// The other one does not serve: this one does as before.
+    ServesOn,
+    /// The same, and it was asked to stop meanwhile.
+    Stops,
+    /// The other one serves, and this one finishes what it has.
+    Drains {
+        /// It was asked to stop meanwhile.
+        is_told: bool,
+    },
+}
 
 /// What there is to stop.
 pub struct Running<'a> {
@@ -86,13 +99,49 @@ impl Running<'_> {
         self.control.tunnels.end(End::Stopped, Instant::now()).await;
     }
 
-    /// Another process serves: from now on nobody new comes to this one, on any port.
-    pub async fn hand_over(&self, heir: Heir, notify: &Notify, leave_stats: &watch::Sender<bool>) {
-        let Heir {
+    /// Lets another process serve. Where it does, from now on nobody new comes to this one, on any port. Signals wait
+    /// meanwhile, for as long as it takes to accept, except for the wish to stop, of which the other one is told.
+    pub async fn hand_over(
+        &self,
+        heir: Heir,
+        notify: &Notify,
+        signals: &mut Signals,
+        leave_stats: &watch::Sender<bool>,
+    ) -> After {
+        let goes = heir.goes(self.control);
+        tokio::pin!(goes);
+        let mut is_told = false;
+        let served = loop {
+            tokio::select! {
+                served = &mut goes => break served,
+                () = signals.only_stop(), if !is_told => is_told = true,
+            }
+        };
+        let Some(served) = served else {
+            return match is_told {
+                true => After::Stops,
+                false => After::ServesOn,
+            };
+        };
+        if is_told {
+            tracing::info!("asked to stop: so is process {}", served.successor.pid);
+            served.process.is_told_to_end();
+        }
+        self.is_replaced(served, notify, leave_stats).await;
+        After::Drains { is_told }
+    }
+
+    async fn is_replaced(
+        &self,
+        served: Served,
+        notify: &Notify,
+        leave_stats: &watch::Sender<bool>,
+    ) {
+        let Served {
             process,
             successor,
             answer,
-        } = heir;
+        } = served;
         let pid = successor.pid;
         self.control.hand_over(successor.clone());
         self.accept_no_more();
@@ -112,15 +161,21 @@ impl Running<'_> {
     }
 
     /// Another process serves: whoever is connected to this one may stay until their next answer. Ends when nobody is left,
-    /// or when the time of the file is over; sooner at the operator's word.
-    pub async fn drain(&self, signals: &mut Signals) {
+    /// or when the time of the file is over; sooner at the operator's word, which may have come already (`is_told`).
+    pub async fn drain(&self, signals: &mut Signals, is_told: bool) {
         let limits = self.control.hold.load().config.shutdown;
+        let told = async {
+            if !is_told {
+                signals.stop_again(self.control).await;
+            }
+        };
         tokio::select! {
-            () = self.until_empty(limits.handover) => return,
-            () = signals.stop_again(self.control) => {
+            biased;
+            () = told => {
                 tracing::info!("asked to stop: what is in flight has {}", show_duration(limits.grace));
                 self.control.lifecycle.lose_patience();
             }
+            () = self.until_empty(limits.handover) => return,
         }
         tokio::select! {
             () = self.finish(limits.grace) => {}

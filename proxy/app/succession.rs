@@ -3,26 +3,37 @@
 //! The one that runs is never worse off for having tried: whatever goes wrong, it is told and serves on.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::process::Child;
-use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
-use super::upgrade::{Estate, Fledgling, Hello, Replaces};
+use super::upgrade::{Estate, Fledgling, Go, Hello, Replaces};
 use crate::balance::node::Fitness;
 use crate::live::control::Control;
-use crate::live::handover::{Ask, Outcome};
+use crate::live::handover::{Ask, Outcome, Turn};
 use crate::live::lifecycle::Successor;
 
 /// How long a process that takes over waits for its first probes and names: the one before serves meanwhile.
 const SETTLES: Duration = Duration::from_secs(5);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long what needs the ports may take to its end (an order at a CA that is about to look), before it is given up: most
+/// such orders take less, and the next process waits meanwhile.
+const FINISHES: Duration = Duration::from_secs(15);
+/// How long it may take to give it up.
+const GIVES_UP: Duration = Duration::from_secs(3);
+
+/// A next process that waits for the word that it may accept.
+pub struct Heir {
+    process: Fledgling,
+    ask: Ask,
+}
 
 /// A next process that serves.
-pub struct Heir {
+pub struct Served {
     /// The process.
     pub process: Fledgling,
     /// What it says of itself.
@@ -31,35 +42,58 @@ pub struct Heir {
     pub answer: oneshot::Sender<Outcome>,
 }
 
-/// Hears wishes to be replaced until one comes true. Dropped, it ends a process that it has started and that does not
-/// serve yet.
-pub async fn found(control: &Arc<Control>, estate: &Estate, of: Replaces) -> Heir {
-    let Some(mut asks) = control.handover.hear() else {
+/// Hears wishes to be replaced until one is about to come true. Dropped, it ends a process that it has started: that one
+/// has accepted nobody.
+pub async fn found(
+    control: &Control,
+    estate: &Estate,
+    of: Replaces,
+    asks: &mut Option<mpsc::Receiver<Ask>>,
+) -> Heir {
+    let Some(asks) = asks else {
         return pending().await;
     };
     while let Some(ask) = asks.recv().await {
         tracing::info!("{}: upgrade, the next process is started", ask.by);
         match attempt(control, estate, of, &ask).await {
-            Ok((process, successor)) => {
-                return Heir {
-                    process,
-                    successor,
-                    answer: ask.answer,
-                };
-            }
-            Err(why) => {
-                tracing::error!(
-                    "{}: the upgrade failed, this process serves on: {why}",
-                    ask.by
-                );
-                control.note_no_successor(&why);
-                control.handover.is_over();
-                // Whoever asked may have left.
-                let _ = ask.answer.send(Err(why));
-            }
+            Ok(process) => return Heir { process, ask },
+            Err(why) => failed(control, ask, why),
         }
     }
     pending().await
+}
+
+/// This process serves on, and whoever asked is told why.
+fn failed(control: &Control, ask: Ask, why: String) {
+    tracing::error!(
+        "{}: the upgrade failed, this process serves on: {why}",
+        ask.by
+    );
+    control.note_no_successor(&why);
+    control.handover.is_turn_of(Turn::Ours);
+    control.handover.is_over();
+    // Whoever asked may have left.
+    let _ = ask.answer.send(Err(why));
+}
+
+impl Heir {
+    /// Lets it accept, with what was changed at run time until now; `None`: it does not, and this process serves on. Not to
+    /// be dropped before its end: it may have accepted somebody.
+    pub async fn goes(mut self, control: &Control) -> Option<Served> {
+        let go = Go(control.freeze());
+        match self.process.goes(&go).await {
+            Ok(successor) => Some(Served {
+                process: self.process,
+                successor,
+                answer: self.ask.answer,
+            }),
+            Err(why) => {
+                control.thaw();
+                failed(control, self.ask, why);
+                None
+            }
+        }
+    }
 }
 
 async fn attempt(
@@ -67,7 +101,7 @@ async fn attempt(
     estate: &Estate,
     of: Replaces,
     ask: &Ask,
-) -> Result<(Fledgling, Successor), String> {
+) -> Result<Fledgling, String> {
     let mut process = estate.pass_on(of)?;
     let hello = Hello {
         pid: std::process::id(),
@@ -75,8 +109,18 @@ async fn attempt(
         key: Some(control.own_key()),
         changes: control.changes_told(),
     };
-    let successor = process.grows(&hello, ask.patience).await?;
-    Ok((process, successor))
+    process.grows(&hello, ask.patience).await?;
+    // Where a CA looks, who ordered has to answer.
+    control.handover.is_turn_of(Turn::Last);
+    if timeout(FINISHES, control.handover.finished())
+        .await
+        .is_err()
+    {
+        control.handover.is_turn_of(Turn::Theirs);
+        let _ = timeout(GIVES_UP, control.handover.finished()).await;
+    }
+    control.handover.is_turn_of(Turn::Theirs);
+    Ok(process)
 }
 
 /// Waits for the end of the process that took over, as whoever started it must. It should come after ours.
@@ -90,14 +134,19 @@ pub async fn mourn(mut child: Child, pid: u32) {
     }
 }
 
-/// Waits, within bounds, until nodes are known as well as the process before knows them, and does to them what was done
-/// there at run time.
-pub async fn settle(control: &Control, before: &Hello) {
+/// Waits, within bounds, until nodes are known as well as the process before knows them.
+pub async fn settle(control: &Control) {
     let begun = Instant::now();
     while !is_settled(control) && begun.elapsed() < SETTLES {
         sleep(LOOK).await;
     }
-    let (made, lost) = control.carry_on(&before.changes);
+}
+
+/// Does to nodes what was done to them at run time in the process before, on the files as that one knows them.
+pub fn carry_on(control: &Control, changes: &Value) {
+    // It may have read them again since we did.
+    control.reload("a file changed during the upgrade", true);
+    let (made, lost) = control.carry_on(changes);
     if made > 0 {
         tracing::info!("{made} changes made at run time are carried on from the process before");
     }

@@ -113,3 +113,32 @@ async fn a_folder_that_cannot_be_written_to_is_told_with_its_name_and_nothing_is
     assert_eq!(stage.pebble.issued(), 0);
     assert_eq!(tide.get("/").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_kept_is_used_and_kept_when_it_can_be_without_another_order() {
+    let stage = Stage::set(How::default()).await;
+    let tide = Tidegate::run(stage.config("")).await;
+    stands(&tide, "valid").await;
+    killed(tide).await;
+    let file = stage.files().remove(0);
+    fs::remove_file(&file).expect("our own file");
+    // What is no file cannot be replaced by one.
+    fs::create_dir_all(file.join("in the way")).expect("a writable folder");
+    let tide = Tidegate::run(stage.config("")).await;
+    let told = fails(&tide, "cannot write to").await;
+    assert_eq!(told["state"], "valid", "{told}");
+    assert_eq!(told["failures"], 0, "nothing is ordered again: {told}");
+    let log = tide.log();
+    assert!(log.contains("is used, and a restart loses it"), "{log}");
+    fs::remove_dir_all(&file).expect("a writable folder");
+    eventually("it is kept", SOON, async || {
+        check(file.is_file(), tide.log())
+    })
+    .await;
+    eventually("and told", SOON, async || {
+        let told = self::told(&tide).await;
+        check(told["failure"].is_null(), told)
+    })
+    .await;
+    assert_eq!(stage.pebble.issued(), 2);
+}

@@ -20,6 +20,7 @@ mod handshakes;
 mod kept;
 mod renewal;
 mod together;
+mod upgrades;
 
 /// How long an order may take.
 const SOON: Duration = Duration::from_secs(30);

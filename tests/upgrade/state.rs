@@ -4,7 +4,8 @@ use super::Reign;
 use crate::support::client::Request;
 use crate::support::cookies::{get_with, set};
 use crate::support::origin::{Origin, nodes};
-use crate::support::proxy::web;
+use crate::support::proxy::{BINARY, SOON, web};
+use crate::support::{check, eventually};
 
 #[tokio::test]
 async fn sessions_stay_on_their_nodes() {
@@ -54,4 +55,34 @@ async fn what_was_changed_at_run_time_stays_changed() {
     }
     assert_eq!(apps[0].requests(), asked, "it is drained");
     assert!(apps[2].requests() > 0, "it was added");
+}
+
+#[tokio::test]
+async fn what_is_changed_while_the_next_process_starts_goes_along_too() {
+    let apps = Origin::several(2).await;
+    let reign = Reign::begin(&web("", nodes(&apps))).await;
+    reign.verb("web/app-2", "drain").await;
+    let (started, go) = (reign.dir().join("started"), reign.dir().join("go"));
+    let (at, until) = (started.display(), go.display());
+    reign.replace_by(&format!(
+        "touch {at}\nwhile [ ! -e {until} ]; do sleep 0.02; done\nexec {BINARY} \"$@\""
+    ));
+    let meanwhile = async {
+        let is_started = async || check(started.exists(), "no");
+        eventually("the next process is started", SOON, is_started).await;
+        // Both answered with success by the process that is replaced.
+        reign.verb("web/app-1", "drain").await;
+        reign.verb("web/app-2", "undrain").await;
+        let told = reign.json("/api/v1/drift").await["entries"].clone();
+        std::fs::write(&go, "").unwrap();
+        told
+    };
+    let (_, told) = tokio::join!(reign.upgrade(), meanwhile);
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(reign.json("/api/v1/drift").await["entries"], told);
+    let asked = apps[0].requests();
+    for _ in 0..10 {
+        assert_eq!(reign.ask(&Request::get("/")).await.node(), "app-2");
+    }
+    assert_eq!(apps[0].requests(), asked, "it is drained");
 }

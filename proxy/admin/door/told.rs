@@ -61,6 +61,10 @@ fn one(path: &str, method: &Method, operation: &mut Operation) {
         refused("403", &why);
         refused("408", "the body did not come");
         refused(
+            "409",
+            "another process takes over at this moment; nothing was changed",
+        );
+        refused(
             "412",
             "`If-Match` names another generation than the one in use",
         );

@@ -1,6 +1,6 @@
 //! What the service manager is told (sd_notify(3)): that the process is ready, reloads, stops, lives, who it is.
 //!
-//! Never waits for the manager and never fails because of it. Who handed over says no more: what it said would be taken
+//! Never waits for the manager, but a moment for the word that names another process, and never fails because of it. Who handed over says no more: what it said would be taken
 //! for the word of who serves.
 
 use std::ffi::OsStr;
@@ -28,6 +28,9 @@ use crate::live::witness::Witness;
 
 /// How often the line about the process is looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a word that must be heard waits for room, each time, and how often it is tried.
+const WAITS: Duration = Duration::from_secs(1);
+const TRIES: usize = 3;
 
 /// The way to the service manager, if there is one.
 #[derive(Debug, Default)]
@@ -82,7 +85,14 @@ impl Notify {
 
     /// The process `pid` serves from now on. The last that is said.
     pub fn hands_over(&self, pid: u32) {
-        self.tell(&[NotifyState::MainPid(pid)]);
+        if let Some((socket, to)) = &self.to
+            && let Err(e) = surely(socket, to, &format!("{}\n", NotifyState::MainPid(pid)))
+        {
+            tracing::warn!(
+                "the service manager does not know that process {pid} serves from now on, and may take the end of this one for \
+                 the end of the service: {e}"
+            );
+        }
         self.is_silent.store(true, Relaxed);
     }
 
@@ -151,6 +161,21 @@ impl Witness for Notify {
     }
 }
 
+/// Says what must be heard: waits for room in the manager's queue, within bounds.
+fn surely(socket: &UnixDatagram, to: &SocketAddr, words: &str) -> io::Result<()> {
+    socket.set_nonblocking(false)?;
+    socket.set_write_timeout(Some(WAITS))?;
+    let mut said = Ok(());
+    for _ in 0..TRIES {
+        said = socket.send_to_addr(words.as_bytes(), to).map(drop);
+        if said.is_ok() {
+            break;
+        }
+    }
+    socket.set_nonblocking(true)?;
+    said
+}
+
 /// A way to the socket `name`: a path, or with `@` a name in the abstract space of Linux.
 fn open(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
     let to = match name.as_bytes() {
@@ -203,5 +228,31 @@ mod tests {
             assert!(manager.recv(&mut [0; 9]).is_err(), "the last word");
         }
         assert!(open(OsStr::new("vsock:2:9")).is_err());
+    }
+
+    #[test]
+    fn who_serves_from_now_on_is_heard_by_a_manager_that_is_busy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let to = open(path.as_os_str()).unwrap();
+        // Until its queue is full.
+        while to.0.send_to_addr(b"STATUS=much\n", &to.1).is_ok() {}
+        let notify = Notify {
+            to: Some(to),
+            ..Notify::default()
+        };
+        let (said, is_said) = std::sync::mpsc::sync_channel(1);
+        let says = std::thread::spawn(move || {
+            notify.hands_over(9);
+            let _ = said.send(());
+        });
+        manager
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let waits = is_said.recv_timeout(Duration::from_millis(200)).is_err();
+        assert!(waits, "for room");
+        while heard(&manager) != "MAINPID=9\n" {}
+        says.join().unwrap();
     }
 }

@@ -1,9 +1,10 @@
 //! One process takes over from another: what they say to each other.
 //!
 //! The one that runs starts the binary on the disk, gives it every port that is open and one end of a socket, and says
-//! [`Hello`]. The new one reads its file, takes the ports it wants, accepts, and answers [`Said::Serves`]; or it answers
-//! [`Said::Failed`], or ends, or is silent for too long, and then the one that runs goes on as if nothing had been. A line of
-//! JSON each way. The two may be of different versions: a field that is not known is not read, one that is missing is
+//! [`Hello`]. The new one reads its file, takes the ports it wants and answers [`Said::Ready`]; or it answers
+//! [`Said::Failed`], or ends, or is silent for too long, and then the one that runs goes on as if nothing had been. Only at
+//! the word [`Go`], with what was changed at run time until then, the new one accepts, and answers [`Said::Serves`]: nobody is ever
+//! accepted by a process that is put an end to. A line of JSON each way. The two may be of different versions: a field that is not known is not read, one that is missing is
 //! none. Nothing secret goes by the environment or the command line, where others of this machine can read it.
 
 use std::io;
@@ -36,7 +37,7 @@ pub struct Hello {
     pub version: String,
     /// The key that it made for itself.
     pub key: Option<Secret>,
-    /// What was changed at run time.
+    /// What was changed at run time until now: of use where this process ends before it says [`Go`].
     pub changes: Value,
 }
 
@@ -63,9 +64,26 @@ impl Hello {
     }
 }
 
+/// The new process may accept: what was changed at run time until now.
+#[derive(Debug, PartialEq)]
+pub struct Go(pub Value);
+
+impl Go {
+    fn line(&self) -> String {
+        format!("{}\n", json!({ "go": self.0 }))
+    }
+
+    fn read(line: &str) -> Option<Self> {
+        let mut said: Value = serde_json::from_str(line).ok()?;
+        said.get_mut("go").map(|changes| Go(changes.take()))
+    }
+}
+
 /// What the new process answers.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Said {
+    /// It could accept, and waits for the word.
+    Ready,
     /// It accepts on these ports, by where they are really open.
     Serves {
         /// Its version.
@@ -80,6 +98,7 @@ pub enum Said {
 impl Said {
     fn line(&self) -> String {
         let line = match self {
+            Said::Ready => json!({ "ready": true }),
             Said::Serves { version, ports } => json!({ "serves": ports, "version": version }),
             Said::Failed(why) => json!({ "failed": why }),
         };
@@ -90,6 +109,9 @@ impl Said {
         let said: Value = serde_json::from_str(line).ok()?;
         if let Some(why) = said["failed"].as_str() {
             return Some(Said::Failed(why.into()));
+        }
+        if said["ready"] == true {
+            return Some(Said::Ready);
         }
         let ports = said["serves"].as_array()?.iter();
         Some(Said::Serves {
@@ -119,7 +141,10 @@ mod tests {
         assert_eq!((read.pid, &read.changes), (7, &hello.changes));
         assert_eq!(read.key.as_ref().unwrap().bytes(), [9; 32]);
         assert!(!format!("{read:?}").contains('9'), "{read:?}");
+        let go = Go(json!({ "set": [] }));
+        assert_eq!(Go::read(&go.line()), Some(go));
         for said in [
+            Said::Ready,
             Said::Failed("two\nlines".into()),
             Said::Serves {
                 version: "2".into(),
@@ -144,5 +169,6 @@ mod tests {
         );
         assert!(Hello::read("what?").is_none());
         assert_eq!(Said::read("{}"), None);
+        assert_eq!(Go::read("{}"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The side of the process that is replaced: it starts the next one, gives it the ports, and waits for its word.
 //!
-//! Until that word it serves as ever; a next process that fails, ends or is silent is put an end to, and nothing was. The
+//! Until that word it serves as ever; a next process that fails, ends or is silent is put an end to, and nothing was: it
+//! accepts nobody before it may. The
 //! ports themselves are never shut: each process closes its own handle of them, and only the last one closes the port.
 
 use std::net::{SocketAddr, TcpListener};
@@ -17,9 +18,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::{Hello, LONGEST, Said, binary};
+use super::{Go, Hello, LONGEST, Said, binary};
 use crate::app::activation::{HANDOVER, Role, name_of};
 use crate::live::lifecycle::Successor;
 
@@ -27,6 +29,8 @@ use crate::live::lifecycle::Successor;
 const FIRST: i32 = 3;
 /// How long a process that was told to end has for it before it is ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a process that may accept has until it does: it makes the last changes, and has nothing else to do.
+const ACCEPTS: Duration = Duration::from_secs(10);
 
 /// Of whom there may be a next process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,24 +149,51 @@ pub struct Fledgling {
 }
 
 impl Fledgling {
-    /// Waits until it serves, at most as long as `patience`. Where it does not, it has ended when this returns.
+    /// Waits until it could serve, at most as long as `patience`. Where it cannot, it has ended when this returns.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn grows(&mut self, hello: &Hello, patience: Duration) -> Result<(), String> {
+        let said = timeout(patience, self.asked(hello.line())).await;
+        match said {
+            Ok(Ok(Said::Ready)) => Ok(()),
+            other => Err(self.fails(other, patience).await),
+        }
+    }
+
+    /// It may accept; waits until it does. Where it does not, it has ended when this returns.
     ///
     /// # Errors
     /// Why it does not.
-    pub async fn grows(&mut self, hello: &Hello, patience: Duration) -> Result<Successor, String> {
+    pub async fn goes(&mut self, go: &Go) -> Result<Successor, String> {
         let pid = self.pid();
-        let said = timeout(patience, self.hears(hello)).await;
+        let said = timeout(ACCEPTS, self.asked(go.line())).await;
+        match said {
+            Ok(Ok(Said::Serves { version, ports })) => Ok(Successor {
+                pid,
+                version,
+                ports: ports.into_iter().collect(),
+            }),
+            other => Err(self.fails(other, ACCEPTS).await),
+        }
+    }
+
+    /// Puts an end to it after this answer, which was not the one that was waited for; why, in words.
+    async fn fails(
+        &mut self,
+        said: Result<std::io::Result<Said>, Elapsed>,
+        patience: Duration,
+    ) -> String {
+        let pid = self.pid();
         let why = match said {
-            Ok(Ok(Said::Serves { version, ports })) => {
-                return Ok(Successor {
-                    pid,
-                    version,
-                    ports: ports.into_iter().collect(),
-                });
-            }
             Ok(Ok(Said::Failed(why))) => {
                 self.ends().await;
-                return Err(why);
+                return why;
+            }
+            Ok(Ok(Said::Ready | Said::Serves { .. })) => {
+                self.is_told_to_end();
+                self.ends().await;
+                "it speaks out of turn, and was ended".into()
             }
             Ok(Err(e)) => {
                 let how = match self.ends().await {
@@ -177,12 +208,12 @@ impl Fledgling {
                 format!("it did not serve within {patience:?}, and was ended")
             }
         };
-        Err(format!("process {pid}: {why}"))
+        format!("process {pid}: {why}")
     }
 
-    /// Says hello and reads the answer.
-    async fn hears(&mut self, hello: &Hello) -> std::io::Result<Said> {
-        self.stream.write_all(hello.line().as_bytes()).await?;
+    /// Says this line and reads the answer.
+    async fn asked(&mut self, line: String) -> std::io::Result<Said> {
+        self.stream.write_all(line.as_bytes()).await?;
         let mut line = String::new();
         let mut bounded = (&mut self.stream).take(LONGEST as u64);
         bounded.read_line(&mut line).await?;
@@ -202,7 +233,8 @@ impl Fledgling {
         self.child.as_ref().and_then(Child::id).unwrap_or_default()
     }
 
-    fn is_told_to_end(&self) {
+    /// Asks it to stop in good order.
+    pub fn is_told_to_end(&self) {
         if let Some(pid) = i32::try_from(self.pid()).ok().filter(|pid| *pid > 1) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }

@@ -13,7 +13,7 @@ use crate::config::checked::Acme;
 /// The account in the folder, or a new one.
 ///
 /// # Errors
-/// When the CA does not give one, or the folder cannot be written to.
+/// When the CA does not give one, or a changed address cannot be kept.
 pub async fn account(acme: &Acme, folder: &Folder, client: &Client) -> Result<Account, Failure> {
     let contacts: Vec<String> = acme.emails.iter().map(|e| format!("mailto:{e}")).collect();
     let contacts: Vec<&str> = contacts.iter().map(String::as_str).collect();
@@ -37,7 +37,13 @@ pub async fn account(acme: &Acme, folder: &Folder, client: &Client) -> Result<Ac
     let (account, credentials) = builder()
         .create(&new, acme.directory.clone(), binding.as_ref())
         .await?;
-    keep(folder, &credentials_to_value(&credentials), &contacts)?;
+    // The CA has made it: this order goes on with it, and the next one needs another.
+    if let Err(failure) = keep(folder, &credentials_to_value(&credentials), &contacts) {
+        tracing::error!(
+            "acme: the account is new and used, and is lost after that: {}",
+            failure.words
+        );
+    }
     tracing::info!("acme: account {} with {}", account.id(), acme.directory);
     Ok(account)
 }

@@ -3,9 +3,11 @@
 //! What is told holds no key: of http-01 what the CA reads from anybody anyway, of tls-alpn-01 a hash, around which each
 //! proxy makes a certificate of its own.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use tokio::time::sleep;
 use tokio_rustls::rustls::crypto::ring;
@@ -141,11 +143,38 @@ fn certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, Box<dyn std::e
     Ok(CertifiedKey::new(chain, key))
 }
 
+/// The answers of our own orders, by what tells one from others: what is told elsewhere neither gives nor takes them away.
+#[derive(Debug, Default)]
+pub struct Own(Mutex<HashSet<String>>);
+
+impl Own {
+    /// Whether this is one of them.
+    pub fn has(&self, what: &str) -> bool {
+        self.0.lock().contains(what)
+    }
+
+    /// These are given by us from now on.
+    pub fn put(&self, answers: &[Answer]) {
+        let told = answers.iter().map(|answer| answer.told().0);
+        self.0.lock().extend(told);
+    }
+
+    /// These are not any more.
+    pub fn take_away(&self, answers: &[Answer]) {
+        let mut all = self.0.lock();
+        for answer in answers {
+            all.remove(&answer.told().0);
+        }
+    }
+}
+
 /// Where answers are put.
 #[derive(Debug)]
 pub struct Answers {
     /// What this proxy gives.
     pub issued: Arc<Issued>,
+    /// Which of them are for our own orders.
+    pub own: Arc<Own>,
     /// Where others read; `None`: there are none.
     pub board: Option<Board>,
 }
@@ -153,6 +182,7 @@ pub struct Answers {
 impl Answers {
     /// Puts answers where the CA looks; returns when all who may be asked have them.
     pub async fn put(&self, answers: &[Answer]) {
+        self.own.put(answers);
         answers.iter().for_each(|answer| answer.give(&self.issued));
         let Some(board) = self.board.as_ref().filter(|_| !answers.is_empty()) else {
             return;
@@ -170,6 +200,7 @@ impl Answers {
         answers
             .iter()
             .for_each(|answer| answer.forget(&self.issued));
+        self.own.take_away(answers);
         if let Some(board) = self.board.as_ref().filter(|_| !answers.is_empty()) {
             // What stays there by a fault ends by itself.
             let _ = board.forget(answers).await;

@@ -14,6 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// The largest file: a long chain and a key are a few KiB.
 const LARGEST: u64 = 256 * 1024;
+/// What a certificate needs, with its key and an account.
+const ROOM: usize = 16 * 1024;
 /// Nobody but the owner.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -71,6 +73,16 @@ impl Folder {
             Err((_, Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, why)) => Err(why.into()),
         }
+    }
+
+    /// Tries whether there is room: what the CA gives once is not to be lost here.
+    ///
+    /// # Errors
+    /// When nothing could be kept here.
+    pub fn try_to_write(&self) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
+        file.write_all(&[b'\n'; ROOM])?;
+        file.as_file().sync_all()
     }
 
     /// The account.

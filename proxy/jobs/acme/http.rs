@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,6 +32,8 @@ use crate::config::checked::Ca;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a request with its answer may take; a CA that signs slowly answers first and is asked again.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long one of its addresses may take to take a connection.
+const ADDRESS: Duration = Duration::from_secs(3);
 /// Addresses of the CA that are tried.
 const ADDRESSES: usize = 4;
 /// The largest answer: a directory, a problem or a chain is a few KiB.
@@ -95,10 +98,7 @@ impl Client {
         let uri = request.uri().clone();
         let host = uri.host().unwrap_or_default().to_owned();
         let failed = |why: Failure| Error::Other(format!("{host}: {why}").into());
-        let stream = match timeout(CONNECT, self.connect(&uri)).await {
-            Ok(done) => done.map_err(failed)?,
-            Err(_) => return Err(failed(format!("no connection within {CONNECT:?}").into())),
-        };
+        let stream = self.connect(&uri).await.map_err(failed)?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let name = HeaderValue::from_str(authority).map_err(|e| failed(e.into()))?;
         request.headers_mut().insert(HOST, name);
@@ -125,16 +125,35 @@ impl Client {
             return Err(format!("it names {uri}, which is not https").into());
         }
         let name = ServerName::try_from(host.to_owned())?;
-        let found = lookup_host((host, uri.port_u16().unwrap_or(443))).await?;
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for addr in found.take(ADDRESSES) {
-            match TcpStream::connect(addr).await {
-                Ok(stream) => return Ok(self.tls.connect(name, stream).await?),
-                Err(why) => last = why,
-            }
-        }
-        Err(last.into())
+        let port = uri.port_u16().unwrap_or(443);
+        let found = within("no address", lookup_host((host, port))).await?;
+        let stream = reach(found.take(ADDRESSES), ADDRESS).await?;
+        within("no handshake", self.tls.connect(name, stream)).await
     }
+}
+
+/// What comes of it within [`CONNECT`]; else `what` there was not.
+async fn within<T>(what: &str, work: impl Future<Output = io::Result<T>>) -> Result<T, Failure> {
+    match timeout(CONNECT, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(format!("{what} within {CONNECT:?}").into()),
+    }
+}
+
+/// A connection to the first of these that takes one within `patience`: one that swallows everything hides no other.
+async fn reach(
+    addrs: impl Iterator<Item = SocketAddr>,
+    patience: Duration,
+) -> Result<TcpStream, Failure> {
+    let mut last: Failure = "it has no address".into();
+    for addr in addrs {
+        match timeout(patience, TcpStream::connect(addr)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(why)) => last = format!("{addr}: {why}").into(),
+            Err(_) => last = format!("{addr}: no connection within {patience:?}").into(),
+        }
+    }
+    Err(last)
 }
 
 impl HttpClient for Client {
@@ -191,6 +210,30 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_swallows_everything_does_not_hide_the_next_one() {
+        let hole = tokio::net::TcpSocket::new_v4().unwrap();
+        hole.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let hole = hole.listen(1).unwrap();
+        let (hole_at, patience) = (hole.local_addr().unwrap(), Duration::from_millis(100));
+        let mut waiting = Vec::new();
+        // Until nobody else fits in its queue.
+        while let Ok(stream) = reach([hole_at].into_iter(), patience).await {
+            waiting.push(stream);
+        }
+        let good = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good_at = good.local_addr().unwrap();
+        let reached = reach([hole_at, good_at].into_iter(), patience)
+            .await
+            .unwrap();
+        assert_eq!(reached.peer_addr().unwrap(), good_at);
+        let failed = reach([hole_at].into_iter(), patience).await.unwrap_err();
+        assert!(
+            failed.to_string().contains(&hole_at.to_string()),
+            "{failed}"
+        );
+    }
 
     #[test]
     fn how_long_to_wait_is_seconds_or_a_date() {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 
 use crate::live::control::Control;
-use crate::telemetry::metrics::AcmeMetrics;
+use crate::live::handover::Turn;
 
 /// Our account.
 mod account;
@@ -24,6 +24,8 @@ mod certificate;
 mod folder;
 /// Answers that other proxies wait for.
 mod follow;
+/// One certificate, from whoever has it.
+mod get;
 /// Requests to the CA.
 mod http;
 /// One order.
@@ -36,12 +38,11 @@ mod wanted;
 pub use wanted::load;
 
 use account::account;
-use answers::Answers;
+use answers::Own;
 use board::Board;
-use certificate::Certificate;
-use folder::Folder;
+use get::{Came, get, keep};
 use http::Client;
-use order::{Failure, order};
+use order::Failure;
 use plan::Window;
 use wanted::{Asked, Wanted};
 
@@ -49,17 +50,22 @@ use wanted::{Asked, Wanted};
 const LOOK: Duration = Duration::from_secs(60);
 /// Where another process or proxy orders, what came of it is looked for this often.
 const OTHERS: Duration = Duration::from_secs(3);
+/// A certificate that could not be kept is tried to be again after this.
+const KEPT_AGAIN: Duration = Duration::from_secs(5);
 /// How often the CA is asked when it wants a renewal: not more often than hourly, whatever it says (RFC 9773 §4.3.2).
 const WINDOW: (Duration, Duration) = (Duration::from_secs(3_600), Duration::from_secs(24 * 3_600));
 
 /// Runs until the process ends.
 pub async fn run(control: Arc<Control>) {
+    let own = Arc::new(Own::default());
     tokio::join!(
-        super::for_ever("getting certificates", &control, |c| async move {
-            Orders::new(c).run().await
+        super::for_ever("getting certificates", &control, |c| {
+            let own = own.clone();
+            async move { Orders::new(c, own).run().await }
         }),
-        super::for_ever("answering for others", &control, |c| async move {
-            follow::run(&c).await
+        super::for_ever("answering for others", &control, |c| {
+            let own = own.clone();
+            async move { follow::run(&c, &own).await }
         }),
     );
 }
@@ -77,33 +83,31 @@ fn board(control: &Control) -> Option<Board> {
 /// What the file asks for, and where it stands.
 struct Orders {
     control: Arc<Control>,
+    own: Arc<Own>,
     generations: watch::Receiver<u64>,
     asked: Option<Asked>,
     wanted: Vec<Wanted>,
 }
 
-/// What an attempt came to that did not fail.
-enum Came {
-    /// There is a new certificate.
-    New(Box<Certificate>),
-    /// Another one orders it.
-    Others,
-}
-
 impl Orders {
-    fn new(control: Arc<Control>) -> Orders {
+    fn new(control: Arc<Control>, own: Arc<Own>) -> Orders {
         Orders {
             generations: control.generations(),
             control,
+            own,
             asked: None,
             wanted: Vec::new(),
         }
     }
 
     async fn run(mut self) {
+        let mut turn = self.control.handover.turn();
         loop {
+            // Orders are of who answers where the CA looks.
+            let is_ours = *turn.borrow_and_update() == Turn::Ours;
             self.generations.borrow_and_update();
             self.follow_the_file();
+            self.keep_again();
             let now = SystemTime::now();
             let next = self
                 .wanted
@@ -111,6 +115,7 @@ impl Orders {
                 .enumerate()
                 .min_by_key(|(_, w)| w.due.min(w.ask_window));
             let next = next.map(|(at, w)| (at, w.due, w.due.min(w.ask_window)));
+            let next = next.filter(|_| is_ours);
             match (next, self.asked.clone()) {
                 (Some((at, due, _)), Some(asked)) if due <= now => self.attempt(at, &asked).await,
                 (Some((at, _, soon)), Some(asked)) if soon <= now => {
@@ -119,8 +124,9 @@ impl Orders {
                 (next, _) => {
                     let wait = next.and_then(|(_, _, soon)| soon.duration_since(now).ok());
                     tokio::select! {
-                        () = sleep(wait.unwrap_or(LOOK).min(LOOK)) => {}
+                        () = sleep(wait.unwrap_or(LOOK).min(self.look())) => {}
                         changed = self.generations.changed() => if changed.is_err() { return },
+                        changed = turn.changed() => if changed.is_err() { return },
                     }
                 }
             }
@@ -164,22 +170,73 @@ impl Orders {
         self.tell(None);
     }
 
+    /// How often it is looked at what is to be done.
+    fn look(&self) -> Duration {
+        match self.wanted.iter().any(|wanted| wanted.unkept.is_some()) {
+            true => KEPT_AGAIN,
+            false => LOOK,
+        }
+    }
+
+    /// Keeps what could not be kept when it came.
+    fn keep_again(&mut self) {
+        let Some(folder) = self.asked.as_ref().map(Asked::folder) else {
+            return;
+        };
+        let now = SystemTime::now();
+        for wanted in &mut self.wanted {
+            let is_due = |(_, at): &(String, SystemTime)| *at <= now;
+            let Some(is) = wanted.certificate.as_ref() else {
+                continue;
+            };
+            if !wanted.unkept.as_ref().is_some_and(is_due) {
+                continue;
+            }
+            wanted.unkept = match keep(&folder, &wanted.names, is) {
+                Some(failure) => Some((failure.words, now + KEPT_AGAIN)),
+                None => {
+                    let said = format!(
+                        "acme: the certificate for {} is kept now",
+                        wanted.names.join(", ")
+                    );
+                    tracing::info!("{said}");
+                    self.control.note_certificate(true, said);
+                    None
+                }
+            };
+        }
+        // Nothing else may happen for long.
+        self.tell(None);
+    }
+
     /// Gets a certificate for one list of names, from whoever has one.
     async fn attempt(&mut self, at: usize, asked: &Asked) {
-        self.tell(Some(at));
         let control = self.control.clone();
+        let Some(_work) = control.handover.begin() else {
+            return;
+        };
+        self.tell(Some(at));
         let client = Client::new(asked.acme.ca.as_ref());
         let asks_to_wait = client.as_ref().map(Client::asked).unwrap_or_default();
         let wanted = &mut self.wanted[at];
         let came = match client {
-            Ok(client) => get(&control, wanted, asked, &client).await,
+            Ok(client) => get(&control, wanted, asked, &client, &self.own).await,
             Err(why) => Err(Failure::refused(why)),
         };
         let (now, names) = (SystemTime::now(), wanted.names.join(", "));
         match came {
-            Ok(Came::New(is)) => {
+            Ok(Came::New(is, unkept)) => {
                 control.issued.install(&wanted.names, is.certified.clone());
                 wanted.takes(*is, &asked.acme, now);
+                wanted.unkept = unkept.map(|failure| {
+                    let said = format!(
+                        "acme: the certificate for {names} is used, and a restart loses it: {}",
+                        failure.words
+                    );
+                    tracing::error!("{said}");
+                    control.note_certificate(false, said);
+                    (failure.words, now + KEPT_AGAIN)
+                });
             }
             Ok(Came::Others) => wanted.again(now, OTHERS),
             Err(failure) => {
@@ -254,127 +311,4 @@ impl Orders {
                 .holds(wanted.first(), expiry, planned);
         }
     }
-}
-
-/// A certificate that another process or proxy has got meanwhile, or one from the CA.
-async fn get(
-    control: &Arc<Control>,
-    wanted: &Wanted,
-    asked: &Asked,
-    client: &Client,
-) -> Result<Came, Failure> {
-    let (folder, acme, names) = (asked.folder(), &asked.acme, &wanted.names);
-    let of_folder = |e| Failure::of_folder(folder.path(), &e);
-    let Some(_lock) = folder.lock().map_err(of_folder)? else {
-        return Ok(Came::Others);
-    };
-    if let Some(is) = stored_news(wanted, asked, &folder) {
-        return Ok(Came::New(Box::new(is)));
-    }
-    let id = format!(
-        "{:016x}",
-        folder::id(names) ^ folder::id(std::slice::from_ref(&acme.directory))
-    );
-    let board = board(control);
-    if board.as_ref().is_some_and(Board::is_unknown) {
-        return Ok(Came::Others);
-    }
-    let board = board.filter(Board::is_up);
-    if let Some(board) = board.as_ref() {
-        if acme.share
-            && let Some(is) = board.certificate(&id, names).await
-            && is_wanted(wanted, &is, asked)
-        {
-            keep(&folder, names, &is)?;
-            tracing::info!(
-                "acme: the certificate for {} comes from another proxy",
-                names.join(", ")
-            );
-            return Ok(Came::New(Box::new(is)));
-        }
-        // One that cannot be asked does not hold us up.
-        if let Ok(false) = board.take(&id).await {
-            return Ok(Came::Others);
-        }
-    }
-    let ordered = from_the_ca(control, wanted, asked, client, board.clone());
-    let done = tokio::select! {
-        done = ordered => done,
-        () = lives(board.as_ref(), &id) => unreachable!("it says so for ever"),
-    };
-    if let (Ok(Came::New(is)), Some(board), true) = (&done, &board, acme.share)
-        && let Err(fault) = board.leave(&id, is, SystemTime::now()).await
-    {
-        tracing::warn!(
-            "acme: other proxies do not get the certificate for {}: {fault}",
-            names.join(", ")
-        );
-    }
-    if let Some(board) = &board {
-        board.give_back(&id).await;
-    }
-    done
-}
-
-/// Says for ever that who has the right to order lives.
-async fn lives(board: Option<&Board>, id: &str) {
-    let mut ticks = interval(board::RENEWED);
-    loop {
-        ticks.tick().await;
-        if let Some(board) = board {
-            board.renew(id).await;
-        }
-    }
-}
-
-async fn from_the_ca(
-    control: &Arc<Control>,
-    wanted: &Wanted,
-    asked: &Asked,
-    client: &Client,
-    board: Option<Board>,
-) -> Result<Came, Failure> {
-    let (folder, acme, names) = (asked.folder(), &asked.acme, &wanted.names);
-    let account = account(acme, &folder, client).await?;
-    let issued = control.issued.clone();
-    // It has told when to renew, so it knows what is replaced.
-    let old = wanted
-        .certificate
-        .as_ref()
-        .filter(|_| wanted.window.is_some());
-    let answers = Answers { issued, board };
-    let is = order(&account, names, acme, old, &answers).await?;
-    keep(&folder, names, &is)?;
-    control.metrics.acme.ended(AcmeMetrics::ISSUED);
-    let left = is
-        .life
-        .until
-        .duration_since(SystemTime::now())
-        .unwrap_or_default();
-    let said = format!(
-        "acme: certificate for {} issued; it holds for {}",
-        names.join(", "),
-        crate::base::units::show_duration(Duration::from_secs(left.as_secs()))
-    );
-    tracing::info!("{said}");
-    control.note_certificate(true, said);
-    Ok(Came::New(Box::new(is)))
-}
-
-fn keep(folder: &Folder, names: &[String], is: &Certificate) -> Result<(), Failure> {
-    let path = folder.certificate(names);
-    folder::write(&path, is.pem()).map_err(|e| Failure::of_folder(&path, &e))
-}
-
-/// What another process has left in the folder since we looked.
-fn stored_news(wanted: &Wanted, asked: &Asked, folder: &Folder) -> Option<Certificate> {
-    let is = wanted::stored(folder, &wanted.names)?;
-    is_wanted(wanted, &is, asked).then_some(is)
-}
-
-/// Whether a certificate is better than ours, and not due itself.
-fn is_wanted(wanted: &Wanted, is: &Certificate, asked: &Asked) -> bool {
-    let acme = &asked.acme;
-    let renewal = plan::renewal(is.life, acme.renew_before, None, is.luck);
-    wanted.is_news(is) && is.key == Some(acme.key) && renewal > SystemTime::now()
 }

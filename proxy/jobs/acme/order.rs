@@ -14,12 +14,14 @@ use instant_acme::{
 use rcgen::{
     CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
 };
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::answers::{Answer, Answers};
 use super::certificate::Certificate;
 use super::plan::Setback;
 use crate::config::checked::{Acme, AcmeKey, Challenge};
+use crate::live::handover::Turn;
 
 /// How long an order may take, all in all.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -89,7 +91,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// Orders a certificate for `names`. `old`: the one that it replaces, if the CA has said when (RFC 9773 §5).
+/// Orders a certificate for `names`. `old`: the one that it replaces, if the CA has said when (RFC 9773 §5). `None`: given
+/// up because it is another process's `turn` to answer where the CA looks.
 ///
 /// # Errors
 /// When there is none, for whatever reason.
@@ -99,14 +102,19 @@ pub async fn order(
     acme: &Acme,
     old: Option<&Certificate>,
     answers: &Answers,
-) -> Result<Certificate, Failure> {
+    mut turn: watch::Receiver<Turn>,
+) -> Result<Option<Certificate>, Failure> {
     let mut put = Vec::with_capacity(names.len());
     let ordered = prove_and_sign(account, names, acme, old, answers, &mut put);
-    let done = timeout(PATIENCE, ordered).await;
+    let done = tokio::select! {
+        done = timeout(PATIENCE, ordered) => Some(done),
+        _ = turn.wait_for(|turn| *turn == Turn::Theirs) => None,
+    };
     answers.take_away(&put).await;
     match done {
-        Ok(done) => done,
-        Err(_) => Err(Failure::refused(format!(
+        None => Ok(None),
+        Some(Ok(done)) => done.map(Some),
+        Some(Err(_)) => Err(Failure::refused(format!(
             "the order was not done within {PATIENCE:?}"
         ))),
     }

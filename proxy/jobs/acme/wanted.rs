@@ -61,6 +61,8 @@ pub struct Wanted {
     pub failures: u32,
     /// Why the last one failed.
     pub failure: Option<String>,
+    /// The certificate in use could not be kept: why, and when that is tried again.
+    pub unkept: Option<(String, SystemTime)>,
 }
 
 impl Wanted {
@@ -74,6 +76,7 @@ impl Wanted {
             due: now,
             failures: 0,
             failure: None,
+            unkept: None,
         };
         wanted.plan(&asked.acme, now);
         wanted
@@ -134,13 +137,14 @@ impl Wanted {
 
     /// As people are told of it.
     pub fn told(&self, is_ordered: bool) -> told::Wanted {
+        let unkept = self.unkept.as_ref().map(|(why, _)| why.clone());
         told::Wanted {
             names: self.names.clone(),
             is_ordered,
             until: self.certificate.as_ref().map(|c| c.life.until),
             next: Some(self.due),
             failures: self.failures,
-            failure: self.failure.clone(),
+            failure: self.failure.clone().or(unkept),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::Control;
+use super::{Control, Reloaded, VerbError};
 use crate::config::checked::Secret;
 use crate::live::overlay;
 
@@ -13,6 +13,26 @@ impl Control {
     /// What was changed at run time, as data for the next process.
     pub fn changes_told(&self) -> Value {
         self.inner.lock().overlay.told()
+    }
+
+    /// The same for the last time: until [`thaw`](Self::thaw) nothing is changed any more, and who asks is told so. What
+    /// is answered with success is in what is returned, or is done by the next process.
+    pub fn freeze(&self) -> Value {
+        let mut inner = self.inner.lock();
+        inner.frozen = true;
+        inner.overlay.told()
+    }
+
+    /// A reload that comes too late. As if the files had not been looked at: should this process serve on, its watcher
+    /// finds them.
+    pub(super) fn hands_over(why: &str) -> Reloaded {
+        tracing::warn!("{why}: {}", VerbError::HandsOver);
+        Reloaded::NotNow(VerbError::HandsOver)
+    }
+
+    /// The next process does not serve: changes are ours again.
+    pub fn thaw(&self) {
+        self.inner.lock().frozen = false;
     }
 
     /// The key that this process, or one before it, made for itself.

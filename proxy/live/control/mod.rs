@@ -172,6 +172,8 @@ struct Inner {
     file: Arc<Config>,
     watch: Vec<std::path::PathBuf>,
     overlay: Overlay,
+    /// Another process has been told of the overlay: what is changed now would be lost.
+    frozen: bool,
     resolved: Resolved,
     names: Names,
     leaving: Vec<Leaving>,
@@ -265,6 +267,7 @@ impl Control {
                 file,
                 watch: loaded.watch.clone(),
                 overlay,
+                frozen: false,
                 resolved,
                 names: Names::new(),
                 leaving: Vec::new(),
@@ -307,6 +310,9 @@ impl Control {
     /// Puts files in use that were read, unless they are wrong.
     fn put_in_use(&self, why: &str, loaded: Loaded) -> Reloaded {
         let mut inner = self.inner.lock();
+        if inner.frozen {
+            return Self::hands_over(why);
+        }
         inner.last_seen = loaded.fingerprint;
         inner.watch.clone_from(&loaded.watch);
         let at = SystemTime::now();

@@ -100,14 +100,14 @@ impl Control {
     /// generation that the caller has seen; none: any will do.
     ///
     /// # Errors
-    /// When another generation is in use; nothing was changed then.
+    /// When another generation is in use, or another process takes over; nothing was changed then.
     pub fn ask_all(
         &self,
         asked: &[Asked],
         expected: Option<u64>,
     ) -> Result<Vec<Result<(), VerbError>>, VerbError> {
         let mut inner = self.inner.lock();
-        self.still(expected)?;
+        self.still(&inner, expected)?;
         let mut overlay = inner.overlay.clone();
         let mut taken = HashMap::new();
         let ended: Vec<_> = asked
@@ -127,9 +127,12 @@ impl Control {
         Ok(ended)
     }
 
-    /// Whether the generation in use is the one that the caller has seen. Holds as long as `inner` is locked: each new
+    /// Whether anything may be changed, and the generation in use is the one that the caller has seen. Holds as long as `inner` is locked: each new
     /// generation is made under it.
-    pub(super) fn still(&self, expected: Option<u64>) -> Result<(), VerbError> {
+    pub(super) fn still(&self, inner: &Inner, expected: Option<u64>) -> Result<(), VerbError> {
+        if inner.frozen {
+            return Err(VerbError::HandsOver);
+        }
         let is = self.hold.load().generation;
         match expected {
             Some(expected) if expected != is => Err(VerbError::OtherGeneration { expected, is }),
@@ -149,7 +152,7 @@ impl Control {
         expected: Option<u64>,
     ) -> Result<(Vec<String>, u64), VerbError> {
         let mut inner = self.inner.lock();
-        self.still(expected)?;
+        self.still(&inner, expected)?;
         let before = inner.overlay.drift(&inner.file);
         let mut overlay = inner.overlay.clone();
         match node {

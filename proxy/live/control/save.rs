@@ -63,7 +63,7 @@ impl Control {
         let loaded = self.source.load();
         let (overlay, file, in_use, generation) = {
             let inner = self.inner.lock();
-            self.still(expected).map_err(Unsaved::Other)?;
+            self.still(&inner, expected).map_err(Unsaved::Other)?;
             let generation = self.hold.load().generation;
             let (overlay, file) = (inner.overlay.clone(), inner.file.clone());
             (overlay, file, inner.in_use, generation)

@@ -45,6 +45,8 @@ pub enum Reloaded {
     Unchanged,
     /// The files are wrong: everything stays as it was.
     Refused(Vec<Problem>),
+    /// They were not looked at, and why.
+    NotNow(VerbError),
 }
 
 /// How the last reload went, for the stats port.
@@ -71,6 +73,8 @@ pub enum VerbError {
     Unchanged(String),
     /// The next generation could not be built.
     Failed(String),
+    /// Another process takes over at this moment, or has.
+    HandsOver,
     /// The caller has seen another generation than the one in use.
     OtherGeneration {
         /// The one that it has seen.
@@ -94,6 +98,9 @@ impl std::fmt::Display for VerbError {
             VerbError::Exists(why) | VerbError::Refused(why) | VerbError::Failed(why) => {
                 f.write_str(why)
             }
+            VerbError::HandsOver => f.write_str(
+                "another process takes over at this moment, and nothing was changed here: ask again in a second, and who serves then does it",
+            ),
             VerbError::OtherGeneration { expected, is } => {
                 write!(
                     f,
