@@ -155,6 +155,31 @@ pub fn is_untouched(error: &Error) -> bool {
     })
 }
 
+/// Whether the node ended this stream and kept its connection, and not because it had not looked at it: so a living node
+/// speaks (RFC 9113 §6.4), however old the connection is.
+pub fn is_refusal_of_stream(error: &Error) -> bool {
+    let reset = |e: &h2::Error| e.is_reset() && e.is_remote();
+    h2_error(error).is_some_and(reset) && !is_untouched(error)
+}
+
+/// Whether an attempt over HTTP/2 failed because its connection did, and not by a limit or a word of the node.
+pub fn is_of_connection(error: &Error) -> bool {
+    let late = matches!(
+        error.etype(),
+        ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout
+    );
+    !late && h2_error(error).is_none_or(h2::Error::is_io)
+}
+
+/// Whether we ended a connection because small pieces that no client takes were too many (see `h2`): it is not the node's
+/// fault.
+pub fn is_our_flood(error: &Error) -> bool {
+    h2_error(error).is_some_and(|e| {
+        let calm = e.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        calm && e.is_go_away() && e.is_library()
+    })
+}
+
 fn h2_error(error: &Error) -> Option<&h2::Error> {
     error.root_cause().downcast_ref()
 }
@@ -168,7 +193,7 @@ fn h2_failure(error: &Error) -> Option<End> {
         return Some(End::UpstreamTimeout);
     }
     let e = h2_error(error)?;
-    Some(match e.is_library() {
+    Some(match e.is_library() && !is_our_flood(error) {
         // What came is no HTTP/2, or not what its head says.
         true => End::UpstreamInvalid,
         false => End::UpstreamReset,
@@ -360,5 +385,62 @@ mod tests {
         let failures = defaults::FAILURE_STATUSES;
         let failed: Vec<u16> = (100..600).filter(|s| is_failure(*s, failures)).collect();
         assert_eq!(failed, [500, 502, 503, 504]);
+    }
+
+    /// How the answer of a node fails that sends these frames behind its head, where small pieces may cost little.
+    async fn failing(frames: &'static [&[u8]]) -> Box<Error> {
+        use tokio::io::AsyncWriteExt;
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let (send, connection) = h2::client::Builder::new()
+            .data_frame_budget(300)
+            .handshake::<_, bytes::Bytes>(ours)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let asked = http::Request::get("http://a.test/").body(()).unwrap();
+        let mut send = send.ready().await.unwrap();
+        let (answer, _) = send.send_request(asked, true).unwrap();
+        let settings = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let head = &[0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+        for frame in [&settings[..], &head[..]].iter().chain(frames) {
+            theirs.write_all(frame).await.unwrap();
+        }
+        let failed = match answer.await {
+            Ok(answer) => {
+                let mut body = answer.into_body();
+                tokio::task::yield_now().await;
+                loop {
+                    match body.data().await {
+                        Some(Err(e)) => break e,
+                        Some(Ok(_)) => {}
+                        None => panic!("it ended well"),
+                    }
+                }
+            }
+            Err(e) => e,
+        };
+        Error::because(ErrorType::H2Error, "reading", failed).into_up()
+    }
+
+    /// RST_STREAM of the first stream.
+    const INTERNAL: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+    const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+    /// Two pieces of one byte.
+    const SMALL: &[u8] = &[0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0];
+
+    #[tokio::test]
+    async fn what_ends_a_stream_and_what_a_connection_are_told_apart() {
+        let internal = failing(&[INTERNAL]).await;
+        assert!(is_refusal_of_stream(&internal) && !is_of_connection(&internal));
+        let refused = failing(&[REFUSED]).await;
+        assert!(is_untouched(&refused) && !is_refusal_of_stream(&refused));
+        assert!(!is_our_flood(&internal) && !is_our_flood(&refused));
+    }
+
+    #[tokio::test]
+    async fn that_we_call_small_pieces_a_flood_is_not_the_nodes_fault() {
+        let flood = failing(&[SMALL]).await;
+        assert!(is_our_flood(&flood), "{flood}");
+        assert_eq!(ending(&flood), End::UpstreamReset);
     }
 }
