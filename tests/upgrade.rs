@@ -4,6 +4,7 @@ mod activation;
 mod failing;
 mod leaving;
 mod notify;
+mod over_tls;
 mod ports;
 mod state;
 mod under_load;
@@ -42,7 +43,11 @@ impl Reign {
 
     /// The same, with these variables in its environment.
     async fn begin_with(yaml: &str, env: &[(&str, &str)]) -> Self {
-        let dir = folder(yaml);
+        Reign::begin_in(folder(yaml), env).await
+    }
+
+    /// Starts it in a folder that has all it needs.
+    async fn begin_in(dir: TempDir, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(dir.path().join("tidegate"));
         command
             .args(["run", "-c"])

@@ -23,6 +23,8 @@ mod actions;
 mod cache;
 /// Who is calling.
 mod caller;
+/// How long certificates hold.
+mod certificates;
 /// Who shares our Redis.
 mod cluster;
 /// Who changed what: said by handlers, written in one place.
@@ -97,6 +99,7 @@ fn paths() -> OpenApiRouter<Arc<Control>> {
         .merge(slow::routes())
         .merge(log::routes())
         .merge(cache::routes())
+        .merge(certificates::routes())
         .merge(cluster::routes())
         .merge(purge::routes())
         .merge(actions::routes())

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::acme::AcmeView;
+use super::certificates::CertificateView;
 use super::figures::{self, PointView};
 use super::shared::SharedView;
 use super::views::stamp;
@@ -39,6 +40,8 @@ pub struct Status {
     redis: Option<SharedView>,
     /// Certificates that are got from a CA.
     acme: Vec<AcmeView>,
+    /// Certificates in use, of the file or from a CA, that have expired or are about to.
+    certificates: Vec<CertificateView>,
 }
 
 /// How much of the past is kept.
@@ -155,6 +158,7 @@ impl Status {
             },
             redis: SharedView::of(control),
             acme: AcmeView::all(control),
+            certificates: CertificateView::ending(control),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::acme::AcmeView;
+use super::certificates::CertificateView;
 use super::events::EventView;
 use super::figures::{self, NodePointView, PointView};
 use super::shared::StandingView;
@@ -57,6 +58,8 @@ pub struct TickView {
     pub redis: Option<StandingView>,
     /// Certificates from a CA that somebody should look at: missing, expired, or not renewed.
     pub acme: Vec<AcmeView>,
+    /// Certificates in use, of the file or from a CA, that have expired or are about to.
+    pub certificates: Vec<CertificateView>,
     /// What happened since the tick before, the oldest first; none in the first one.
     pub events: Vec<EventView>,
     /// The number of the last event there was: who missed ticks asks `/api/v1/events` for those between.
@@ -141,6 +144,7 @@ impl TickView {
             cache: cache(control),
             redis: StandingView::of(control),
             acme: AcmeView::troubled(control),
+            certificates: CertificateView::ending(control),
             last_event: events.first().map_or(after, |(id, _)| *id),
             events: events.into_iter().rev().map(Into::into).collect(),
         }

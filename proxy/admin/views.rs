@@ -39,6 +39,8 @@ pub struct UpstreamView {
     pub fail_open: bool,
     /// Whether its nodes are believed whoever they are (`tls: { verify: false }`).
     pub unverified: bool,
+    /// What its nodes are spoken to in: `h2` or `http/1.1`.
+    pub protocol: &'static str,
     /// Requests that wait for a place on a node.
     pub waiting: usize,
     /// The last second on all its nodes; none: it was not looked at in time.
@@ -209,6 +211,10 @@ fn upstream(
         available: upstream.pool.available(now),
         fail_open: upstream.pool.fails_open(now),
         unverified: config.tls.as_ref().is_some_and(|tls| !tls.verify),
+        protocol: match config.h2 {
+            Some(_) => "h2",
+            None => "http/1.1",
+        },
         waiting: upstream.pool.commons().queue.len(),
         second: None,
         nodes: nodes.chain(gone).collect(),

@@ -15,6 +15,8 @@ use crate::live::source::Source;
 mod acme;
 /// Commands about the cache.
 mod cache;
+/// Certificates that come to their end.
+mod certificates;
 /// What a running proxy goes on telling.
 mod follow;
 /// What happened, and who changed what.

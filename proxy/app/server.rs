@@ -147,6 +147,8 @@ fn start_and_serve(
     main.block_on(async {
         let pulse = Pulse::of(data.handle().clone());
         notify.is_ready(&control);
+        // Not before: its word after a reload is "ready", too.
+        let _ = control.witness.set(notify.clone());
         tokio::spawn(notify.clone().keep(control.clone(), pulse));
         let running = Running {
             control: &control,
@@ -155,7 +157,7 @@ fn start_and_serve(
             estate: &estate,
         };
         tokio::select! {
-            () = signals.until_stop(&control, &notify) => running.stop(&notify, &mut signals).await,
+            () = signals.until_stop(&control) => running.stop(&notify, &mut signals).await,
             heir = succession::found(&control, &estate, of) => {
                 running.hand_over(heir, &notify, &leave_stats).await;
                 running.drain(&mut signals).await;

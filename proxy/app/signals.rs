@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::notify::Notify;
 use crate::live::control::Control;
 use crate::live::handover::{NotNow, PATIENCE};
 
@@ -42,13 +41,11 @@ impl Signals {
     }
 
     /// Serves signals until one asks the process to stop.
-    pub async fn until_stop(&mut self, control: &Arc<Control>, notify: &Notify) {
+    pub async fn until_stop(&mut self, control: &Arc<Control>) {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
-                    notify.reloads();
                     control.reload("SIGHUP", false);
-                    notify.is_ready(control);
                 }
                 _ = self.reopen.recv() => control.hold.load().log.reopen(),
                 _ = self.replace.recv() => ask_to_be_replaced(control),

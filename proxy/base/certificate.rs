@@ -137,9 +137,13 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
+/// The end of the year 9999: the last that X.509 can name, and that a time can be written with.
+const LAST: u64 = 253_402_300_799;
+
 /// Seconds since 1970 as a time. What the machine's time cannot hold becomes 1970, which has expired.
 fn time(seconds: i64) -> SystemTime {
-    let after = u64::try_from(seconds).ok().map(Duration::from_secs);
+    let after = u64::try_from(seconds).ok();
+    let after = after.map(|after| Duration::from_secs(after.min(LAST)));
     after
         .and_then(|after| UNIX_EPOCH.checked_add(after))
         .unwrap_or(UNIX_EPOCH)

@@ -406,7 +406,7 @@ pub enum Action {
     Proxy(usize),
     /// Answer with a redirect.
     Redirect {
-        /// Target; `{host}`, `{path}`, `{query}`, `{uri}` stand for the request's own. A target that ends with `/`
+        /// Target; `{scheme}` (at its beginning), `{host}`, `{path}`, `{query}`, `{uri}` stand for the request's own. A target that ends with `/`
         /// on a `path` prefix that ends with `/` keeps what follows the prefix, query included.
         to: String,
         /// 301, 302, 303, 307 or 308.

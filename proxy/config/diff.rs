@@ -41,7 +41,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         match self.needs_restart {
-            true => f.write_str(": takes effect after a restart"),
+            true => f.write_str(": takes effect after a restart or an upgrade"),
             false => Ok(()),
         }
     }

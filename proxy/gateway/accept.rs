@@ -170,6 +170,7 @@ pub async fn route(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
                 _ => None,
             };
             let parts = redirect::Parts {
+                scheme: ctx.own_scheme(),
                 host: ctx.host(),
                 path: ctx.head.uri.path(),
                 query: ctx.head.uri.query(),

@@ -265,9 +265,10 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
     // Over HTTP/2 nearly every connection is old: what ends a stream alone says nothing of that.
     let by_word = classify::is_refusal_of_stream(&error);
     let was_old = reused && !answered && broke && !by_word;
+    let harmless = was_old || untouched || classify::is_cut_short(&error);
     let is_ours = ctx.is_overdue() || classify::is_our_flood(&error);
     // Nor is the limit of the whole request the node's fault, nor one of ours on small pieces.
-    if classify::speaks_against_the_node(why, was_old || untouched) && !is_ours {
+    if classify::speaks_against_the_node(why, harmless) && !is_ours {
         judge(ctx, true, now);
     }
     let how = match untouched {

@@ -150,7 +150,7 @@ fn body(status: StatusCode, id: &str) -> Bytes {
 }
 
 /// The same in one line.
-fn in_words(status: StatusCode, id: &str) -> String {
+pub fn in_words(status: StatusCode, id: &str) -> String {
     format!("{} {}, request {id}", status.as_u16(), reason(status))
 }
 

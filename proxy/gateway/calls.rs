@@ -6,12 +6,14 @@
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
 
-use super::again;
 use super::ctx::Ctx;
+use super::{again, answer};
+use crate::base::reason::End;
 use crate::upstream::classify;
 use crate::wire::grpc;
 
@@ -64,8 +66,7 @@ pub fn may_be_silent(ctx: &Ctx) -> bool {
 /// # Errors
 /// When the field cannot be set, which does not happen.
 pub fn dress(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
-    let is_timed = ctx.call.as_ref().is_some_and(|call| call.is_timed);
-    let Some(deadline) = ctx.deadline.filter(|_| is_timed) else {
+    let Some(deadline) = ctx.deadline.filter(|_| is_timed(ctx)) else {
         return Ok(());
     };
     let left = deadline.saturating_duration_since(Instant::now());
@@ -125,6 +126,50 @@ pub fn is_told(head: &ResponseHeader, ctx: &mut Ctx) {
     if let Some(call) = ctx.call.as_mut().filter(|call| call.status.is_none()) {
         call.status = grpc::status(&head.headers);
     }
+}
+
+/// Ends a call whose answer has begun and cannot go on: how it ended is said behind what was sent, so that its client
+/// learns more than that the stream was reset. A message that was cut stays one: no client takes what ends so for a whole.
+/// Nothing is said where there is no place for it, as behind an answer over HTTP/1.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn breaks_off(session: &mut Session, status: StatusCode, ctx: &mut Ctx) -> Result<()> {
+    if !session.is_http2() || ctx.call.is_none() {
+        return Ok(());
+    }
+    let words = answer::in_words(status, ctx.id());
+    let code = grpc::of_http(status);
+    let mut trailers = HeaderMap::with_capacity(2);
+    trailers.insert(grpc::STATUS, code.into());
+    trailers.insert(
+        grpc::MESSAGE,
+        HeaderValue::try_from(grpc::message(&words))
+            .expect("invariant: what is percent-encoded is printable ASCII"),
+    );
+    let end = vec![HttpTask::Trailer(Some(Box::new(trailers)))];
+    session.as_mut().response_duplex_vec(end).await?;
+    if let Some(call) = &mut ctx.call {
+        call.status = Some(code);
+    }
+    Ok(())
+}
+
+/// Whether the client of a call gives up by itself when its time is over.
+pub fn is_timed(ctx: &Ctx) -> bool {
+    ctx.call.as_ref().is_some_and(|call| call.is_timed)
+}
+
+/// A piece of a call's answer has come: not after its time.
+///
+/// # Errors
+/// When its time is over. Neither the node nor its connection is to blame.
+pub fn goes_on(ctx: &mut Ctx) -> Result<()> {
+    if ctx.call.is_none() || !ctx.is_overdue() {
+        return Ok(());
+    }
+    ctx.end = Some(End::RequestTimeout);
+    Error::e_explain(ErrorType::InternalError, "the time of a call is over")
 }
 
 /// Our own answer to a call: how it ended, and nothing else. `None`: the request is none.

@@ -123,7 +123,9 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
         Some(_) => (None, None),
         None => (beside::plan(ctx, member, now), again::patience(ctx)),
     };
-    let wanted = tunnel::asked(fields, ctx, now);
+    let plain = are_end_to_end(fields);
+    // A request for a tunnel says so in a field that is for the connection: nothing is looked up for all others.
+    let wanted = (!plain).then(|| tunnel::asked(fields, ctx, now)).flatten();
     let Some(upstream) = ctx.upstream.map(|at| &ctx.snapshot.upstreams[at]) else {
         return Error::e_explain(
             ErrorType::InternalError,
@@ -167,7 +169,6 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
     if let Some(left) = left {
         bound_by(&mut peer, left);
     }
-    let fields = &session.req_header().headers;
     let options = &mut peer.options;
     if wanted.is_some() {
         // Once the node has agreed it may be silent, and no request's time is over: the line has the limit until then.
@@ -183,7 +184,7 @@ pub async fn next_peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpP
             .chain(patience.as_ref().map(Patience::most))
             .min();
     }
-    if are_end_to_end(fields) {
+    if plain {
         // There is nothing to take out, and no need to look for each of it.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
     }

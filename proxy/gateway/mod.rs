@@ -238,6 +238,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         over_h2::piece(body.as_ref().map_or(0, Bytes::len), ctx)?;
+        calls::goes_on(ctx)?;
         lookup::after::more(body.as_ref(), end, ctx);
         Ok(None)
     }

@@ -15,6 +15,7 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
 
+use super::calls;
 use super::ctx::Ctx;
 use crate::base::reason::{End, Refusal};
 use crate::upstream::classify;
@@ -32,6 +33,10 @@ const SHORT_BODY: u64 = 64 * 1024;
 const LONGER: u32 = 10;
 /// A gRPC call may be silent for so long: streams are, and a node that is gone is noticed by the system.
 const SILENT_CALL: Duration = Duration::from_secs(3_600);
+
+/// So much earlier the client of a timed call may give up by itself. A read that is too late costs pingora's connection to
+/// the node, which others share; a client that goes costs its stream alone.
+const HEAD_START: Duration = Duration::from_millis(100);
 
 /// Fields of a request that end here, and that pingora leaves in what came by HTTP/2.
 const OF_THE_CLIENT: [HeaderName; 4] = [
@@ -90,6 +95,10 @@ pub async fn prepare(
     ctx.added = Some(Added::default());
     if let Some(deadline) = ctx.deadline {
         bound_by(peer, deadline.saturating_duration_since(Instant::now()));
+    }
+    if calls::is_timed(ctx) {
+        let read = &mut peer.options.read_timeout;
+        *read = read.map(|limit| limit + HEAD_START);
     }
 }
 
@@ -209,8 +218,11 @@ pub fn piece(bytes: usize, ctx: &Ctx) -> Result<()> {
 /// When it cannot.
 pub fn fits(head: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     let is_old = ctx.head.version == Version::HTTP_10 && ctx.fetch.is_none();
-    let is_open = !ctx.bodiless && !head.headers.contains_key(header::CONTENT_LENGTH);
-    if !is_old || !is_open || ctx.opens.is_none() {
+    // In this order: most answers are of no such client, and nothing is looked up for them.
+    if ctx.opens.is_none() || !is_old || ctx.bodiless {
+        return Ok(());
+    }
+    if head.headers.contains_key(header::CONTENT_LENGTH) {
         return Ok(());
     }
     ctx.end = Some(End::Refused(Refusal::Version));

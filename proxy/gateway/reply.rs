@@ -117,7 +117,13 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
         ctx.control.metrics.refused(why);
     }
     let begun = session.response_written().is_some_and(is_final);
-    let code = end_status(end, ctx).filter(|_| !begun);
+    let code = end_status(end, ctx);
+    if let Some(code) = code.filter(|_| begun)
+        && let Err(e) = calls::breaks_off(session, code, ctx).await
+    {
+        tracing::debug!("request {}: the call could not be ended: {e}", ctx.id());
+    }
+    let code = code.filter(|_| !begun);
     // Whatever is sent now, the connection is closed after it: say so.
     session.set_keepalive(None);
     let failed_by_a_node = code.is_some_and(|code| code.is_server_error());

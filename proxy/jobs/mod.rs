@@ -13,6 +13,8 @@ use crate::live::control::Control;
 
 /// Certificates from a CA.
 pub mod acme;
+/// Certificates that come to their end.
+mod expiry;
 /// Active health checks.
 mod probes;
 /// What is compressed better behind the answers.
@@ -59,6 +61,9 @@ pub async fn run(control: Arc<Control>, probes: usize) {
             &control,
             |c| async move { ticks(&c).await }
         ),
+        for_ever("watching certificates", &control, |c| async move {
+            expiry::run(&c).await
+        }),
         for_ever("noting figures", &control, |c| async move {
             sample::run(&c).await
         }),

@@ -4,6 +4,8 @@
 pub mod acme;
 /// From a checked configuration to the next generation.
 pub mod build;
+/// Certificates that clients are shown, and how long they hold.
+pub mod certificates;
 /// The time the cache goes by.
 pub mod clock;
 /// The operator's verbs.
@@ -38,3 +40,5 @@ pub mod sticky;
 pub mod tls;
 /// Every tunnel that stands.
 pub mod tunnels;
+/// Who is told of reloads.
+pub mod witness;

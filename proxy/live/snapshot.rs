@@ -188,6 +188,12 @@ impl Snapshot {
         members.map(|member| &member.kept)
     }
 
+    /// The connections of HTTP/2 to its nodes, node by node.
+    pub fn over_h2(&self) -> impl Iterator<Item = &Arc<Connections>> {
+        let members = self.upstreams.iter().flat_map(|u| &u.members);
+        members.filter_map(|member| member.h2.as_ref())
+    }
+
     /// Why this generation cannot serve, a sentence each; empty when it can. What `/readyz` asks.
     pub fn not_ready(&self, now: Instant) -> Vec<String> {
         self.config

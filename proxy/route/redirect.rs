@@ -3,13 +3,15 @@
 //! The request is a stranger's, the target the operator's. So nothing of a request may ever end the header line, nor
 //! choose the site: browsers read `//evil.com` and `/\evil.com` as another host, and `https://shop` followed by
 //! `.evil.com` or `@evil.com` as well. Hence the target is cut into the part that names the site and the rest, only
-//! `{host}` can be filled into the former, and there is exactly one slash between the two.
+//! `{host}` can be filled into the former (and `{scheme}`, which is ours, before it), and there is exactly one slash between the two.
 
 use super::host;
 
 /// What of a request may show up in a target.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
+    /// How the client reached us, `http` or `https`: `{scheme}`, at the beginning of a target.
+    pub scheme: &'static str,
     /// The value of `Host` or `:authority` as it came; `{host}` stands for it without its port.
     pub host: &'a str,
     /// The path, without the query: `{path}`.
@@ -25,6 +27,14 @@ pub struct Parts<'a> {
 /// without a site (`https://host`, `//host`) is always a path from the root, with one leading slash; so is one whose
 /// site would be empty because the request names no host. What a URI may not hold is percent-encoded.
 pub fn location(to: &str, parts: &Parts<'_>, prefix: Option<&str>) -> String {
+    let filled;
+    let to = match to.strip_prefix(SCHEME) {
+        Some(rest) => {
+            filled = format!("{}{rest}", parts.scheme);
+            &filled
+        }
+        None => to,
+    };
     let (site, rest) = split_site(to);
     let mut location = String::with_capacity(to.len() + parts.path.len());
     if !fill_site(&mut location, site, parts) {
@@ -50,6 +60,9 @@ pub fn location(to: &str, parts: &Parts<'_>, prefix: Option<&str>) -> String {
     }
     location
 }
+
+/// The placeholder of the scheme. Elsewhere than at the beginning it would be text, and is refused in the file.
+const SCHEME: &str = "{scheme}";
 
 /// Browsers take a backslash for a slash.
 const SLASHES: [char; 2] = ['/', '\\'];

@@ -35,11 +35,13 @@ pub enum Kind {
     Redis,
     /// A certificate was issued by the CA, or was not.
     Acme,
+    /// A certificate in use comes to its end.
+    Certificate,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Process,
         Kind::Node,
         Kind::Breaker,
@@ -51,6 +53,7 @@ impl Kind {
         Kind::Dns,
         Kind::Redis,
         Kind::Acme,
+        Kind::Certificate,
     ];
 
     /// The word of the API.
@@ -67,6 +70,7 @@ impl Kind {
             Kind::Dns => "dns",
             Kind::Redis => "redis",
             Kind::Acme => "acme",
+            Kind::Certificate => "certificate",
         }
     }
 

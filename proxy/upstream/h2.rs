@@ -10,6 +10,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -46,6 +47,11 @@ const SILENT: Duration = Duration::from_secs(10);
 /// So long the node's system may owe us a sign of life, and so long it may take nothing of what we write.
 const GONE: Duration = Duration::from_secs(30);
 
+/// Connections that stand.
+mod standing;
+
+use standing::Standing;
+
 /// Bytes of a TLS record, at most.
 const RECORD: usize = 16 * 1024;
 /// How long a node may take to take the end of a connection.
@@ -64,6 +70,7 @@ pub struct Connections {
     opening: Mutex<Opening>,
     is_over: Notify,
     broken: Mutex<Broken>,
+    standing: Arc<Standing>,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +103,13 @@ impl Connections {
             opening: Mutex::default(),
             is_over: Notify::new(),
             broken: Mutex::default(),
+            standing: Arc::default(),
         }
+    }
+
+    /// No request comes here any more: the connections end, at the latest with the last request that is under way.
+    pub fn close(&self) {
+        self.standing.retire();
     }
 
     /// Whether they are as these rules want them.
@@ -170,6 +183,7 @@ impl Opens {
     /// Nothing so far.
     pub fn new(home: Arc<Connections>) -> Self {
         let broken = home.broken.lock().times;
+        home.standing.is_used();
         Opens {
             home,
             state: Mutex::new(State {
@@ -257,6 +271,7 @@ impl Drop for Opens {
             drop(opening);
             self.home.is_over.notify_waiters();
         }
+        self.home.standing.is_left();
     }
 }
 
@@ -277,6 +292,17 @@ impl Connect {
             greeting,
         }
     }
+
+    /// What pingora gets, noted among those that stand.
+    fn noted(&self, socket: impl AsFd + Into<Stream>) -> Stream {
+        // Without a second descriptor nobody ends it before its idle limit.
+        let second = socket.as_fd().try_clone_to_owned();
+        let mut stream = socket.into();
+        if let Ok(second) = second {
+            self.opens.home.standing.note(&mut stream, second);
+        }
+        stream
+    }
 }
 
 #[async_trait]
@@ -288,7 +314,7 @@ impl L4Connect for Connect {
         let stream = connect::open(self.addr, &self.greeting).await?;
         watches(stream.socket());
         match stream {
-            NodeStream::Plain(socket) => Ok(socket.into()),
+            NodeStream::Plain(socket) => Ok(self.noted(socket)),
             NodeStream::Tls(tls) => {
                 let pair = UnixStream::pair();
                 let (ours, theirs) = pair.map_err(|e| {
@@ -296,7 +322,7 @@ impl L4Connect for Connect {
                 })?;
                 let home = self.opens.home.clone();
                 tokio::spawn(passes_on(ours, tls, home, GONE));
-                Ok(theirs.into())
+                Ok(self.noted(theirs))
             }
         }
     }

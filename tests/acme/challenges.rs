@@ -29,6 +29,14 @@ async fn a_certificate_comes_by_http_01_while_every_request_is_redirected() {
     let text = events["events"][0]["text"].as_str().unwrap_or_default();
     assert!(text.contains("a.test, www.a.test issued"), "{events}");
     let status = tide.command(&["status"]).await;
+    let list = tide.json("/api/v1/certificates").await;
+    let shown = &list["certificates"][0];
+    assert_eq!(
+        (&shown["source"], &shown["names"], &shown["state"]),
+        (&"acme".into(), &told["names"], &"ok".into()),
+        "{list}"
+    );
+    assert_eq!(shown["ports"].as_array().map(Vec::len), Some(1), "{list}");
     assert!(
         status.out.contains("acme a.test, www.a.test: holds until"),
         "{}",

@@ -78,6 +78,38 @@ def fail_late(message):
     return {"heard": heard, "code": call.code().name}
 
 
+def ticks(pause):
+    """Listens for as long as there is something to hear; whether the service noticed the end."""
+    heard = 0
+    before = counted()
+    call = method("unary_stream", "Ticks")(pause.encode())
+    try:
+        for _ in call:
+            heard += 1
+    except grpc.RpcError as error:
+        code, details = error.code().name, error.details()
+    else:
+        code, details = call.code().name, call.details()
+    said = {"heard": heard, "code": code, "details": details}
+    return said | {"cancelled": before is not None and comes(lambda: counted() > before)}
+
+
+def counted():
+    """Calls that their service saw cancelled; none: it does not count."""
+    try:
+        return int(method("unary_unary", "Cancellations")(b""))
+    except (grpc.RpcError, ValueError):
+        return None
+
+
+def comes(what):
+    for _ in range(100):
+        if what():
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def cancel():
     call = method("unary_unary", "Slow").future(b"30")
     time.sleep(0.3)

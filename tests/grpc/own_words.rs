@@ -91,3 +91,49 @@ async fn a_node_whose_calls_fail_rests() {
     call(&tide, &["many", "1", "40"]).await;
     assert_eq!(bad.requests(), 4);
 }
+
+#[tokio::test]
+async fn a_stream_that_is_cut_by_a_limit_ends_with_a_deadline_and_not_with_a_riddle() {
+    let service = Service::start(&[]).await;
+    let tide = in_front_of("timeouts: { request: 700ms }", "", &[service.addr()]).await;
+    // One that goes on and on, and one that begins and is silent then.
+    for (pause, least) in [("0.05", 3), ("20", 1)] {
+        let said = call(&tide, &["ticks", pause]).await;
+        assert_eq!(said["code"], "DEADLINE_EXCEEDED", "{said}");
+        assert!(said["heard"].as_u64().unwrap() >= least, "{said}");
+        assert!(
+            said["details"].as_str().unwrap().contains("request "),
+            "{said}"
+        );
+        assert_eq!(said["cancelled"], true, "{said}");
+        let line = tide
+            .access_log()
+            .into_iter()
+            .rfind(|l| l["path"] == "/tide.Story/Ticks");
+        let line = line.unwrap();
+        assert_eq!(line["end"], "request_timeout", "{line}");
+        assert_eq!(line["grpc_status"], 4, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_node_breaks_ends_as_unavailable() {
+    let bad = H2Origin::start("bad").await;
+    bad.does(async |mut exchange| {
+        let head = http::Response::builder().header("content-type", "application/grpc");
+        let mut stream = exchange.begin(head);
+        stream
+            .send_data(b"\0\0\0\0\x01x"[..].into(), false)
+            .unwrap();
+        tokio::time::sleep(crate::support::ms(100)).await; // so that it arrives before the reset
+        stream.send_reset(h2::Reason::INTERNAL_ERROR);
+    });
+    let tide = in_front_of("", "", &[bad.node()]).await;
+    let said = call(&tide, &["ticks", "1"]).await;
+    assert_eq!(
+        (&said["code"], &said["heard"]),
+        (&json!("UNAVAILABLE"), &json!(1))
+    );
+    let line = tide.told("/tide.Story/Ticks").await;
+    assert_eq!(line["end"], "upstream_reset", "{line}");
+}

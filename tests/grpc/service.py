@@ -62,6 +62,23 @@ def slow(message, context):
     return b"late"
 
 
+def ticks(message, context):
+    """Sends a message each so many seconds until its client is gone."""
+    gone = threading.Event()
+
+    def over():
+        # Here and not behind the loop: who is gone asks for no further message.
+        global cancelled
+        with lock:
+            cancelled += 1
+        gone.set()
+
+    context.add_callback(over)
+    yield b"tick"
+    while not gone.wait(float(message)):
+        yield b"tick"
+
+
 def cancellations(message, context):
     with lock:
         return b"%d" % cancelled
@@ -80,6 +97,7 @@ METHODS = {
     "FailLate": grpc.unary_stream_rpc_method_handler(fail_late),
     "Told": grpc.unary_unary_rpc_method_handler(told),
     "Slow": grpc.unary_unary_rpc_method_handler(slow),
+    "Ticks": grpc.unary_stream_rpc_method_handler(ticks),
     "Cancellations": grpc.unary_unary_rpc_method_handler(cancellations),
     "Large": grpc.unary_unary_rpc_method_handler(large),
 }

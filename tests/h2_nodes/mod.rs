@@ -3,6 +3,8 @@
 mod failing;
 mod strangers;
 
+use std::sync::Arc;
+
 use http::Response;
 
 use crate::support::client::Request;
@@ -205,7 +207,7 @@ async fn what_is_fetched_over_http_2_is_stored_and_compressed() {
 #[tokio::test]
 async fn a_drained_node_gets_nothing_more_over_its_old_connection() {
     let (one, two) = (H2Origin::start("one").await, H2Origin::start("two").await);
-    let tide = Tidegate::run(file("", "timeouts: { idle: 300ms }", "", &[&one, &two])).await;
+    let tide = Tidegate::run(file("", "", "", &[&one, &two])).await;
     for _ in 0..4 {
         assert_eq!(tide.get("/").await.status, 200);
     }
@@ -227,4 +229,62 @@ async fn a_drained_node_gets_nothing_more_over_its_old_connection() {
         "{}",
         one.connections()
     );
+}
+
+#[tokio::test]
+async fn a_node_that_is_removed_loses_its_connection_once_its_last_request_is_over() {
+    let (one, two) = (H2Origin::start("one").await, H2Origin::start("two").await);
+    let gate = Arc::new(Gate::closed());
+    let held = gate.clone();
+    one.does(move |exchange| {
+        let held = held.clone();
+        async move {
+            held.passed().await;
+            exchange.text("one");
+        }
+    });
+    let tide = Tidegate::run(file("", "", "", &[&one])).await;
+    let mut client = tide.connect().await;
+    client.send(&Request::get("/slow")).await.unwrap();
+    eventually("it is there", ms(8_000), async || {
+        check(one.requests() == 1, one.requests())
+    })
+    .await;
+    tide.apply(&file("", "", "", &[&two])).await;
+    assert_eq!(tide.get("/").await.text(), "two");
+    assert_eq!(one.open(), 1);
+    gate.open();
+    assert_eq!(client.answer("GET").await.unwrap().text(), "one");
+    eventually("its connection is closed", ms(8_000), async || {
+        check(one.open() == 0, one.open())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sessions_stay_on_their_node_over_http_2() {
+    let (one, two) = (H2Origin::start("one").await, H2Origin::start("two").await);
+    let tide = Tidegate::run(file("", "sticky: { cookie: sid }", "", &[&one, &two])).await;
+    let first = tide.get("/").await;
+    let cookie = first.head.get("set-cookie").unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    for _ in 0..6 {
+        let again = tide.ask(&Request::get("/").field("Cookie", &cookie)).await;
+        assert_eq!(again.text(), first.text());
+    }
+    let view = tide.json("/api/v1/upstreams/web").await;
+    assert_eq!(view["protocol"], "h2", "{view}");
+}
+
+#[tokio::test]
+async fn a_check_in_http_1_says_of_a_node_of_http_2_what_to_do() {
+    let keys = "health: { path: /healthz, interval: 100ms, initial: healthy }";
+    let app = H2Origin::start("app").await;
+    let tide = Tidegate::run(file("", keys, "", &[&app])).await;
+    eventually("the check fails", ms(8_000), async || {
+        let view = tide.json("/api/v1/upstreams/web").await;
+        let said = view["nodes"][0]["last_check"]["text"].to_string();
+        check(said.contains("`type: grpc`"), said)
+    })
+    .await;
 }

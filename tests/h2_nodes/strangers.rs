@@ -5,10 +5,10 @@ use http::Response;
 use super::H2C;
 use crate::support::client::Request;
 use crate::support::h2_origin::H2Origin;
-use crate::support::pattern;
 use crate::support::proxy::{Tidegate, web};
 use crate::support::strangers::Stranger;
 use crate::support::tls::{Authority, TlsDoor};
+use crate::support::{check, eventually, ms, pattern};
 
 /// Answers with what it was asked, in a few pieces.
 const APP: &str = r#"
@@ -112,4 +112,33 @@ async fn a_node_that_does_not_agree_on_http_2_is_told_as_such() {
     let line = tide.told("/").await;
     assert_eq!(line["end"], "upstream_tls", "{line}");
     assert_eq!(app.requests(), 0);
+}
+
+#[tokio::test]
+async fn connections_of_other_tls_are_left_behind_by_a_reload() {
+    let authority = Authority::new();
+    let app = H2Origin::start("app").await;
+    let door = TlsDoor::open(app.addr(), &authority, "app.internal").await;
+    let dir = tempfile::TempDir::new().unwrap();
+    authority.write(&dir.path().join("ca.pem"));
+    let with = |tls: &str| {
+        let keys = format!("h2: true\ntls: {{ sni: app.internal, {tls} }}");
+        web(&keys, format!("[\"127.0.0.1:{}\"]", door.port()))
+    };
+    let whole = crate::support::proxy::complete(&with("ca: ca.pem"));
+    std::fs::write(dir.path().join("tidegate.yaml"), whole).unwrap();
+    let tide = Tidegate::run_in(dir).await;
+    for _ in 0..3 {
+        assert_eq!(tide.get("/").await.text(), "app");
+    }
+    assert_eq!(app.connections(), 1);
+    tide.apply(&with("verify: false")).await;
+    for _ in 0..3 {
+        assert_eq!(tide.get("/").await.text(), "app");
+    }
+    assert_eq!(app.connections(), 2);
+    eventually("the old one is closed", ms(8_000), async || {
+        check(app.open() == 1, app.open())
+    })
+    .await;
 }

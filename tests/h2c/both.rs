@@ -1,18 +1,25 @@
-//! One table of requests, told over HTTP/1.1 and over HTTP/2: the answers, what nodes see and the log say the same.
+//! One table of requests, told over HTTP/1.1 and over HTTP/2, each in the clear and over TLS: the answers, what nodes see
+//! and the log say the same.
 //!
-//! Each language has a proxy and a node of its own, so that both are always in the same state. A difference that is
-//! right by the standards has its place in [`is_of_the_language`], and a reason there.
+//! Each way has a proxy and a node of its own, so that all are always in the same state. A difference that is right by
+//! the standards has its place in [`is_of_the_language`], and a reason there.
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::H2C;
 use crate::support::check;
-use crate::support::client::Request;
+use crate::support::client::{Client, Request};
 use crate::support::eventually;
 use crate::support::h2::{H2, request};
 use crate::support::origin::{Origin, nodes};
-use crate::support::proxy::{SOON, Tidegate};
+use crate::support::proxy::{SOON, Tidegate, complete};
 use crate::support::reply::{Reply, Seen};
+use crate::support::tls::{Authority, Bridge};
+
+/// The section of a port that speaks both over TLS.
+const TLS: &str =
+    "listen: [{ addr: \"127.0.0.1:0\", tls: { certs: [{ cert: site.pem, key: site.key }] } }]\n";
 
 /// The `x-id` of all of them.
 const ID: &str = "both";
@@ -20,8 +27,80 @@ const ID: &str = "both";
 /// A request: method, target, fields, body.
 type Asked = (&'static str, String, Vec<(&'static str, String)>, Vec<u8>);
 
+/// A way to a proxy of its own.
+struct Way {
+    name: &'static str,
+    scheme: &'static str,
+    app: Origin,
+    tide: Tidegate,
+    /// The way over TLS.
+    bridge: Option<Bridge>,
+    /// The connection of HTTP/2; HTTP/1.1 has a new one for each request.
+    h2: Option<H2>,
+}
+
+impl Way {
+    async fn open(name: &'static str, protocol: &str, is_secure: bool) -> Self {
+        let app = Origin::start("app-1").await;
+        app.answers(self::app);
+        let authority = Authority::new();
+        let dir = TempDir::new().unwrap();
+        authority.issue(&["tide.test"]).write(dir.path(), "site");
+        let listen = if is_secure { TLS } else { H2C };
+        let yaml = complete(&yaml(listen, &app));
+        std::fs::write(dir.path().join("tidegate.yaml"), yaml).unwrap();
+        let tide = Tidegate::run_in(dir).await;
+        let (client, to) = (authority.client(&[protocol]), tide.addr());
+        let bridge = match is_secure {
+            true => Some(Bridge::open(to, "tide.test", client).await),
+            false => None,
+        };
+        let mut way = Way {
+            name,
+            scheme: if is_secure { "https" } else { "http" },
+            app,
+            tide,
+            bridge,
+            h2: None,
+        };
+        if protocol == "h2" {
+            way.h2 = Some(H2::connect(way.addr()).await);
+        }
+        way
+    }
+
+    /// Where its clients go.
+    fn addr(&self) -> std::net::SocketAddr {
+        let bridge = self.bridge.as_ref().map(Bridge::addr);
+        bridge.unwrap_or(self.tide.addr())
+    }
+
+    async fn ask(&mut self, asked: &Asked) -> Got {
+        let to = self.addr();
+        match &mut self.h2 {
+            Some(client) => by_h2(client, self.scheme, asked).await,
+            None => by_h1(to, asked).await,
+        }
+    }
+
+    /// What its node has seen, but what no two requests have in common.
+    fn seen(&self) -> Vec<(String, Vec<String>, Vec<u8>)> {
+        const OWN: [&str; 4] = ["x-id", "x-request-id", "cookie", "x-forwarded-proto"];
+        let head = |seen: &Seen| {
+            let fields = seen.head.fields.iter();
+            let mut fields: Vec<_> = fields
+                .filter(|(name, _)| !OWN.contains(&&*name.to_lowercase()))
+                .map(|(name, value)| format!("{}: {value}", name.to_lowercase()))
+                .collect();
+            fields.sort();
+            (seen.head.line.clone(), fields, seen.body.clone())
+        };
+        self.app.seen().iter().map(head).collect()
+    }
+}
+
 /// What came of one.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Got {
     status: u16,
     fields: Vec<String>,
@@ -53,10 +132,10 @@ fn app(seen: &Seen) -> Reply {
     }
 }
 
-fn yaml(app: &Origin) -> String {
+fn yaml(listen: &str, app: &Origin) -> String {
     let nodes = nodes([app]);
     format!(
-        "{H2C}limits: {{ body: 64KiB, uri_bytes: 2KiB, headers: 50 }}
+        "{listen}limits: {{ body: 64KiB, uri_bytes: 2KiB, headers: 50 }}
 upstreams:
   web: {{ nodes: {nodes}, health: off, retry: off }}
   own: {{ nodes: {nodes}, health: off, sticky: {{ cookie: session }} }}
@@ -179,7 +258,7 @@ fn body(status: u16, body: Vec<u8>) -> Vec<u8> {
     }
 }
 
-async fn by_h1(tide: &Tidegate, (method, target, fields, sent): &Asked) -> Got {
+async fn by_h1(to: std::net::SocketAddr, (method, target, fields, sent): &Asked) -> Got {
     let mut asked = Request::post(target, sent.clone()).method(method);
     if sent.is_empty() {
         asked = Request::new(method, target);
@@ -188,7 +267,8 @@ async fn by_h1(tide: &Tidegate, (method, target, fields, sent): &Asked) -> Got {
     for (name, value) in fields {
         asked = asked.field(name, value);
     }
-    let answer = tide.ask(&asked).await;
+    let asked = Client::connect(to).await.unwrap().ask(&asked).await;
+    let answer = asked.unwrap_or_else(|e| panic!("{method} {target}: {e}"));
     let fields = answer.head.fields.iter();
     let mut fields: Vec<_> = fields.filter_map(|(n, v)| field(n, v)).collect();
     fields.sort();
@@ -199,8 +279,9 @@ async fn by_h1(tide: &Tidegate, (method, target, fields, sent): &Asked) -> Got {
     }
 }
 
-async fn by_h2(client: &mut H2, (method, target, fields, sent): &Asked) -> Got {
-    let mut asked = request(method, target).header("x-id", ID);
+async fn by_h2(client: &mut H2, scheme: &str, (method, target, fields, sent): &Asked) -> Got {
+    let uri = format!("{scheme}://tide.test{target}");
+    let mut asked = request(method, target).uri(uri).header("x-id", ID);
     for (name, value) in fields {
         asked = asked.header(*name, value);
     }
@@ -225,7 +306,7 @@ async fn by_h2(client: &mut H2, (method, target, fields, sent): &Asked) -> Got {
 fn alike(line: &Value) -> Value {
     let mut line = line.clone();
     let fields = line.as_object_mut().expect("a line is an object");
-    for name in ["ts", "id", "listener", "t", "proto"] {
+    for name in ["ts", "id", "listener", "t", "proto", "tls", "sni"] {
         fields.remove(name);
     }
     // What the front door of HTTP/1 says to a head that it refuses is nobody's body.
@@ -252,59 +333,60 @@ async fn is_settled(tide: &Tidegate) {
 }
 
 #[tokio::test]
-async fn the_same_requests_get_the_same_answers_in_both_languages() {
-    let (one, two) = (Origin::start("app-1").await, Origin::start("app-1").await);
-    one.answers(app);
-    two.answers(app);
-    let h1 = Tidegate::run(yaml(&one)).await;
-    let h2 = Tidegate::run(yaml(&two)).await;
-    let mut client = H2::connect(h2.addr()).await;
-    let table = table();
+async fn the_same_requests_get_the_same_answers_four_ways() {
+    let mut ways = [
+        Way::open("H1", "http/1.1", false).await,
+        Way::open("H2", "h2", false).await,
+        Way::open("H1 over TLS", "http/1.1", true).await,
+        Way::open("H2 over TLS", "h2", true).await,
+    ];
     let mut wrong = Vec::new();
-    for (n, asked) in table.iter().enumerate() {
+    for (n, asked) in table().iter().enumerate() {
         let shown = format!(
             "{n}: {} {:.60} {:.200}",
             asked.0,
             asked.1,
             format!("{:?}", asked.2)
         );
-        let (first, second) = (by_h1(&h1, asked).await, by_h2(&mut client, asked).await);
-        if first != second {
-            wrong.push(format!("{shown}\n  H1 {first:?}\n  H2 {second:?}"));
-        }
-        is_settled(&h1).await;
-        is_settled(&h2).await;
-        let (first, second) = (h1.tells(n + 1).await, h2.tells(n + 1).await);
-        let (first, second) = (alike(&first[n]), alike(&second[n]));
-        if first != second {
-            wrong.push(format!("{shown}\n  H1 {first}\n  H2 {second}"));
+        let mut first = None;
+        for way in &mut ways {
+            let got = way.ask(asked).await;
+            is_settled(&way.tide).await;
+            let line = alike(&way.tide.tells(n + 1).await[n]);
+            let (got_first, line_first) = first.get_or_insert_with(|| (got.clone(), line.clone()));
+            if got != *got_first {
+                wrong.push(format!(
+                    "{shown}\n  H1 {got_first:?}\n  {} {got:?}",
+                    way.name
+                ));
+            }
+            if line != *line_first {
+                wrong.push(format!("{shown}\n  H1 {line_first}\n  {} {line}", way.name));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // The nodes saw the same, field by field.
-    let heads = |app: &Origin| {
-        let seen = app.seen();
-        let head = |seen: &Seen| {
-            let fields = seen.head.fields.iter();
-            let mut fields: Vec<_> = fields
-                .filter(|(name, _)| {
-                    !["x-id", "x-request-id", "cookie"].contains(&&*name.to_lowercase())
-                })
-                .map(|(name, value)| format!("{}: {value}", name.to_lowercase()))
-                .collect();
-            fields.sort();
-            (seen.head.line.clone(), fields, seen.body.clone())
-        };
-        seen.iter().map(head).collect::<Vec<_>>()
-    };
-    let (first, second) = (heads(&one), heads(&two));
-    for (first, second) in first.iter().zip(&second) {
-        assert_eq!(first, second);
+    // The nodes saw the same, field by field, but the scheme; and both lanes answered as many.
+    let express = "tidegate_express_requests_total";
+    let (first, fast) = (ways[0].seen(), ways[0].tide.metric(express, &[]).await);
+    assert!(fast > Some(3.0), "{fast:?}");
+    for way in &ways {
+        let name = way.name;
+        let seen = way.seen();
+        for (first, seen) in first.iter().zip(&seen) {
+            assert_eq!(first, seen, "{name}");
+        }
+        assert_eq!(first.len(), seen.len(), "{name}");
+        for seen in way.app.seen() {
+            assert_eq!(seen.head.all("x-forwarded-proto"), [way.scheme], "{name}");
+        }
+        assert_eq!(fast, way.tide.metric(express, &[]).await, "{name}");
     }
-    assert_eq!(first.len(), second.len());
-    // And both lanes answered as many.
-    let name = "tidegate_express_requests_total";
-    let (first, second) = (h1.metric(name, &[]).await, h2.metric(name, &[]).await);
-    assert_eq!(first, second);
-    assert!(first > Some(3.0), "{first:?}");
+    // What was meant to be spoken was.
+    for way in &ways[2..] {
+        let shook = way.bridge.as_ref().unwrap().stood();
+        let spoken = if way.h2.is_some() { "h2" } else { "http/1.1" };
+        assert!(shook.iter().all(|s| s.protocol.as_deref() == Some(spoken)));
+        assert!(!shook.is_empty());
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{H2C, speaking_both};
 use crate::support::h2::{Frames, H2, frame, headers, request};
+use crate::support::load::Load;
 use crate::support::reply::Reply;
 use crate::support::{Gate, ms, pattern};
 
@@ -26,15 +27,9 @@ fn begins() -> Vec<u8> {
     bytes
 }
 
-#[tokio::test]
-async fn whoever_sends_frames_that_ask_for_nothing_without_end_is_sent_away() {
-    let (app, tide) = speaking_both("", "").await;
-    app.answers(|_| Reply::text("ok").without_reading());
-    let mut other = tide.connect().await;
-    let asked = crate::support::client::Request::get("/other");
-    other.ask(&asked).await.unwrap();
-    let before = tide.process().memory();
-    for (kind, first, flood) in [
+/// Every flood of frames that ask for nothing: the word it is counted by, what comes before, and the frame.
+fn floods() -> [(&'static str, Vec<u8>, Vec<u8>); 11] {
+    [
         ("settings", vec![], frame(4, 0, 0, b"")),
         ("settings", vec![], frame(4, 0, 0, &[0, 4, 0, 0, 0, 1])),
         ("ping", vec![], frame(6, 0, 0, b"12345678")),
@@ -46,7 +41,18 @@ async fn whoever_sends_frames_that_ask_for_nothing_without_end_is_sent_away() {
         ("other", vec![], frame(0xbb, 0xff, 0, b"whatever")),
         ("data", begins(), frame(0, 0, 1, b"")),
         ("data", begins(), frame(0, 8, 1, &[3, 0, 0, 0])),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn whoever_sends_frames_that_ask_for_nothing_without_end_is_sent_away() {
+    let (app, tide) = speaking_both("", "").await;
+    app.answers(|_| Reply::text("ok").without_reading());
+    let mut other = tide.connect().await;
+    let asked = crate::support::client::Request::get("/other");
+    other.ask(&asked).await.unwrap();
+    let before = tide.process().memory();
+    for (kind, first, flood) in floods() {
         let labels = [("kind", kind)];
         let name = "tidegate_h2_floods_total";
         let so_far = tide.metric(name, &labels).await.unwrap();
@@ -64,6 +70,51 @@ async fn whoever_sends_frames_that_ask_for_nothing_without_end_is_sent_away() {
     assert!(lines < 100, "{lines} lines of the log");
     assert!(tide.log().contains("raise limits.h2.frames"), "the remedy");
     drop(other);
+    tide.is_empty().await;
+}
+
+/// Requests of others beside each kind of flood, within a second.
+const OTHERS: usize = 250;
+/// What others may wait longer than twice what they wait alone: the machine runs other stories, and those who flood, at
+/// the same time.
+const BUSY: std::time::Duration = std::time::Duration::from_millis(150);
+
+// On threads of their own, or who floods would hold up the story's other clients itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_wait_no_longer_while_floods_of_every_kind_come_again_and_again() {
+    let (app, tide) = speaking_both("", "").await;
+    app.answers(|seen| Reply::usual(seen).without_reading());
+    let load = || Load::at(250).count(OTHERS);
+    load().run(tide.addr()).await; // connections are open, pages are in memory
+    let alone = load().run(tide.addr()).await;
+    alone.nothing_failed_of(OTHERS);
+    for (at, (kind, first, flood)) in floods().into_iter().enumerate() {
+        let labels = [("kind", kind)];
+        let name = "tidegate_h2_floods_total";
+        let so_far = tide.metric(name, &labels).await.unwrap();
+        let others = load().start(tide.addr());
+        let to = tide.addr();
+        let flooding = tokio::spawn(async move {
+            let flood = flood.repeat(MANY);
+            let mut sent_away = 0;
+            while !others.is_over() {
+                let mut frames = Frames::connect(to).await;
+                frames.bytes(&first).await;
+                frames.bytes(&flood).await;
+                assert_eq!(frames.goodbye().await, Some(CALM), "{kind}");
+                sent_away += 1;
+            }
+            (sent_away, others.done().await)
+        });
+        let (sent_away, beside) = flooding.await.unwrap();
+        beside.nothing_failed_of(OTHERS);
+        assert!(sent_away > 0, "{kind}");
+        tide.metric_is(name, &labels, so_far + f64::from(sent_away))
+            .await;
+        let (alone, beside) = (alone.p99(), beside.p99());
+        println!("{at} {kind}: {sent_away} floods; p99 {alone:?} alone, {beside:?} beside");
+        assert!(beside < 2 * alone + BUSY, "{kind}: {alone:?}, {beside:?}");
+    }
     tide.is_empty().await;
 }
 

@@ -77,6 +77,13 @@ const READS: &[Row] = &[
         404,
     ),
     ("get", "/api/v1/cache", "/api/v1/cache", "", 200),
+    (
+        "get",
+        "/api/v1/certificates",
+        "/api/v1/certificates",
+        "",
+        200,
+    ),
     ("get", "/api/v1/cluster", "/api/v1/cluster", "", 200),
     (
         "get",

@@ -138,6 +138,11 @@ impl Running {
         self.task.await.expect("the load does not panic")
     }
 
+    /// Whether all was sent and answered.
+    pub fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Waits until it has sent all.
     pub async fn done(self) -> Tally {
         self.task.await.expect("the load does not panic")

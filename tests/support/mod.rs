@@ -5,6 +5,7 @@
 
 pub mod attacks;
 pub mod browser;
+pub mod busy;
 pub mod cases;
 pub mod client;
 pub mod cookies;

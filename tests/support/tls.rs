@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName,
 };
@@ -134,6 +135,11 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// The certificate as it is shown.
+    pub fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.cert.as_bytes()).expect("PEM")
+    }
+
     /// Writes `NAME.pem` and `NAME.key` into a folder, each by rename.
     pub fn write(&self, dir: &Path, name: &str) {
         for (end, text) in [("pem", &self.cert), ("key", &self.key)] {
@@ -152,6 +158,34 @@ impl Pair {
 pub struct Bridge {
     addr: SocketAddr,
     failed: Arc<Mutex<Vec<String>>>,
+    stood: Arc<Mutex<Vec<Handshake>>>,
+}
+
+/// A handshake of a bridge that succeeded.
+#[derive(Debug, Clone)]
+pub struct Handshake {
+    /// Before the connection was asked for.
+    pub began: Instant,
+    /// When it stood.
+    pub ended: Instant,
+    /// The certificate that the port showed.
+    pub cert: CertificateDer<'static>,
+    /// The protocol (ALPN).
+    pub protocol: Option<String>,
+}
+
+impl Handshake {
+    fn of(began: Instant, stream: &TlsStream<TcpStream>) -> Self {
+        let session = stream.get_ref().1;
+        let chain = session.peer_certificates().expect("a port shows one");
+        let protocol = session.alpn_protocol().map(String::from_utf8_lossy);
+        Handshake {
+            began,
+            ended: Instant::now(),
+            cert: chain[0].clone().into_owned(),
+            protocol: protocol.map(|p| p.into_owned()),
+        }
+    }
 }
 
 impl Bridge {
@@ -161,15 +195,23 @@ impl Bridge {
         let bridge = Bridge {
             addr: listener.local_addr().expect("a bound socket"),
             failed: Arc::default(),
+            stood: Arc::default(),
         };
-        let (name, failed) = (name.to_owned(), bridge.failed.clone());
+        let (failed, stood) = (bridge.failed.clone(), bridge.stood.clone());
+        let name = name.to_owned();
         let connector = TlsConnector::from(Arc::new(client));
         tokio::spawn(async move {
             while let Ok((inside, _)) = listener.accept().await {
-                let (connector, name, failed) = (connector.clone(), name.clone(), failed.clone());
+                let (connector, name) = (connector.clone(), name.clone());
+                let (failed, stood) = (failed.clone(), stood.clone());
                 tokio::spawn(async move {
+                    let began = Instant::now();
                     match dial(&connector, to, &name).await {
-                        Ok(outside) => carry(inside, outside).await,
+                        Ok(outside) => {
+                            let shook = Handshake::of(began, &outside);
+                            stood.lock().unwrap().push(shook);
+                            carry(inside, outside).await;
+                        }
                         Err(e) => {
                             failed.lock().unwrap().push(e.to_string());
                             let _ = SockRef::from(&inside).set_linger(Some(Duration::ZERO));
@@ -189,6 +231,11 @@ impl Bridge {
     /// Handshakes that failed, and why.
     pub fn failed(&self) -> Vec<String> {
         self.failed.lock().unwrap().clone()
+    }
+
+    /// Those that succeeded.
+    pub fn stood(&self) -> Vec<Handshake> {
+        self.stood.lock().unwrap().clone()
     }
 }
 

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use super::{ONE, run, run_one, s_client, site};
 use crate::support::client::{Client, Request};
-use crate::support::load::Load;
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, tidegate};
-use crate::support::tls::{Authority, Bridge, Pair};
+use crate::support::tls::{Authority, Pair};
 
 /// Three certificates and an RSA key for the names of the first.
 const THREE: &str = "certs: [{ cert: site.pem, key: site.key }, { cert: rsa.pem, key: rsa.key }, \
@@ -258,25 +257,6 @@ async fn a_bad_new_certificate_keeps_the_old_one_and_says_so() {
     )
     .await;
     assert!(!tide.log().contains("PRIVATE KEY"), "{}", tide.log());
-}
-
-#[tokio::test]
-async fn fifty_new_certificates_under_load_fail_no_request() {
-    let (app, authority) = (Origin::start("app-1").await, Authority::new());
-    let tide = run_one(&authority, &site(ONE, &nodes([&app]), "")).await;
-    let bridge = Bridge::open(tide.addr(), "site.test", authority.client(&[])).await;
-    let load = Load::at(300).new_connection_every(10).start(bridge.addr());
-    for _ in 0..50 {
-        let generation = tide.generation().await;
-        let pair = authority.issue(&["site.test"]);
-        // Both at once, as one file: else there is a moment at which they do not fit.
-        tide.write_file("site.key", &pair.key);
-        tide.write_file("site.pem", &pair.cert);
-        tide.reaches_generation(generation + 1).await;
-    }
-    let tally = load.stop().await;
-    tally.nothing_failed_of(300);
-    assert!(bridge.failed().is_empty(), "{:?}", bridge.failed());
 }
 
 #[tokio::test]

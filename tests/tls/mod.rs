@@ -1,8 +1,11 @@
 //! TLS towards clients: certificates, handshakes, what becomes of requests, and changes while it runs.
 
 mod certificates;
+mod expiry;
 mod handshakes;
 mod serving;
+mod strangers;
+mod swaps;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};

@@ -175,6 +175,7 @@ async fn a_route_for_http_sends_who_came_in_the_clear_to_https() {
   - {{ addr: \"127.0.0.1:0\", tls: {{ {ONE} }} }}
 upstreams: {{ web: {{ nodes: {} }} }}
 routes:
+  - {{ match: {{ path: /old/ }}, redirect: {{ to: \"{{scheme}}://new.test/\", status: 301 }} }}
   - {{ match: {{ scheme: http }}, redirect: {{ to: \"https://{{host}}{{uri}}\", status: 308 }} }}
   - {{ upstream: web }}
 ",
@@ -187,4 +188,10 @@ routes:
     let bridge = Bridge::open(tide.addrs()[1], "site.test", authority.client(&[])).await;
     let mut client = Client::connect(bridge.addr()).await.unwrap();
     assert_eq!(client.ask(&Request::get("/a")).await.unwrap().status, 200);
+    // Where both are sent away, each keeps its scheme.
+    let old = Request::get("/old/a?b=c");
+    let there = tide.ask(&old).await;
+    assert_eq!(there.head.get("location"), Some("http://new.test/a?b=c"));
+    let there = client.ask(&old).await.unwrap();
+    assert_eq!(there.head.get("location"), Some("https://new.test/a?b=c"));
 }

@@ -69,16 +69,35 @@ async fn ready_reload_and_stop_are_told_in_their_words() {
         "{first}"
     );
     assert!(first.contains("STATUS=generation 1, "), "{first}");
-    reign.signal(Signal::SIGHUP);
-    let reloads = manager.hears_until("RELOADING=1").pop().unwrap();
-    assert!(reloads.contains("MONOTONIC_USEC="), "{reloads}");
-    assert!(manager.hears_until("READY=1").len() <= 2);
     let whole = std::fs::read_to_string(reign.path()).unwrap();
+    // Whoever asks for it, and whether anything comes of it or not.
+    let asks: [(&str, &dyn Fn()); 2] = [
+        ("a signal", &|| reign.signal(Signal::SIGHUP)),
+        ("a file", &|| {
+            reign.write_file("tidegate.yaml", &format!("{whole}# changed\n"));
+        }),
+    ];
+    for (by, ask) in asks {
+        ask();
+        is_reloading(&manager, by);
+    }
+    assert_eq!(reign.api("POST", "/api/v1/reload", "").await.status, 200);
+    is_reloading(&manager, "the stats port");
     reign.write_file("tidegate.yaml", &format!("{whole}nonsense: 1\n"));
-    manager.hears_until("the last reload was refused");
+    manager.hears_until("RELOADING=1");
+    let refused = manager.hears_until("READY=1").pop().unwrap();
+    assert!(refused.contains("the last reload was refused"), "{refused}");
     reign.signal(Signal::SIGTERM);
     let stops = manager.hears_until("STOPPING=1").pop().unwrap();
     assert!(stops.contains("EXTEND_TIMEOUT_USEC=35000000"), "{stops}");
+}
+
+/// The manager hears of a reload and that it is over, with no more than a line between them.
+#[track_caller]
+fn is_reloading(manager: &Manager, by: &str) {
+    let reloads = manager.hears_until("RELOADING=1").pop().unwrap();
+    assert!(reloads.contains("MONOTONIC_USEC="), "{by}: {reloads}");
+    assert!(manager.hears_until("READY=1").len() <= 2, "{by}");
 }
 
 #[tokio::test]

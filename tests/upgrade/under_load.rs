@@ -1,14 +1,13 @@
 //! Upgrades while everybody is busy: keep-alive, new connections, HTTP/2, WebSockets and the stats port.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::task::JoinHandle;
 
 use super::{Reign, is_gone};
+use crate::support::busy::over_h2;
 use crate::support::client::{Client, Request};
-use crate::support::h2::{H2, request};
 use crate::support::load::Load;
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
@@ -17,32 +16,6 @@ use crate::support::websocket::{TEXT, frame};
 use crate::support::{Gate, check, eventually, ms};
 
 const UPGRADES: usize = 20;
-
-/// Asks over HTTP/2, one request after the other, until it is stopped; how many were answered. A connection that says
-/// goodbye before a request is sent is followed by another; a request that was sent has to be answered.
-fn over_h2(to: SocketAddr, stop: Gate) -> JoinHandle<Result<usize, String>> {
-    tokio::spawn(async move {
-        let mut answered = 0;
-        let mut client = H2::connect(to).await;
-        loop {
-            let asked = tokio::select! {
-                biased;
-                () = stop.passed() => return Ok(answered),
-                asked = client.ask(request("GET", "/h2"), b"") => asked,
-            };
-            match asked {
-                Ok(answer) if answer.status == 200 => answered += 1,
-                Ok(answer) => return Err(format!("status {} after {answered}", answer.status)),
-                // It was told that nothing of it was looked at: anybody may ask again.
-                Err(e) if e.is_go_away() && e.reason() == Some(h2::Reason::NO_ERROR) => {
-                    client = H2::connect(to).await;
-                }
-                Err(e) => return Err(format!("{e:?} after {answered}")),
-            }
-            tokio::time::sleep(ms(5)).await;
-        }
-    })
-}
 
 /// Asks the stats port again and again, each time by a connection of its own.
 fn watching(tide: &Tidegate, stop: Gate) -> JoinHandle<Result<usize, String>> {
@@ -89,7 +62,7 @@ async fn twenty_upgrades_refuse_nobody_and_reset_nobody() {
 
     let stop = Gate::closed();
     let load = Load::at(300).new_connection_every(3).start(reign.addr());
-    let h2 = over_h2(reign.addr(), stop.clone());
+    let h2 = over_h2(reign.addr(), 150, usize::MAX, stop.clone());
     let stats = watching(&reign, stop.clone());
     let mut pids = vec![reign.pid().await];
     for n in 0..UPGRADES {

@@ -39,6 +39,7 @@ const ASSETS: &[Asset] = assets![
     "ask.js",
     "banners.js",
     "cache.js",
+    "certificates.js",
     "chart.js",
     "config.js",
     "dom.js",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::table::{Head, Table, width};
-use super::{Proxy, acme, ended, shared};
+use super::{Proxy, acme, certificates, ended, shared};
 use crate::app::cli::{Output, StatusArgs};
 use crate::app::say;
 
@@ -34,6 +34,7 @@ fn text(status: &Value, upstreams: &Value, width: Option<usize>) -> String {
     let mut lines = vec![first_line(status)];
     lines.extend(shared::line(&status["redis"]).map(|line| format!("  {line}")));
     lines.extend(acme::lines(&status["acme"]).map(|line| format!("  {line}")));
+    lines.extend(certificates::lines(&status["certificates"]).map(|line| format!("  {line}")));
     lines.extend(to_look_at(status));
     for upstream in list(&upstreams["upstreams"]) {
         lines.push(String::new());

@@ -24,6 +24,7 @@ mod status;
 pub use pulse::Pulse;
 
 use crate::live::control::Control;
+use crate::live::witness::Witness;
 
 /// How often the line about the process is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -67,14 +68,6 @@ impl Notify {
             NotifyState::MainPid(std::process::id()),
             NotifyState::Status(&status::line(control, None)),
         ]);
-    }
-
-    /// The file is read again; [`is_ready`](Self::is_ready) says that it was.
-    pub fn reloads(&self) {
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
-            Err(_) => self.tell(&[NotifyState::Reloading]),
-        }
     }
 
     /// The process is on its way out, which may take so long.
@@ -135,6 +128,25 @@ impl Notify {
                     Err(why) => tracing::error!("no sign of life to the service manager: {why}"),
                 },
             }
+        }
+    }
+}
+
+/// The manager hears of reloads by signal, by the stats port and of changed files alike.
+impl Witness for Notify {
+    fn begins(&self, control: &Control) {
+        if control.lifecycle.is_stopping() {
+            return; // a word about anything else would take the last one back
+        }
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+            Err(_) => self.tell(&[NotifyState::Reloading]),
+        }
+    }
+
+    fn ends(&self, control: &Control) {
+        if !control.lifecycle.is_stopping() {
+            self.is_ready(control);
         }
     }
 }

@@ -109,7 +109,7 @@ fn every_change_of_who_may_come_in_is_told_and_never_a_token() {
     let moved = folder.with("{ addr: 127.0.0.1:9901 }");
     assert_eq!(
         words(&none, &moved),
-        ["admin 127.0.0.1:9900 → 127.0.0.1:9901: takes effect after a restart"]
+        ["admin 127.0.0.1:9900 → 127.0.0.1:9901: takes effect after a restart or an upgrade"]
     );
 }
 

@@ -258,7 +258,7 @@ fn redirect(keys: &Redirect, at: &At, problems: &mut Problems) -> Option<Action>
 
 /// Checks the target of a redirect.
 fn target(to: &str) -> Result<(), addr::Refusal> {
-    let begins = ["/", "http://", "https://", "{uri}", "{path}"]
+    let begins = ["/", "http://", "https://", "{scheme}://", "{uri}", "{path}"]
         .iter()
         .any(|b| to.starts_with(b));
     if !begins
@@ -272,18 +272,24 @@ fn target(to: &str) -> Result<(), addr::Refusal> {
             "write a path as /new/, or an address as https://example.com{uri}; no blanks".into(),
         ));
     }
-    let mut rest = to;
+    let mut rest = to.strip_prefix("{scheme}").unwrap_or(to);
     while let Some(at) = rest.find(['{', '}']) {
         let inner = rest[at..].strip_prefix('{').and_then(|r| r.split_once('}'));
         match inner {
             Some((name, after)) if PLACEHOLDERS.contains(&name) => rest = after,
+            Some(("scheme", _)) => {
+                return Err((
+                    "{scheme} does not stand at the beginning".into(),
+                    "write {scheme}://{host}{uri}".into(),
+                ));
+            }
             Some((name, _)) => {
                 let guess = closest(name, PLACEHOLDERS).map(|g| format!("did you mean {{{g}}}? "));
                 let what = format!("unknown placeholder {{{}}}", shorten(name));
                 return Err((
                     what,
                     format!(
-                        "{}there is {{host}}, {{path}}, {{query}}, {{uri}}",
+                        "{}there is {{scheme}}, {{host}}, {{path}}, {{query}}, {{uri}}",
                         guess.unwrap_or_default()
                     ),
                 ));
@@ -291,7 +297,7 @@ fn target(to: &str) -> Result<(), addr::Refusal> {
             None => {
                 return Err((
                     "a brace has no partner".into(),
-                    "placeholders are {host}, {path}, {query}, {uri}".into(),
+                    "placeholders are {scheme}, {host}, {path}, {query}, {uri}".into(),
                 ));
             }
         }

@@ -10,6 +10,7 @@ use crate::balance::node::{Node, Transition};
 use crate::base::node::Health;
 use crate::config::problem::Problem;
 use crate::kv::{self, Address};
+use crate::live::certificates::State;
 use crate::live::lifecycle::Successor;
 use crate::telemetry::events::{Event, Kind, Level};
 
@@ -139,6 +140,15 @@ impl Control {
             false => Level::Error,
         };
         self.note(event(Kind::Acme, level, said));
+    }
+
+    /// A certificate comes to its end.
+    pub(super) fn note_expiry(&self, state: State, said: String) {
+        let level = match state {
+            State::Expired => Level::Error,
+            State::Ok | State::Soon => Level::Warning,
+        };
+        self.note(event(Kind::Certificate, level, said));
     }
 
     pub(super) fn note_addresses(&self, said: String) {

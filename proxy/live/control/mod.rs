@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -20,6 +20,7 @@ use crate::config::effective::effective;
 use crate::config::problem::{Place, Problem};
 use crate::live::acme::Acme;
 use crate::live::build::{self, Parts, Resolved};
+use crate::live::certificates::Told;
 use crate::live::clock::Clock;
 use crate::live::handover::Handover;
 use crate::live::hold::Hold;
@@ -29,6 +30,7 @@ use crate::live::overlay::Overlay;
 use crate::live::recompress::Recompress;
 use crate::live::source::Source;
 use crate::live::tunnels::Tunnels;
+use crate::live::witness::Witness;
 use crate::telemetry::audit::{self, Audit};
 use crate::telemetry::events::{Events, KEPT as KEPT_EVENTS};
 use crate::telemetry::flood::Flood;
@@ -42,6 +44,7 @@ use crate::telemetry::traces::Spans;
 
 mod cache;
 mod carried;
+mod certificates;
 mod events;
 mod names;
 mod nodes;
@@ -112,6 +115,8 @@ pub struct Control {
     pub issued: Arc<Issued>,
     /// How it stands with those that are got from a CA.
     pub acme: Acme,
+    /// What was told of certificates that expire.
+    expiry: Mutex<Told>,
     source: Source,
     /// Whether the express lane is on.
     express: bool,
@@ -119,6 +124,8 @@ pub struct Control {
     started_with: StartedWith,
     /// Held while the files are read.
     reloading: Mutex<()>,
+    /// Who is told of reloads. Not before there is one, which is when the process serves.
+    pub witness: OnceLock<Arc<dyn Witness>>,
     inner: Mutex<Inner>,
     /// Moves when requests on some node are to be cut.
     cut: watch::Sender<u64>,
@@ -243,10 +250,12 @@ impl Control {
             clock: Clock::default(),
             orphans: Semaphore::new(ORPHANS),
             acme: Acme::default(),
+            expiry: Mutex::default(),
             issued,
             source,
             express,
             reloading: Mutex::new(()),
+            witness: OnceLock::new(),
             started_with,
             inner: Mutex::new(Inner {
                 in_use: loaded.fingerprint,
@@ -280,10 +289,24 @@ impl Control {
         let _one_at_a_time = self.reloading.lock();
         // Read before the lock that the stats port needs: a slow disk must not make the process look dead.
         let loaded = self.source.load();
-        let mut inner = self.inner.lock();
-        if only_if_new && loaded.fingerprint == inner.last_seen {
+        // Nobody else changes it: who saves waits for us, too.
+        if only_if_new && loaded.fingerprint == self.inner.lock().last_seen {
             return Reloaded::Unchanged;
         }
+        let witness = self.witness.get();
+        if let Some(witness) = witness {
+            witness.begins(self);
+        }
+        let reloaded = self.put_in_use(why, loaded);
+        if let Some(witness) = witness {
+            witness.ends(self);
+        }
+        reloaded
+    }
+
+    /// Puts files in use that were read, unless they are wrong.
+    fn put_in_use(&self, why: &str, loaded: Loaded) -> Reloaded {
+        let mut inner = self.inner.lock();
         inner.last_seen = loaded.fingerprint;
         inner.watch.clone_from(&loaded.watch);
         let at = SystemTime::now();

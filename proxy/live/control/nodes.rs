@@ -98,6 +98,11 @@ impl Control {
             .kept()
             .filter(|kept| !stays.contains(&Arc::as_ptr(kept)));
         gone.for_each(|kept| kept.close());
+        let stays: HashSet<_> = next.over_h2().map(Arc::as_ptr).collect();
+        let gone = old
+            .over_h2()
+            .filter(|home| !stays.contains(&Arc::as_ptr(home)));
+        gone.for_each(|home| home.close());
     }
 
     /// Lets something happen to a node, and tells what changed.

@@ -63,7 +63,9 @@ impl Control {
         ]
         .into_iter()
         .filter(|(changed, _)| *changed)
-        .map(|(_, key)| format!("`{key}` was changed in the file: takes effect after a restart"))
+        .map(|(_, key)| {
+            format!("`{key}` was changed in the file: takes effect after a restart or an upgrade")
+        })
         .collect()
     }
 

@@ -76,6 +76,13 @@ impl TlsPorts {
         Ok(TlsPorts(ports))
     }
 
+    /// Those that speak it, each with its address.
+    pub fn all(&self) -> impl Iterator<Item = (SocketAddr, &PortTls)> {
+        self.0
+            .iter()
+            .filter_map(|(addr, tls)| Some((*addr, tls.as_deref()?)))
+    }
+
     /// How a port speaks TLS; `None`: it does not.
     pub fn of(&self, open: &OpenPort) -> Option<&Arc<PortTls>> {
         let same = |(addr, _): &&(SocketAddr, Option<Arc<PortTls>>)| *addr == open.addr();

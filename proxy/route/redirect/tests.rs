@@ -9,7 +9,16 @@ fn to(target: &str, path: &str, query: Option<&str>) -> String {
 }
 
 fn on_host(host: &str, target: &str, path: &str, query: Option<&str>) -> String {
-    location(target, &Parts { host, path, query }, Some("/old/"))
+    location(
+        target,
+        &Parts {
+            scheme: "https",
+            host,
+            path,
+            query,
+        },
+        Some("/old/"),
+    )
 }
 
 #[test]
@@ -23,6 +32,7 @@ fn a_trailing_slash_keeps_the_rest_and_the_query() {
 #[test]
 fn without_a_prefix_that_ends_with_a_slash_nothing_is_kept() {
     let parts = Parts {
+        scheme: "http",
         host: "h",
         path: "/old/a",
         query: None,
@@ -50,6 +60,10 @@ fn placeholders_stand_for_the_request() {
     assert_eq!(
         to("https://www.{host}", "/a", None),
         "https://www.shop.example.com"
+    );
+    assert_eq!(
+        to("{scheme}://www.{host}{uri}", "/a", Some("b")),
+        "https://www.shop.example.com/a?b"
     );
     assert_eq!(to("//cdn.io{path}", "/a", None), "//cdn.io/a");
     assert_eq!(to("/{unknown}/{", "/a", None), "/{unknown}/{");
@@ -110,6 +124,10 @@ fn a_request_without_a_host_is_sent_to_a_path_of_the_same_site() {
             "/evil.com"
         );
         assert_eq!(
+            on_host(host, "{scheme}://{host}{path}", "/evil.com", None),
+            "/evil.com"
+        );
+        assert_eq!(
             on_host(host, "https://{host}:8443{path}", "/evil.com", None),
             "/evil.com"
         );
@@ -161,7 +179,7 @@ proptest! {
         follows_prefix: bool,
     ) {
         let path = if follows_prefix { format!("/old/{path}") } else { path };
-        let parts = Parts { host: &host, path: &path, query: query.as_deref() };
+        let parts = Parts { scheme: "https", host: &host, path: &path, query: query.as_deref() };
         let location = location(target, &parts, Some("/old/"));
         prop_assert!(location.bytes().all(|b| b.is_ascii_graphic()), "{location:?}");
         prop_assert!(location.starts_with('/'), "{location:?}");
@@ -177,7 +195,7 @@ proptest! {
         path in hostile(),
         query in prop::option::of(hostile()),
     ) {
-        let parts = Parts { host: &host, path: &path, query: query.as_deref() };
+        let parts = Parts { scheme: "https", host: &host, path: &path, query: query.as_deref() };
         let location = location(&format!("https://shop.io:8443{rest}"), &parts, Some("/old/"));
         prop_assert!(location.bytes().all(|b| b.is_ascii_graphic()), "{location:?}");
         let after = location.strip_prefix("https://shop.io:8443");

@@ -138,7 +138,7 @@ fn attributes(span: &Span, known: bool) -> Vec<KeyValue> {
     let mut all = vec![
         text("http.request.method", method),
         text("url.path", &span.path),
-        text("url.scheme", "http"),
+        text("url.scheme", if span.tls { "https" } else { "http" }),
         text("network.protocol.name", "http"),
         text("network.protocol.version", version),
         text("client.address", &span.client.to_string()),

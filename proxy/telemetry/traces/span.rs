@@ -97,6 +97,8 @@ pub struct Span {
     pub path: String,
     /// Version the client spoke.
     pub version: Version,
+    /// Whether it came over TLS.
+    pub tls: bool,
     /// Status sent; 0 when nothing was.
     pub status: u16,
     /// Body bytes from the client, and to it.
@@ -134,6 +136,7 @@ impl Span {
             host: cut(f.host),
             path: cut(f.path),
             version: f.version,
+            tls: f.tls.is_some(),
             status: f.status,
             bytes: (f.bytes_in, f.bytes_out),
             queue: f.queue,

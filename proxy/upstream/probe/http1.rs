@@ -139,6 +139,11 @@ impl Question {
     }
 }
 
+/// Whether a node begins with SETTINGS (RFC 9113 §6.5), as one does that knows nothing but HTTP/2.
+fn is_http2(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, _, _, 4, 0, 0, 0, 0, 0, ..])
+}
+
 /// An answer as it comes.
 struct Reading {
     stream: Box<dyn Wire>,
@@ -168,6 +173,10 @@ impl Reading {
         let mut searched = 0;
         loop {
             let seen = self.bytes.len().min(BEGIN.len());
+            if is_http2(&self.bytes) {
+                let why = "the node speaks HTTP/2, and these checks HTTP/1.1: use `type: grpc` or `type: tcp`";
+                return Err(why.into());
+            }
             if self.bytes[..seen] != BEGIN[..seen] {
                 let words = answer::Bad::Syntax.in_words();
                 return Err(format!("the answer is not HTTP: {words}"));

@@ -2,6 +2,7 @@
 
 import { change, get, wordsOf } from "./api.js";
 import { ask, toast } from "./ask.js";
+import { inWords as certificateInWords } from "./certificates.js";
 import { arrange, h, id, put, show } from "./dom.js";
 import { link, tick } from "./live.js";
 import { clock, many, span } from "./units.js";
@@ -30,11 +31,12 @@ const unready = banner(true);
 const stopping = banner(false);
 const redis = banner(false);
 const acme = banner(true);
+const ending = banner(true);
 const restart = banner(false);
 const drift = banner(false,
   h("button", { type: "button", id: "save", click: save }, "Save to the file…"),
   h("button", { type: "button", id: "drop", click: () => drop() }, "Drop all…"));
-const ALL = [off, refused, unready, stopping, redis, acme, restart, drift];
+const ALL = [off, refused, unready, stopping, redis, acme, ending, restart, drift];
 
 let drifted = { key: "", entries: [] };
 let waits = { key: "", list: [] };
@@ -88,6 +90,14 @@ function told(on) {
     put(acme.title, `${many(tick.acme.length, "certificate")} from the CA to look at.`);
     put(acme.text, "");
     lines(acme, tick.acme.map(certificate), "ul");
+  }
+  if (tick.certificates?.length) {
+    on.add(ending);
+    const over = tick.certificates.filter((is) => is.state === "expired").length;
+    const soon = tick.certificates.length - over;
+    put(ending.title, [over ? `${many(over, "certificate has", "certificates have")} expired.` : "", soon ? `${many(soon, "certificate expires", "certificates expire")} soon.` : ""].join(" ").trim());
+    put(ending.text, "");
+    lines(ending, tick.certificates.map(certificateInWords), "ul");
   }
   const key = `${tick.generation} ${tick.drift} ${tick.reload?.at}`;
   if (waits.key !== key) look(key);

@@ -3,6 +3,7 @@
 import { Refused, change, get, wordsOf } from "./api.js";
 import { ask } from "./ask.js";
 import { drop, entries, inWords } from "./banners.js";
+import * as certificates from "./certificates.js";
 import { h, id, put } from "./dom.js";
 import { tick } from "./live.js";
 import { clock, many } from "./units.js";
@@ -80,6 +81,11 @@ function reload() {
   });
 }
 
+function look() {
+  diff();
+  certificates.refresh();
+}
+
 /** What app.js asks of a view. */
 export const view = {
   begin() {
@@ -87,8 +93,8 @@ export const view = {
   },
   open() {
     effective();
-    diff();
-    asking = setInterval(diff, EVERY);
+    look();
+    asking = setInterval(look, EVERY);
   },
   close() {
     clearInterval(asking);

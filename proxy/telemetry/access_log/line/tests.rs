@@ -146,7 +146,7 @@ impl Told {
             cache: self.words.0,
             cache_reason: self.words.1,
             encoding: self.words.2,
-            grpc_status: (self.status.is_multiple_of(3)).then_some(u32::from(self.status)),
+            grpc_status: self.status.is_multiple_of(3).then_some(u32::from(self.status)),
             dry_run: self.words.3,
             trace: self.trace.map(|(id, span)| Trace::begins(id, span, false)),
             recording: None,

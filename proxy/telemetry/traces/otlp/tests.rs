@@ -47,6 +47,7 @@ fn every_kind_of_value_is_what_it_is() {
         queue: Some(Duration::from_millis(250)),
         recording: Some(&recording),
         bytes_out: u64::MAX,
+        tls: Some("1.3"),
         ..Finished::example("/a", &["app-1", "app-2"])
     };
     let trace = Trace::begins(0x0102, 3, true);
@@ -68,6 +69,10 @@ fn every_kind_of_value_is_what_it_is() {
     );
     assert!(
         matches!(value(&span, "tidegate.nodes"), Some(Value::ArrayValue(nodes)) if nodes.values.len() == 2)
+    );
+    assert_eq!(
+        value(&span, "url.scheme"),
+        Some(&Value::StringValue("https".into()))
     );
     let event = &span.events[0];
     assert_eq!(
