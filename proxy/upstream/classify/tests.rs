@@ -129,7 +129,7 @@ fn failures_are_what_the_file_calls_so() {
 
 /// How the answer of a node fails that sends these frames behind its head, where small pieces may cost little.
 async fn failing(frames: &'static [&[u8]]) -> Box<Error> {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (ours, mut theirs) = tokio::io::duplex(1 << 16);
     let (send, connection) = h2::client::Builder::new()
         .data_frame_budget(300)
@@ -140,6 +140,19 @@ async fn failing(frames: &'static [&[u8]]) -> Box<Error> {
     let asked = http::Request::get("http://a.test/").body(()).unwrap();
     let mut send = send.ready().await.unwrap();
     let (answer, _) = send.send_request(asked, true).unwrap();
+    // Nobody answers what has not come: preface first, then frames up to the head.
+    let mut preface = [0; 24];
+    theirs.read_exact(&mut preface).await.unwrap();
+    loop {
+        let mut frame = [0; 9];
+        theirs.read_exact(&mut frame).await.unwrap();
+        let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+        let mut payload = vec![0; length as usize];
+        theirs.read_exact(&mut payload).await.unwrap();
+        if frame[3] == 1 {
+            break;
+        }
+    }
     let settings = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
     let head = &[0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
     for frame in [&settings[..], &head[..]].iter().chain(frames) {
