@@ -8,6 +8,7 @@ mod downgrade;
 mod floods;
 mod lane;
 mod limits;
+mod uploads;
 
 use nix::sys::signal::Signal;
 

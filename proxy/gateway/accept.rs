@@ -115,7 +115,7 @@ pub fn takes(bytes: usize, is_last: bool, ctx: &mut Ctx) -> Result<()> {
     }
     let limits = &ctx.snapshot.config.limits;
     if let Some(conn) = &ctx.conn {
-        if ctx.call.is_some() {
+        if calls::may_be_silent(ctx) {
             conn.awaits_body(false); // who streams may be silent
         } else if conn.body_comes(bytes, is_last, limits.body_rate).is_err() {
             ctx.end = Some(End::ClientTimeout);

@@ -15,7 +15,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::ctx::{Attempt, Ctx};
-use super::{beside, calls, forward, line, split};
+use super::{beside, calls, forward, line, over_h2, split};
 use crate::balance::pool::Pool;
 use crate::base::backoff;
 use crate::base::reason::End;
@@ -242,6 +242,7 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
         error.set_retry(false);
         return error;
     }
+    let mut error = over_h2::explained(ctx, error);
     beside::settle(ctx, Instant::now());
     let Some((reused, answered, member)) = ctx
         .attempt
@@ -261,10 +262,13 @@ pub fn attempt_failed(session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -
     forward::note_failure(ctx, why);
     let untouched = classify::is_untouched(&error);
     let broke = matches!(why, End::UpstreamReset | End::UpstreamTls) || untouched;
-    let was_old = reused && !answered && broke;
+    // Over HTTP/2 nearly every connection is old: what ends a stream alone says nothing of that.
+    let by_word = classify::is_refusal_of_stream(&error);
+    let was_old = reused && !answered && broke && !by_word;
     let harmless = was_old || untouched || classify::is_cut_short(&error);
-    // The limit of the whole request is not the node's fault.
-    if classify::speaks_against_the_node(why, harmless) && !ctx.is_overdue() {
+    let is_ours = ctx.is_overdue() || classify::is_our_flood(&error);
+    // Nor is the limit of the whole request the node's fault, nor one of ours on small pieces.
+    if classify::speaks_against_the_node(why, harmless) && !is_ours {
         judge(ctx, true, now);
     }
     let how = match untouched {

@@ -54,6 +54,13 @@ pub fn arrives(request: &RequestHeader, ctx: &mut Ctx) {
     });
 }
 
+/// Whether a client may be silent in the midst of its body: who streams may. That a request says it is a call is not enough,
+/// else everybody could say so and keep a connection to an app that knows no calls.
+pub fn may_be_silent(ctx: &Ctx) -> bool {
+    let upstream = ctx.upstream.map(|at| &ctx.snapshot.config.upstreams[at]);
+    ctx.call.is_some() && upstream.is_some_and(|upstream| upstream.h2.is_some())
+}
+
 /// Tells the node how long it has left.
 ///
 /// # Errors

@@ -252,7 +252,7 @@ pub fn connected(session: &mut Session, ctx: &mut Ctx, control: &Control) {
     if session.is_http2()
         && !session.as_mut().is_body_done()
         && !session.req_header().headers.contains_key(header::EXPECT)
-        && ctx.call.is_none()
+        && !calls::may_be_silent(ctx)
         && let Some(conn) = &ctx.conn
     {
         conn.awaits_body(true);
@@ -290,6 +290,7 @@ pub fn connect_failed(ctx: &mut Ctx, mut error: Box<Error>, control: &Control) -
             error.set_retry(!ctx.is_overdue());
             return error;
         }
+        error = over_h2::explained(ctx, error);
     }
     let why = classify::ending(&error);
     note_failure(ctx, why);

@@ -115,6 +115,21 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
     }
 }
 
+/// What a body may have on its way before its node has taken it, in bytes: the protocol's own (RFC 9113 §6.9.2).
+const WINDOW: u32 = 65_535;
+/// What small pieces that wait for their nodes may cost on one connection, in bytes of bookkeeping as the `h2` crate counts
+/// them: 250 or so for a gRPC message of a few bytes. Its own 25,600 ends the connection at a hundred that come at once.
+const SMALL_PIECES: usize = 16 << 20;
+
+/// Lets every stream of a connection have its whole window at a time: a body that its node does not take holds up no
+/// other one of the same client, and whoever has no window has it withheld by the own node alone, which is seen.
+fn bears_many(h2: &mut H2Options, streams: u32) {
+    h2.initial_window_size(WINDOW);
+    let all = WINDOW.saturating_mul(streams.max(1));
+    h2.initial_connection_window_size(all.min(i32::MAX as u32));
+    h2.data_frame_budget(SMALL_PIECES);
+}
+
 /// Serves an HTTP/2 connection to its end.
 pub async fn serve(
     proxy: &Arc<HttpProxy<Gateway>>,
@@ -138,6 +153,7 @@ pub async fn serve(
     let mut h2 = default_h2_options();
     h2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     h2.max_concurrent_streams(limits.h2.streams);
+    bears_many(&mut h2, limits.h2.streams);
     conn.waits(Instant::now());
     let served = Arc::new(Served {
         proxy: proxy.clone(),

@@ -18,6 +18,7 @@ use pingora::{Error, ErrorType, Result};
 use super::calls;
 use super::ctx::Ctx;
 use crate::base::reason::{End, Refusal};
+use crate::upstream::classify;
 use crate::upstream::connect::Greeting;
 use crate::upstream::h2::{Connect, Connections, Opens};
 use crate::upstream::headers::{Added, are_end_to_end};
@@ -30,7 +31,7 @@ const SHORT_BODY: u64 = 64 * 1024;
 /// Where a body takes its time, the beginning of the answer may take so many times as long: that limit begins with the
 /// request, and is not begun anew with each piece.
 const LONGER: u32 = 10;
-/// A gRPC call may be silent for so long: streams are, and a node that is gone does not answer pings.
+/// A gRPC call may be silent for so long: streams are, and a node that is gone is noticed by the system.
 const SILENT_CALL: Duration = Duration::from_secs(3_600);
 
 /// So much earlier the client of a timed call may give up by itself. A read that is too late costs pingora's connection to
@@ -68,8 +69,13 @@ pub async fn prepare(
     home: &Arc<Connections>,
     (addr, greeting): (SocketAddr, Greeting),
 ) {
+    let opens = Arc::new(Opens::new(home.clone()));
+    let left = ctx
+        .deadline
+        .map(|at| at.saturating_duration_since(Instant::now()));
     let most = peer.options.total_connection_timeout;
-    home.settled(most.unwrap_or(Duration::MAX)).await;
+    let most = most.into_iter().chain(left).min();
+    opens.settled(most.unwrap_or(Duration::MAX)).await;
     let options = &mut peer.options;
     if ctx.call.is_some() {
         options.read_timeout = options.read_timeout.map(|limit| limit.max(SILENT_CALL));
@@ -84,7 +90,6 @@ pub async fn prepare(
     if are_end_to_end(&session.req_header().headers) {
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
     }
-    let opens = Arc::new(Opens::new(home.clone()));
     options.custom_l4 = Some(Arc::new(Connect::new(opens.clone(), addr, greeting)));
     ctx.opens = Some(opens);
     ctx.added = Some(Added::default());
@@ -125,6 +130,19 @@ pub async fn connected(session: &mut Session, ctx: &mut Ctx, reused: bool) -> Re
         conn.inlet.goes_on();
     }
     Ok(())
+}
+
+/// Says of an attempt that failed what its connection knows of it: that TLS ended it, as when the node demands a certificate
+/// (RFC 8446 §4.4.2.4), is seen below HTTP/2 alone.
+pub fn explained(ctx: &Ctx, error: Box<Error>) -> Box<Error> {
+    let why = || ctx.opens.as_ref()?.broken_by_tls();
+    match why().filter(|_| classify::is_of_connection(&error)) {
+        Some(why) => {
+            let words = "TLS ended the connection";
+            Error::because(ErrorType::TLSHandshakeFailure, words, why).into_up()
+        }
+        None => error,
+    }
 }
 
 /// Puts the lines that a connection of HTTP/1.1 would add among the fields, and takes out what ends here. `tls`: the node

@@ -43,7 +43,7 @@ pub fn fit(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) {
         }
         return;
     }
-    if let Some(conn) = ctx.conn.as_ref().filter(|_| ctx.call.is_none()) {
+    if let Some(conn) = ctx.conn.as_ref().filter(|_| !calls::may_be_silent(ctx)) {
         // Whether it waited for a word or not: now it has one.
         awaits_body(session, conn);
     }

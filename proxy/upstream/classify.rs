@@ -158,6 +158,31 @@ pub fn is_untouched(error: &Error) -> bool {
     })
 }
 
+/// Whether the node ended this stream and kept its connection, and not because it had not looked at it: so a living node
+/// speaks (RFC 9113 §6.4), however old the connection is.
+pub fn is_refusal_of_stream(error: &Error) -> bool {
+    let reset = |e: &h2::Error| e.is_reset() && e.is_remote();
+    h2_error(error).is_some_and(reset) && !is_untouched(error)
+}
+
+/// Whether an attempt over HTTP/2 failed because its connection did, and not by a limit or a word of the node.
+pub fn is_of_connection(error: &Error) -> bool {
+    let late = matches!(
+        error.etype(),
+        ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout
+    );
+    !late && h2_error(error).is_none_or(h2::Error::is_io)
+}
+
+/// Whether we ended a connection because small pieces that no client takes were too many (see `h2`): it is not the node's
+/// fault.
+pub fn is_our_flood(error: &Error) -> bool {
+    h2_error(error).is_some_and(|e| {
+        let calm = e.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        calm && e.is_go_away() && e.is_library()
+    })
+}
+
 /// What pingora says of a stream that its node ended before the body was on its way.
 const NO_CAPACITY: &str = "cannot reserve capacity";
 
@@ -182,7 +207,7 @@ fn h2_failure(error: &Error) -> Option<End> {
         return Some(End::UpstreamTimeout);
     }
     let e = h2_error(error)?;
-    Some(match e.is_library() {
+    Some(match e.is_library() && !is_our_flood(error) {
         // What came is no HTTP/2, or not what its head says.
         true => End::UpstreamInvalid,
         false => End::UpstreamReset,
@@ -255,131 +280,4 @@ pub fn connect_failure_in_words(error: &Error) -> Cow<'static, str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::defaults;
-
-    fn upstream(kind: ErrorType) -> End {
-        ending(&Error::new_up(kind))
-    }
-
-    #[test]
-    fn each_kind_of_node_failure_has_its_name() {
-        assert_eq!(upstream(ErrorType::ConnectRefused), End::UpstreamConnect);
-        assert_eq!(upstream(ErrorType::ConnectTimedout), End::UpstreamTimeout);
-        assert_eq!(upstream(ErrorType::ReadTimedout), End::UpstreamTimeout);
-        assert_eq!(upstream(ErrorType::ConnectionClosed), End::UpstreamReset);
-        assert_eq!(upstream(ErrorType::InvalidHTTPHeader), End::UpstreamInvalid);
-        let read = |kind: io::ErrorKind| {
-            let cause = Error::because(ErrorType::ReadError, "reading", io::Error::from(kind));
-            ending(&Error::because(ErrorType::ReadError, "head", cause).into_up())
-        };
-        assert_eq!(read(io::ErrorKind::InvalidData), End::UpstreamInvalid);
-        assert_eq!(read(io::ErrorKind::ConnectionReset), End::UpstreamReset);
-        assert_eq!(read(io::ErrorKind::UnexpectedEof), End::UpstreamReset);
-    }
-
-    #[test]
-    fn what_could_not_be_begun_was_seen_by_nobody() {
-        let of = |context: &'static str| {
-            let cause = h2::Error::from(h2::Reason::PROTOCOL_ERROR);
-            Error::because(ErrorType::H2Error, context, cause).into_up()
-        };
-        assert!(is_untouched(&of(SENDING)));
-        assert!(!is_untouched(&of("while reading h2 header")));
-        assert_eq!(upstream(ErrorType::InvalidH2), End::UpstreamInvalid);
-        let pings = Error::new_up(PING_TIMEDOUT);
-        assert_eq!(ending(&pings), End::UpstreamTimeout);
-    }
-
-    #[test]
-    fn a_body_that_nobody_wanted_any_more_is_no_nonsense_and_nobody_knows_what_was_done() {
-        let error = Error::explain(ErrorType::H2Error, NO_CAPACITY).into_up();
-        assert_eq!(ending(&error), End::UpstreamReset);
-        assert!(is_cut_short(&error) && !is_untouched(&error));
-    }
-
-    #[test]
-    fn a_client_that_leaves_is_not_a_client_that_is_slow() {
-        assert_eq!(
-            ending(&Error::new_down(ErrorType::ConnectionClosed)),
-            End::ClientAbort
-        );
-        assert_eq!(
-            ending(&Error::new_down(ErrorType::H2Error)),
-            End::ClientAbort
-        );
-        assert_eq!(
-            ending(&Error::new_down(ErrorType::ReadTimedout)),
-            End::ClientTimeout
-        );
-    }
-
-    fn sent(method: &Method, has_key: bool, body_is_kept: bool) -> Sent<'_> {
-        Sent {
-            method,
-            has_key,
-            body_is_kept,
-        }
-    }
-
-    #[test]
-    fn only_idempotent_requests_with_their_body_at_hand_are_sent_again() {
-        let mut rules = defaults::retry();
-        assert!(sent(&Method::GET, false, true).is_repeatable(&rules));
-        assert!(sent(&Method::PUT, false, true).is_repeatable(&rules));
-        assert!(!sent(&Method::PUT, false, false).is_repeatable(&rules));
-        assert!(!sent(&Method::POST, false, true).is_repeatable(&rules));
-        let keyed = sent(&Method::POST, true, true);
-        assert!(!keyed.is_repeatable(&rules), "nobody said so");
-        rules.idempotency_key = true;
-        assert!(keyed.is_repeatable(&rules));
-        assert!(!sent(&Method::POST, false, true).is_repeatable(&rules));
-    }
-
-    #[test]
-    fn the_file_says_after_which_failures() {
-        let mut rules = defaults::retry();
-        assert!(asks_for_another(End::UpstreamReset, false, &rules));
-        assert!(!asks_for_another(End::UpstreamTimeout, false, &rules));
-        assert!(asks_for_another(End::UpstreamTimeout, true, &rules));
-        assert!(!asks_for_another(End::UpstreamInvalid, false, &rules));
-        rules.on.reset = false;
-        rules.on.timeout = true;
-        assert!(!asks_for_another(End::UpstreamReset, false, &rules));
-        assert!(asks_for_another(End::UpstreamTimeout, false, &rules));
-    }
-
-    #[test]
-    fn an_old_connection_that_was_closed_is_nobodys_fault() {
-        assert!(speaks_against_the_node(End::UpstreamReset, false));
-        assert!(!speaks_against_the_node(End::UpstreamReset, true));
-        assert!(speaks_against_the_node(End::UpstreamTimeout, true));
-        assert!(!speaks_against_the_node(End::ClientAbort, false));
-    }
-
-    #[test]
-    fn only_a_503_that_names_seconds_asks_for_a_pause() {
-        let pause = |status: u16, value: &'static str| {
-            let status = StatusCode::from_u16(status).unwrap();
-            asked_pause(status, Some(&HeaderValue::from_static(value)))
-        };
-        assert_eq!(pause(503, " 7 "), Some(Duration::from_secs(7)));
-        let hour = Some(Duration::from_secs(3_600));
-        assert_eq!(
-            [pause(503, "999999999999999999999"), pause(503, "86400")],
-            [hour, hour]
-        );
-        assert_eq!(pause(429, "7"), None);
-        for odd in ["0", "-1", "1.5", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"] {
-            assert_eq!(pause(503, odd), None, "{odd}");
-        }
-    }
-
-    #[test]
-    fn failures_are_what_the_file_calls_so() {
-        let failures = defaults::FAILURE_STATUSES;
-        let failed: Vec<u16> = (100..600).filter(|s| is_failure(*s, failures)).collect();
-        assert_eq!(failed, [500, 502, 503, 504]);
-    }
-}
+mod tests;

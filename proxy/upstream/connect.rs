@@ -1,6 +1,6 @@
-//! Greeting an attempt gets its connection: one that was kept, or a new one.
+//! How an attempt gets its connection: one that was kept, or a new one.
 //!
-//! pingora asks here instead of its own pool and its own connector, whose connections it would read leniently. Greeting
+//! pingora asks here instead of its own pool and its own connector, whose connections it would read leniently. How
 //! long connecting may take is the peer's limit, which pingora holds around this. Never tries twice: which node comes
 //! next is not its business.
 
@@ -46,7 +46,7 @@ pub struct Connect {
     added: Added,
     full: Option<Arc<AtomicBool>>,
     little: Option<Arc<AtomicBool>>,
-    /// Greeting long the node may take to begin its answer.
+    /// How long the node may take to begin its answer.
     patience: Mutex<Option<Patience>>,
     /// Who is asked beside the node.
     hedge: Mutex<Option<Hedge>>,
@@ -109,7 +109,7 @@ impl L4Connect for Connect {
     }
 }
 
-/// Greeting a connection to a node begins.
+/// How a connection to a node begins.
 #[derive(Debug, Clone, Default)]
 pub struct Greeting {
     /// With a TLS handshake; `None`: without TLS.

@@ -8,6 +8,7 @@
 //! pingora uses a connection again only where it has a descriptor that can be asked for its peer. What is inside of TLS
 //! has none, so a pair of local sockets stands between: that costs such connections one more copy.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::pin::pin;
@@ -22,26 +23,34 @@ use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::connect::{self, Greeting};
 use super::stream::NodeStream;
+use super::tls;
 use crate::config::checked::H2;
+
+/// What one answer may have on its way before its client has taken it.
+const WINDOW: u32 = 128 * 1024;
+/// What all answers of a connection may: as much as can be said, so that each has its whole window and a client that does
+/// not read holds up nobody else. Half of it is also what the `h2` crate lets small pieces that nobody takes cost before it
+/// ends a connection as a flood: pingora does not let us say that by itself. A hundred streams full of gRPC messages
+/// without content (5 bytes each, counted as 256) are less.
+const ALL_WINDOWS: u32 = i32::MAX as u32;
+/// So long a connection may be silent before its node's system is asked whether it is still there, and between two such
+/// questions. Not by PING: gRPC servers take pings of a silent client for an attack, and close.
+const SILENT: Duration = Duration::from_secs(10);
+/// So long the node's system may owe us a sign of life, and so long it may take nothing of what we write.
+const GONE: Duration = Duration::from_secs(30);
 
 /// Connections that stand.
 mod standing;
 
 use standing::Standing;
-
-/// What one answer may have on its way before its client has taken it. Each stream has its share of the connection: a
-/// client that does not read holds up nobody else.
-const WINDOW: u32 = 256 * 1024;
-/// From one ping to the next: a node that is gone without a word is noticed within this and the five seconds that
-/// pingora waits for the echo.
-const PING: Duration = Duration::from_secs(15);
 
 /// Bytes of a TLS record, at most.
 const RECORD: usize = 16 * 1024;
@@ -60,6 +69,7 @@ pub struct Connections {
     key: u64,
     opening: Mutex<Opening>,
     is_over: Notify,
+    broken: Mutex<Broken>,
     standing: Arc<Standing>,
 }
 
@@ -69,6 +79,18 @@ struct Opening {
     under_way: u32,
     /// Connections that could not be opened, ever.
     failed: u64,
+    /// Streams that may be had of those that stand, as far as is known here: pingora, which has them, is not asked before
+    /// one is wanted. Where it has none after all, this is none.
+    free: u32,
+}
+
+/// Connections that ended by TLS. What the `h2` crate tells of a connection that ended is how, but not why.
+#[derive(Debug, Default)]
+struct Broken {
+    /// So many, ever.
+    times: u64,
+    /// Why, the last time.
+    why: Option<io::Error>,
 }
 
 impl Connections {
@@ -80,6 +102,7 @@ impl Connections {
             key: KEYS.fetch_add(1, Relaxed),
             opening: Mutex::default(),
             is_over: Notify::new(),
+            broken: Mutex::default(),
             standing: Arc::default(),
         }
     }
@@ -105,45 +128,30 @@ impl Connections {
         options.set_http_version(2, 2);
         options.max_h2_streams = streams as usize;
         options.h2_stream_window_size = Some(WINDOW);
-        options.h2_connection_window_size =
-            Some(WINDOW.saturating_mul(streams).min(i32::MAX as u32));
-        options.h2_ping_interval = Some(PING);
+        options.h2_connection_window_size = Some(ALL_WINDOWS);
+        options.h2_ping_interval = None;
         options.idle_timeout = Some(self.idle);
-    }
-
-    /// Waits while a connection is being opened that may have room for many: for `most` at the longest, and no longer
-    /// than until one could not be opened.
-    pub async fn settled(&self, most: Duration) {
-        let failed = {
-            let opening = self.opening.lock();
-            if opening.under_way == 0 {
-                return;
-            }
-            opening.failed
-        };
-        let settled = async {
-            loop {
-                let mut is_over = pin!(self.is_over.notified());
-                is_over.as_mut().enable();
-                let goes_on = {
-                    let opening = self.opening.lock();
-                    opening.under_way == 0 || opening.failed != failed
-                };
-                if goes_on {
-                    return;
-                }
-                is_over.await;
-            }
-        };
-        let _ = timeout(most, settled).await;
     }
 
     fn ends(&self, well: bool) {
         let mut opening = self.opening.lock();
         opening.under_way -= 1;
         opening.failed += u64::from(!well);
+        if well {
+            let others = self.rules.streams.saturating_sub(1);
+            opening.free = opening.free.saturating_add(others);
+        }
         drop(opening);
         self.is_over.notify_waiters();
+    }
+
+    /// A connection ended by `e`.
+    fn broke(&self, e: &io::Error) {
+        if let Some(why) = tls::again(e) {
+            let mut broken = self.broken.lock();
+            broken.times += 1;
+            broken.why = Some(why);
+        }
     }
 }
 
@@ -151,7 +159,16 @@ impl Connections {
 #[derive(Debug)]
 pub struct Opens {
     home: Arc<Connections>,
-    did: Mutex<Did>,
+    state: Mutex<State>,
+    /// Connections that TLS had ended before.
+    broken: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    did: Did,
+    /// It has, or is to have, a stream of a connection that stands.
+    has_stream: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,40 +182,95 @@ enum Did {
 impl Opens {
     /// Nothing so far.
     pub fn new(home: Arc<Connections>) -> Self {
+        let broken = home.broken.lock().times;
         home.standing.is_used();
         Opens {
             home,
-            did: Mutex::new(Did::Nothing),
+            state: Mutex::new(State {
+                did: Did::Nothing,
+                has_stream: false,
+            }),
+            broken,
         }
+    }
+
+    /// Waits while there is no stream and a connection is being opened that may have room for many: for `most` at the
+    /// longest, and no longer than until one could not be opened.
+    pub async fn settled(&self, most: Duration) {
+        let failed = self.home.opening.lock().failed;
+        let settled = async {
+            loop {
+                let mut is_over = pin!(self.home.is_over.notified());
+                is_over.as_mut().enable();
+                if self.goes_on(failed) {
+                    return;
+                }
+                is_over.await;
+            }
+        };
+        let _ = timeout(most, settled).await;
+    }
+
+    /// Whether there is nothing to wait for: a stream is free, which is its own then, or no connection is being opened, or
+    /// more than `failed` could not be.
+    fn goes_on(&self, failed: u64) -> bool {
+        let mut opening = self.home.opening.lock();
+        if opening.free > 0 {
+            opening.free -= 1;
+            self.state.lock().has_stream = true;
+            return true;
+        }
+        opening.under_way == 0 || opening.failed != failed
     }
 
     /// Whether it asked for a connection of its own.
     pub fn is_new(&self) -> bool {
-        *self.did.lock() != Did::Nothing
+        self.state.lock().did != Did::Nothing
     }
 
     /// It has its stream, or (`well` is false) it gets none.
     pub fn is_done(&self, well: bool) {
-        let mut did = self.did.lock();
-        if *did == Did::Opening {
-            *did = Did::Opened;
+        let mut state = self.state.lock();
+        state.has_stream |= well;
+        let opened = state.did == Did::Opening;
+        if opened {
+            state.did = Did::Opened;
+        }
+        drop(state);
+        if opened {
             self.home.ends(well);
         }
     }
 
+    /// Why TLS ended a connection meanwhile, if it did.
+    pub fn broken_by_tls(&self) -> Option<io::Error> {
+        let broken = self.home.broken.lock();
+        let since = broken.times > self.broken;
+        broken.why.as_ref().filter(|_| since).and_then(tls::again)
+    }
+
     fn begins(&self) {
-        let mut did = self.did.lock();
-        if *did == Did::Nothing {
-            *did = Did::Opening;
-            self.home.opening.lock().under_way += 1;
+        let mut opening = self.home.opening.lock();
+        let mut state = self.state.lock();
+        if state.did == Did::Nothing {
+            state.did = Did::Opening;
+            state.has_stream = false;
+            opening.under_way += 1;
+            opening.free = 0; // there was none for this one
         }
     }
 }
 
 impl Drop for Opens {
-    /// Whoever was dropped on the way opens nothing any more.
+    /// Whoever was dropped on the way opens nothing any more, and somebody else may have the stream.
     fn drop(&mut self) {
         self.is_done(false);
+        if self.state.lock().has_stream {
+            let mut opening = self.home.opening.lock();
+            opening.free = opening.free.saturating_add(1);
+            drop(opening);
+            self.home.is_over.notify_waiters();
+        }
         self.home.standing.is_left();
     }
 }
@@ -239,23 +311,41 @@ impl L4Connect for Connect {
     /// through anything of ours has none.
     async fn connect(&self, _: &PeerAddr) -> Result<Stream> {
         self.opens.begins();
-        match connect::open(self.addr, &self.greeting).await? {
+        let stream = connect::open(self.addr, &self.greeting).await?;
+        watches(stream.socket());
+        match stream {
             NodeStream::Plain(socket) => Ok(self.noted(socket)),
             NodeStream::Tls(tls) => {
                 let pair = UnixStream::pair();
                 let (ours, theirs) = pair.map_err(|e| {
                     Error::because(ErrorType::InternalError, "a pair of sockets for TLS", e)
                 })?;
-                tokio::spawn(passes_on(ours, tls));
+                let home = self.opens.home.clone();
+                tokio::spawn(passes_on(ours, tls, home, GONE));
                 Ok(self.noted(theirs))
             }
         }
     }
 }
 
+/// Has the system notice that the other end is gone, in about half a minute, whether we have something to say or not.
+/// Where it does not know how, a node that is gone is noticed by the limits of its requests.
+fn watches(socket: &TcpStream) {
+    let socket = SockRef::from(socket);
+    let probes = TcpKeepalive::new().with_time(SILENT).with_interval(SILENT);
+    let _ = socket.set_tcp_keepalive(&probes);
+    let _ = socket.set_tcp_user_timeout(Some(GONE));
+}
+
 /// Passes on between a connection and who speaks HTTP/2 over it, until one of both ends it. Holds what fits into one
 /// record each way.
-async fn passes_on(near: UnixStream, far: impl AsyncRead + AsyncWrite) {
+/// What the node said when it broke off goes to `home`. It may take nothing for `patience`.
+async fn passes_on(
+    near: UnixStream,
+    far: impl AsyncRead + AsyncWrite,
+    home: Arc<Connections>,
+    patience: Duration,
+) {
     let (near_read, mut near_write) = near.into_split();
     let (far_read, mut far_write) = tokio::io::split(far);
     let (mut near_read, mut far_read) = (
@@ -263,74 +353,52 @@ async fn passes_on(near: UnixStream, far: impl AsyncRead + AsyncWrite) {
         BufReader::with_capacity(RECORD, far_read),
     );
     let out = async {
-        let _ = tokio::io::copy_buf(&mut near_read, &mut far_write).await;
+        let sent = sends(&mut near_read, &mut far_write, patience).await;
         // The node is told, if it still listens.
         let _ = timeout(FAREWELL, far_write.shutdown()).await;
+        sent
     };
     let back = async {
-        let _ = tokio::io::copy_buf(&mut far_read, &mut near_write).await;
+        let come = tokio::io::copy_buf(&mut far_read, &mut near_write).await;
+        come.map(|_| ())
     };
-    tokio::select! {
-        () = out => {}
-        () = back => {}
+    let mut back = pin!(back);
+    let ended = tokio::select! {
+        sent = out => match sent {
+            // Why the node takes nothing more may be on its way.
+            Err(_) => timeout(FAREWELL, back).await.unwrap_or(Ok(())),
+            Ok(()) => Ok(()),
+        },
+        come = &mut back => come,
+    };
+    // Before the end is seen at the other side, which asks for it then.
+    if let Err(e) = ended {
+        home.broke(&e);
+    }
+}
+
+/// Writes what comes from `from`, to its end. Whoever would have it may have given up meanwhile, and nobody would see it
+/// here: the node must take something within `patience`.
+async fn sends(
+    from: &mut BufReader<impl AsyncRead + Unpin>,
+    to: &mut (impl AsyncWrite + Unpin),
+    patience: Duration,
+) -> io::Result<()> {
+    loop {
+        let piece = from.fill_buf().await?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let taken = timeout(patience, to.write(piece)).await??;
+        if taken == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        from.consume(taken);
+        if from.buffer().is_empty() {
+            timeout(patience, to.flush()).await??;
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn home() -> Arc<Connections> {
-        Arc::new(Connections::new(H2 { streams: 10 }, Duration::ZERO))
-    }
-
-    const LONG: Duration = Duration::from_secs(60);
-    const SHORT: Duration = Duration::from_millis(20);
-
-    #[tokio::test]
-    async fn who_comes_while_one_is_opened_waits_for_it() {
-        let home = home();
-        home.settled(LONG).await;
-        let first = Opens::new(home.clone());
-        assert!(!first.is_new());
-        first.begins();
-        assert!(first.is_new());
-        assert!(timeout(SHORT, home.settled(LONG)).await.is_err());
-        home.settled(SHORT).await; // no longer than it may
-        let waits = tokio::spawn({
-            let home = home.clone();
-            async move { home.settled(LONG).await }
-        });
-        tokio::task::yield_now().await;
-        first.is_done(true);
-        timeout(LONG, waits).await.unwrap().unwrap();
-        home.settled(LONG).await;
-    }
-
-    #[tokio::test]
-    async fn after_a_failure_nobody_waits_for_the_next() {
-        let home = home();
-        let (first, second) = (Opens::new(home.clone()), Opens::new(home.clone()));
-        first.begins();
-        second.begins();
-        let waits = tokio::spawn({
-            let home = home.clone();
-            async move { home.settled(LONG).await }
-        });
-        tokio::task::yield_now().await;
-        drop(first);
-        timeout(LONG, waits).await.unwrap().unwrap();
-    }
-
-    #[test]
-    fn no_two_states_of_a_node_share_a_connection() {
-        let (one, other) = (home(), home());
-        let peer = HttpPeer::new("127.0.0.1:80", false, String::new());
-        let (mut of_one, mut of_other) = (peer.clone(), peer);
-        one.speaks(&mut of_one, false);
-        other.speaks(&mut of_other, false);
-        assert_ne!(of_one.group_key, of_other.group_key);
-        assert!(one.are(H2 { streams: 10 }, Duration::ZERO));
-        assert!(!one.are(H2 { streams: 11 }, Duration::ZERO));
-    }
-}
+mod tests;

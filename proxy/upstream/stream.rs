@@ -19,6 +19,9 @@ use tokio_rustls::rustls::IoState;
 /// more, and who sends that much to somebody who asked nothing is not waited for.
 const IDLE_READS: usize = 8;
 
+/// Bytes of the head of a record of TLS.
+const RECORD_HEAD: usize = 5;
+
 /// A connection to a node.
 #[derive(Debug)]
 pub enum NodeStream {
@@ -73,8 +76,9 @@ impl NodeStream {
                 let (socket, session) = tls.get_mut();
                 let socket = SockRef::from(&*socket);
                 let quiet = |s: IoState| s.plaintext_bytes_to_read() == 0 && !s.peer_has_closed();
+                let mut records = Records::default();
                 for _ in 0..IDLE_READS {
-                    let read = session.read_tls(&mut AtOnce(&socket));
+                    let read = session.read_tls(&mut AtOnce(&socket, &mut records));
                     let over = match read {
                         Ok(0) => return false,
                         Ok(_) => false,
@@ -86,7 +90,8 @@ impl NodeStream {
                         return false;
                     }
                     if over {
-                        return true;
+                        // The rest of a record would be read as the beginning of the next answer.
+                        return records.are_whole();
                     }
                 }
                 false
@@ -106,12 +111,48 @@ impl NodeStream {
     }
 }
 
+/// Where records of TLS end in what passes (RFC 8446 §5.1): a type, a version, two bytes of length, and so many more.
+#[derive(Debug, Default)]
+struct Records {
+    /// What has come of the head of a record.
+    head: [u8; RECORD_HEAD],
+    seen: usize,
+    /// What is still to come of its content.
+    rest: usize,
+}
+
+impl Records {
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.rest > 0 {
+                let part = self.rest.min(bytes.len());
+                self.rest -= part;
+                bytes = &bytes[part..];
+                continue;
+            }
+            self.head[self.seen] = bytes[0];
+            self.seen += 1;
+            bytes = &bytes[1..];
+            if self.seen == RECORD_HEAD {
+                self.seen = 0;
+                self.rest = usize::from(u16::from_be_bytes([self.head[3], self.head[4]]));
+            }
+        }
+    }
+
+    fn are_whole(&self) -> bool {
+        self.seen == 0 && self.rest == 0
+    }
+}
+
 /// Reads what is there, without the runtime.
-struct AtOnce<'a>(&'a Socket);
+struct AtOnce<'a>(&'a Socket, &'a mut Records);
 
 impl Read for AtOnce<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+        let read = self.0.read(buf)?;
+        self.1.pass(&buf[..read]);
+        Ok(read)
     }
 }
 

@@ -70,6 +70,25 @@ async fn what_a_node_may_have_seen_is_not_sent_twice_unless_that_does_no_harm() 
 }
 
 #[tokio::test]
+async fn a_node_that_ends_streams_and_keeps_its_connection_is_judged_by_that() {
+    let (bad, good) = (H2Origin::start("bad").await, H2Origin::start("good").await);
+    bad.does(async |exchange| match exchange.number {
+        1 => exchange.text("bad"), // from here on the connection is an old one
+        _ => exchange.resets(h2::Reason::INTERNAL_ERROR),
+    });
+    let keys = "balance: round_robin\noutlier: { consecutive_failures: 3, eject: 60s }";
+    let tide = Tidegate::run(file("", keys, "", &[&bad, &good])).await;
+    for _ in 0..20 {
+        assert_eq!(tide.get("/").await.status, 200);
+    }
+    assert_eq!(
+        (bad.connections(), bad.requests()),
+        (1, 4),
+        "ejected by then"
+    );
+}
+
+#[tokio::test]
 async fn a_node_that_leaves_in_good_order_loses_nothing() {
     let (app, tide) = one_node("", "", "").await;
     app.does(async |exchange| {

@@ -238,3 +238,18 @@ routes: [{{ upstream: web }}]\n"
         }
     }
 }
+
+#[tokio::test]
+async fn small_pieces_that_come_at_once_are_no_flood() {
+    let (app, tide) = speaking_both("", "").await;
+    app.answers(|_| Reply::mirror());
+    let mut frames = Frames::connect(tide.addr()).await;
+    // As a gRPC client writes its small messages. All of them fit into the window of a stream.
+    let message = frame(0, 0, 1, &[b'x'; 25]);
+    let all = [begins(), message.repeat(2_500), frame(0, 1, 1, b"")].concat();
+    frames.bytes(&all).await;
+    let ending = frames.ending().await;
+    assert_eq!(ending, crate::support::h2::Ending::Status(200));
+    let line = tide.told("/").await;
+    assert_eq!(line["end"], "ok", "{line}");
+}

@@ -69,6 +69,11 @@ impl Exchange {
         begun.expect("a client that listens")
     }
 
+    /// Ends the stream alone, for this reason.
+    pub fn resets(mut self, why: h2::Reason) {
+        self.reply.send_reset(why);
+    }
+
     /// From now on the connection takes no more requests (GOAWAY).
     pub fn leaves(&self) {
         self.leaves.notify_one();

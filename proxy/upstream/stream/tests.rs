@@ -130,3 +130,16 @@ async fn a_closing_word_is_said() {
     // Without it this would be an error (RFC 8446 §6.1).
     assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn half_a_record_is_noticed() {
+    let (mut ours, mut theirs) = pair().await;
+    theirs.flush().await.unwrap();
+    assert!(ours.is_quiet());
+    let half = [23, 3, 3, 0, 100, 1, 2, 3];
+    theirs.get_mut().0.write_all(&half).await.unwrap();
+    assert!(is_noticed(&mut ours).await);
+    let (mut ours, mut theirs) = pair().await;
+    theirs.get_mut().0.write_all(&half[..4]).await.unwrap();
+    assert!(is_noticed(&mut ours).await, "not even its length");
+}

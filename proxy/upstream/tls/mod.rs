@@ -22,7 +22,7 @@ mod words;
 
 use anybody::Anybody;
 
-pub use words::{Failure, failure, of_handshake};
+pub use words::{Failure, again, failure, of_handshake};
 
 /// Sessions that are remembered of one node, so that the next handshake is short (RFC 8446 §2.2).
 const SESSIONS_OF_A_NODE: usize = 8;

@@ -43,6 +43,12 @@ pub fn failure(e: &io::Error) -> Option<String> {
     inner.downcast_ref::<Error>().map(in_words)
 }
 
+/// The same failure of TLS once more, for others whom it met; `None`: nothing of TLS.
+pub fn again(e: &io::Error) -> Option<io::Error> {
+    let why = e.get_ref()?.downcast_ref::<Error>()?;
+    Some(io::Error::new(e.kind(), why.clone()))
+}
+
 /// The same for a handshake, whatever ended it.
 pub fn of_handshake(e: &io::Error) -> String {
     failure(e).unwrap_or_else(|| match e.kind() {
