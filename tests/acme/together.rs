@@ -84,15 +84,14 @@ async fn a_redis_that_is_away_keeps_nobody_from_a_certificate() {
 
 #[tokio::test]
 async fn two_processes_on_one_folder_order_once() {
-    let mut stage = Stage::set(How::default()).await;
-    stage.pebble.stop().await;
+    let stage = Stage::set(How::default()).await;
+    // The CA asks on the ports of this one, which therefore has to be the first at the folder.
     let first = Tidegate::run(stage.config("")).await;
     let elsewhere = stage.config("");
     let elsewhere = elsewhere
         .replace(&format!("127.0.0.1:{}", stage.ports.0), "127.0.0.1:0")
         .replace(&format!("127.0.0.1:{}", stage.ports.1), "127.0.0.1:0");
     let second = Tidegate::run(elsewhere).await;
-    stage.pebble.start().await;
     let (one, two) = tokio::join!(stands(&first, "valid"), stands(&second, "valid"));
     assert_eq!(one["expires_at"], two["expires_at"]);
     assert_eq!(stage.pebble.issued(), 1);
