@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh           to build and to run the tests: C compiler, cmake, nginx, redis-server 7, python3 that reads
 #                              br and zstd and speaks HTTP/2, gRPC and WebSocket, curl, node, openssl, h2load, Pebble,
-#                              chromium with its driver
+#                              systemd's tools, chromium with its driver
 #   scripts/setup.sh --build   to build only: C compiler, cmake
 #   scripts/setup.sh --bench   all of it, and wrk, haproxy and varnish for scripts/bench-peers.sh, valgrind for
 #                              scripts/bench-guard.sh
@@ -36,7 +36,7 @@ python_decodes() {
     return 1
 }
 # For the scripts of the tests that run /usr/bin/python3.
-python_speaks() { /usr/bin/python3 -c 'import h2, hypercorn, grpc, websockets' 2>/dev/null; }
+python_speaks() { has hypercorn && /usr/bin/python3 -c 'import h2, hypercorn, grpc, websockets' 2>/dev/null; }
 curl_decodes() { [[ $(curl -V 2>/dev/null) == *brotli*zstd* ]]; }
 node_fetches() { has node && [[ $(node -p 'typeof fetch') == function ]]; }
 
@@ -72,6 +72,8 @@ if [[ $want != build ]]; then
     python_speaks || need 'h2, hypercorn, grpcio and websockets for python3 (clients and origins of the tests)' \
         python3-h2 python3-hypercorn python3-grpcio python3-websockets
     has openssl || need 'openssl (a client of the tests)' openssl
+    has systemd-socket-activate && has systemd-analyze ||
+        need "systemd's tools (start the proxy in the tests, and read its units)" systemd
     has h2load || need 'h2load (a client of the tests)' nghttp2-client
     has pebble || need 'Pebble (a certificate authority of the tests)' pebble
     curl_decodes || need 'curl that decodes br and zstd (a client of the tests)' curl
