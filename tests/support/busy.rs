@@ -3,6 +3,8 @@
 //! Nobody tries again what was sent, and each answer is checked.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -13,6 +15,8 @@ use super::client::{Client, Request};
 use super::h2::{H2, request};
 use super::load::{Load, Running};
 use super::ms;
+use super::origin::Origin;
+use super::reply::Reply;
 use super::tls::{Authority, Bridge, Handshake};
 use super::websocket::{TEXT, frame};
 
@@ -56,6 +60,20 @@ pub fn over_h2(
             }
         }
     })
+}
+
+/// From now on the app answers up to 40 ms late, and `/chat` with a WebSocket; how often it did.
+pub fn counted(app: &Origin) -> Arc<AtomicUsize> {
+    let served = Arc::new(AtomicUsize::new(0));
+    let count = served.clone();
+    app.answers(move |seen| {
+        count.fetch_add(1, Relaxed);
+        match seen.target() {
+            "/chat" => Reply::websocket(),
+            _ => Reply::usual(seen).after(ms(seen.serial as u64 % 40)),
+        }
+    });
+    served
 }
 
 /// Clients of one name of a port that speaks TLS: HTTP/1.1 on kept and on new connections, HTTP/2 likewise, a

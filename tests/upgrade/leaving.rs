@@ -26,6 +26,17 @@ async fn idle(reign: &Reign) -> Client {
     client
 }
 
+/// A request that the app answers once the gate opens.
+async fn held(app: &Origin, reign: &Reign) -> (Client, Gate) {
+    let gate = Gate::closed();
+    let waits = gate.clone();
+    app.answers(move |seen| Reply::usual(seen).when(&waits));
+    let mut held = reign.connect().await;
+    held.send(&Request::get("/")).await.unwrap();
+    app.holds(1).await;
+    (held, gate)
+}
+
 #[tokio::test]
 async fn an_idle_connection_gets_its_next_answer_and_then_the_old_one_ends() {
     let (_app, reign) = with_shutdown("grace: 1s").await;
@@ -63,12 +74,7 @@ async fn a_long_answer_arrives_whole_from_the_process_that_began_it() {
 async fn its_patience_ends_and_then_idle_connections_close_and_requests_are_cut() {
     let (app, reign) = with_shutdown("handover: 1500ms").await;
     let mut idle = idle(&reign).await;
-    let gate = Gate::closed();
-    let waits = gate.clone();
-    app.answers(move |seen| Reply::usual(seen).when(&waits));
-    let mut held = reign.connect().await;
-    held.send(&Request::get("/")).await.unwrap();
-    app.holds(1).await;
+    let (mut held, _gate) = held(&app, &reign).await;
     reign.upgrade().await;
     let began = Instant::now();
     assert_eq!(idle.until_closed(ms(5_000)).await, Ok(vec![]));
@@ -82,12 +88,7 @@ async fn its_patience_ends_and_then_idle_connections_close_and_requests_are_cut(
 async fn told_to_stop_it_gives_what_is_in_flight_its_grace_and_the_second_time_none() {
     let (app, reign) = with_shutdown("grace: 20s").await;
     let mut idle = idle(&reign).await;
-    let gate = Gate::closed();
-    let waits = gate.clone();
-    app.answers(move |seen| Reply::usual(seen).when(&waits));
-    let mut held = reign.connect().await;
-    held.send(&Request::get("/")).await.unwrap();
-    app.holds(1).await;
+    let (mut held, gate) = held(&app, &reign).await;
     reign.upgrade().await;
     reign.signal(Signal::SIGTERM);
     let began = Instant::now();

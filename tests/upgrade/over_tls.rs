@@ -1,13 +1,11 @@
 //! Upgrades of a port that speaks TLS: what was agreed with the old process stays with it, and nobody is cut off.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Reign, folder, is_gone};
-use crate::support::busy::Everybody;
+use crate::support::busy::{Everybody, counted};
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::web;
-use crate::support::reply::Reply;
 use crate::support::tls::Authority;
 use crate::support::{check, eventually, ms};
 
@@ -17,15 +15,7 @@ const UPGRADES: usize = 6;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upgrades_over_tls_refuse_nobody_and_reset_nobody() {
     let (app, authority) = (Origin::start("app-1").await, Authority::new());
-    let served = Arc::new(AtomicUsize::new(0));
-    let count = served.clone();
-    app.answers(move |seen| {
-        count.fetch_add(1, Relaxed);
-        match seen.target() {
-            "/chat" => Reply::websocket(),
-            _ => Reply::usual(seen).after(ms(seen.serial as u64 % 40)),
-        }
-    });
+    let served = counted(&app);
     let tls = "{ certs: [{ cert: site.pem, key: site.key }] }";
     let listen = format!("listen: [{{ addr: \"127.0.0.1:0\", tls: {tls} }}]\n");
     let dir = folder(&format!("{listen}{}", web("", nodes([&app]))));

@@ -1,17 +1,15 @@
 //! Upgrades while everybody is busy: keep-alive, new connections, HTTP/2, WebSockets and the stats port.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::task::JoinHandle;
 
 use super::{Reign, is_gone};
-use crate::support::busy::over_h2;
+use crate::support::busy::{counted, over_h2};
 use crate::support::client::{Client, Request};
 use crate::support::load::Load;
 use crate::support::origin::{Origin, nodes};
 use crate::support::proxy::{Tidegate, web};
-use crate::support::reply::Reply;
 use crate::support::websocket::{TEXT, frame};
 use crate::support::{Gate, check, eventually, ms};
 
@@ -45,15 +43,7 @@ fn watching(tide: &Tidegate, stop: Gate) -> JoinHandle<Result<usize, String>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_upgrades_refuse_nobody_and_reset_nobody() {
     let app = Origin::start("app-1").await;
-    let served = Arc::new(AtomicUsize::new(0));
-    let count = served.clone();
-    app.answers(move |seen| {
-        count.fetch_add(1, Relaxed);
-        match seen.target() {
-            "/chat" => Reply::websocket(),
-            _ => Reply::usual(seen).after(ms(seen.serial as u64 % 40)),
-        }
-    });
+    let served = counted(&app);
     let listen = "listen: [{ addr: \"127.0.0.1:0\", h2c: true }]\n";
     let reign = Reign::begin(&format!("{listen}{}", web("", nodes([&app])))).await;
     let mut chat = reign.connect().await;

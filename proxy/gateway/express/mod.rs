@@ -12,10 +12,13 @@
 //! wanted only where a client does not take its answer at once. Never fetches, never waits for a fetch, and never answers a request that
 //! any rule of its port or route might refuse.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::conn::Conn;
+use crate::base::reason::End;
 use crate::cache::policy::life::Millis;
 use crate::live::clock::Clock;
+use crate::live::snapshot::Snapshot;
 
 mod answer;
 mod batch;
@@ -48,6 +51,19 @@ impl Moment {
             at,
             begun: Instant::now(),
             now: clock.at(at),
+        }
+    }
+
+    /// How requests of `conn` that came then ended, when they are dropped before they are answered.
+    fn end_of_dropped(&self, now: &Snapshot, conn: &Conn) -> End {
+        let limit = now.config.timeouts.request;
+        let is_overdue = |limit: Duration| self.begun + limit <= Instant::now();
+        if std::thread::panicking() {
+            End::Internal
+        } else if limit.is_some_and(is_overdue) {
+            End::RequestTimeout
+        } else {
+            conn.fault().unwrap_or(End::Stopped)
         }
     }
 }

@@ -5,7 +5,7 @@
 //! be written in another way first, and leaves what it does not answer as it came.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -117,25 +117,12 @@ impl Streamed {
         let over = (Instant::now(), end);
         self.hit.tell(lane, over, self.sent, &self.read);
     }
-
-    /// How a request that is dropped ended.
-    fn end_of_dropped(&self) -> End {
-        let limit = self.snapshot.config.timeouts.request;
-        let is_overdue = |limit: Duration| self.moment.begun + limit <= Instant::now();
-        if std::thread::panicking() {
-            End::Internal
-        } else if limit.is_some_and(is_overdue) {
-            End::RequestTimeout
-        } else {
-            self.conn.fault().unwrap_or(End::Stopped)
-        }
-    }
 }
 
 impl Drop for Streamed {
     fn drop(&mut self) {
         if !self.is_told {
-            self.tell(self.end_of_dropped());
+            self.tell(self.moment.end_of_dropped(&self.snapshot, &self.conn));
         }
     }
 }

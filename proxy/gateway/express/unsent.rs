@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pingora::time::timeout;
@@ -128,25 +127,12 @@ impl Unsent {
             batch.tell(lane, &self.requests, self.sent, end);
         }
     }
-
-    /// How requests that are dropped ended.
-    fn end_of_dropped(&self) -> End {
-        let limit = self.snapshot.config.timeouts.request;
-        let is_overdue = |limit: Duration| self.moment.begun + limit <= Instant::now();
-        if std::thread::panicking() {
-            End::Internal
-        } else if limit.is_some_and(is_overdue) {
-            End::RequestTimeout
-        } else {
-            self.conn.fault().unwrap_or(End::Stopped)
-        }
-    }
 }
 
 impl Drop for Unsent {
     fn drop(&mut self) {
         if self.batch.is_some() {
-            self.tell(self.end_of_dropped());
+            self.tell(self.moment.end_of_dropped(&self.snapshot, &self.conn));
         }
     }
 }

@@ -40,7 +40,7 @@ pub use lives::STAYS;
 pub use names::NameMetrics;
 pub use nodes::{NodeGauges, NodeMetrics};
 pub use reloads::ReloadMetrics;
-pub use routes::{RateLimitMetrics, RouteMetrics, SharedRateMetrics};
+pub use routes::{METHODS, RateLimitMetrics, RouteMetrics, SharedRateMetrics};
 pub use spans::SpanMetrics;
 pub use sticky::{SharedStickyMetrics, StickyMetrics};
 pub use tier::{ClusterGauges, EntryGauges, TierGauges};

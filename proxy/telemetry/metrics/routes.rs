@@ -163,8 +163,9 @@ pub struct SharedRateMetrics {
     pub fallback: IntCounter,
 }
 
-/// Methods with a label of their own; any other counts as `OTHER`.
-const METHODS: [Method; 9] = [
+/// Methods with a name of their own, in metrics and in spans; any other is `OTHER`: it would make as many names as clients
+/// think of.
+pub const METHODS: [Method; 9] = [
     Method::GET,
     Method::HEAD,
     Method::POST,

@@ -5,11 +5,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{Method, Version};
+use http::Version;
 use prost::Message;
 
 use super::{Event, Span};
 use crate::base::cached::{Outcome, Why};
+use crate::telemetry::metrics::METHODS;
 
 /// What is sent, field by field.
 mod proto;
@@ -96,7 +97,7 @@ fn span(span: &Span) -> ProtoSpan {
         Some(_) => FLAGS_HAS_IS_REMOTE | FLAGS_IS_REMOTE,
         None => FLAGS_HAS_IS_REMOTE,
     };
-    let known = is_known(&span.method);
+    let known = METHODS.contains(&span.method);
     let method = if known { span.method.as_str() } else { "HTTP" };
     ProtoSpan {
         trace_id: span.trace.id.to_vec(),
@@ -237,22 +238,6 @@ fn event(at: u64, event: &Event) -> ProtoEvent {
         name: name.into(),
         attributes,
     }
-}
-
-/// Whether a method is one that the conventions name; others would make as many names as clients think of.
-fn is_known(method: &Method) -> bool {
-    let known = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::PATCH,
-        Method::CONNECT,
-        Method::TRACE,
-    ];
-    known.contains(method)
 }
 
 /// Nanoseconds since 1970, so long after `at`.

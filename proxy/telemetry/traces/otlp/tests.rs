@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use http::Method;
 use opentelemetry_proto::tonic::collector::trace::v1 as collector;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1 as theirs;
